@@ -1,0 +1,52 @@
+"""Every error darkfuse reports to a person.
+
+The message of each is one finished line: what is wrong, where, and what to do. The command line prints it
+as it stands and exits with status 2, so nothing here may hold a line break or need a traceback to be read.
+"""
+
+from __future__ import annotations
+
+
+class DarkfuseError(Exception):
+    """Base of all errors darkfuse raises on bad input or impossible requests."""
+
+
+class CfgError(DarkfuseError):
+    """Something in a `.cfg`, `.names` or `.data` file cannot be used.
+
+    Parameters
+    ----------
+    path : str
+        The file as the caller named it.
+    line : int
+        1-based line number; 0 when the fault belongs to the file as a whole.
+    msg : str
+        What is wrong there.
+    """
+
+    def __init__(self, path: str, line: int, msg: str) -> None:
+        self.path = str(path)
+        self.line = int(line)
+        self.msg = msg
+        where = f"{self.path}:{self.line}" if self.line > 0 else self.path
+        super().__init__(f"{where}: {msg}")
+
+    def __reduce__(self) -> tuple[type[CfgError], tuple[str, int, str]]:
+        # Exception's own pickling would call CfgError(message); threads and processes hand errors over.
+        return type(self), (self.path, self.line, self.msg)
+
+
+class WeightsError(DarkfuseError):
+    """A `.weights` file is missing, has a nonsense header, or does not fit its network."""
+
+
+class PlanError(DarkfuseError):
+    """A plan is malformed or does not belong to the graph it is applied to."""
+
+
+class ImageError(DarkfuseError):
+    """An image, video or camera cannot be read."""
+
+
+class BudgetError(DarkfuseError):
+    """No plan fits the memory asked for; the message says how much would be enough."""
