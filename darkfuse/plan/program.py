@@ -1,0 +1,148 @@
+"""What the engine executes: buffers with offsets, tensors in them, operations over tile regions.
+
+`plan.lower.lower(graph, plan)` makes a `Program`; the engine copies it into C structs and runs it frame
+after frame.  Every number the engine needs is here, so `arena_bytes` is the allocation, to the byte.
+
+All regions are half open.  A stage with an R x C grid runs ``for i in R: for j in C: for op in ops``.  The
+region an operation computes at tile (i, j) is rows ``op.y[i]`` x columns ``op.x[j]`` of its output.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+Span = Tuple[int, int]  # [start, end)
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Bytes in the arena, 64-byte aligned. Alive from stage `first` to stage `last`, inclusive;
+    first == -1 marks what is kept over frames (pinned weights, biases)."""
+
+    name: str
+    bytes: int
+    offset: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One node's output map, or the window of it that a tile sees.
+
+    layout : 'blocks' (slots, blocks, cols, 16) float32; 'image' (slots, cols, 3) float32 interleaved RGB;
+        'chw' (channels, height, width) float32, Darknet's order, for outputs
+    offset : bytes into the buffer (a slice of a concatenation starts at its first channel block)
+    row_stride : floats from slot to slot
+    cols : stored columns, margin included;  x0[j] : column number of stored column 0 at tile column j
+        (one entry when the window does not move)
+    slots : stored rows; row y lives in slot y % slots
+    keep : for a window that moves (C > 1) and keeps what the next tile needs; None otherwise
+    """
+
+    node: int  # Darknet layer index, -1 the network input
+    buffer: int
+    offset: int
+    layout: str
+    channels: int
+    height: int
+    width: int
+    row_stride: int
+    cols: int
+    slots: int
+    x0: Tuple[int, ...]
+    keep: Optional[Keep] = None
+
+
+@dataclass(frozen=True)
+class Keep:
+    """What a moving window carries between tiles. Before its producer runs at tile (i, j):
+
+    1. columns ('full' only, j > 0): stored columns of [left[j], x[j][0]) move from where tile j - 1 had them
+       to their place under x0[j], for rows [top[i], y[i][1]) that are already there from tile (i, j - 1)
+    2. rows (i > 0): rows [top[i], y[i][0]) of columns [x[j][0], x[j][1]) come from the row cache
+       (cache 'rows': of columns [left[j], x[j][1]), all the window's)
+    After it ran: rows [top[i + 1], y[i][1]) of columns x[j] are saved to the row cache.
+    The row cache is a tensor-shaped buffer: (slots, blocks, cols, 16), x0 == -margin, row y in y % slots.
+    """
+
+    buffer: int
+    slots: int
+    cols: int
+    x0: int
+    top: Tuple[int, ...]  # per tile row: first row any consumer needs
+    left: Tuple[int, ...]  # per tile column: first column any consumer needs
+    columns: bool  # carry columns too (cache 'full')
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One layer's weights: where they lie in the file, and where they go.
+
+    The file part after `file_offset` is (filters, per_filter) float32; biases and batch norm arrays lie in
+    front and are folded once at load into `scale` and `bias` (each round32(filters) float32), always pinned.
+    """
+
+    node: int
+    residency: str  # 'pinned' | 'loaded' | 'streamed'
+    filters: int
+    per_filter: int  # floats: in_c / groups * size * size
+    file_offset: int  # bytes, of the kernel weights
+    params_offset: int  # bytes, of biases (, scales, means, variances)
+    batch_normalize: bool
+    scale: int  # buffer: (round32(filters),) float32
+    bias: int  # buffer
+    packed: int  # buffer: the whole layer packed (pinned, loaded) or one block of `block` channels
+    raw: int  # buffer of `slots` slots of `raw_filters` filters, or -1 (pinned: read through at load time)
+    block: int
+    raw_filters: int
+    slots: int
+
+
+@dataclass(frozen=True)
+class Op:
+    """One layer operation of a stage.
+
+    kind : 'input' | 'conv' | 'maxpool' | 'avgpool' | 'upsample' | 'shortcut' | 'reorg' | 'copy' | 'export'
+        | 'connected' | 'softmax' | 'activate' (in place on channels, for layers such as logistic-only)
+    node : the layer it completes;  inputs, output : tensor indices
+    y, x : output region per tile row / tile column (of the pooled map when `pool` is 2)
+    options : the node's own options dataclass (graph/layers), for sizes and strides
+    """
+
+    kind: str
+    node: int
+    inputs: Tuple[int, ...]
+    output: int
+    y: Tuple[Span, ...]
+    x: Tuple[Span, ...]
+    kernel: str = "none"
+    pool: int = 0  # 2: the following 2x2/2 max pooling is done in the store
+    strip: int = 0  # Winograd tile rows at a time, 0 all
+    weights: int = -1  # index into Program.weights
+    block_offset: int = 0  # 'copy': first source channel (route groups)
+    dest_channel: int = 0  # 'copy': first destination channel when not a multiple of 16 apart
+    macs: int = 0  # multiply-adds of the whole op over all tiles, recompute included
+
+
+@dataclass(frozen=True)
+class Stage:
+    ops: Tuple[Op, ...]
+    grid: Tuple[int, int]
+    scratch: int  # buffer: shared and per-thread scratch (Winograd), -1 none
+    shared_bytes: int = 0  # of the scratch, shared by the team (Winograd's transformed input)
+    thread_bytes: int = 0  # of the scratch, per thread
+
+
+@dataclass(frozen=True)
+class Program:
+    buffers: Tuple[Buffer, ...]
+    tensors: Tuple[Tensor, ...]
+    weights: Tuple[Weights, ...]
+    stages: Tuple[Stage, ...]
+    outputs: Tuple[Tuple[int, int], ...]  # (layer index asked for, 'chw' tensor index)
+    arena_bytes: int
+    threads: int
+    input_channels: int
+    input_height: int
+    input_width: int
