@@ -7,7 +7,7 @@ import re
 from darkfuse.errors import DarkfuseError
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_AMOUNT = re.compile(r"\s*(\d*)(?:\.(\d*))?\s*(?:([KMGT]?)(?:I?B)?)\s*", re.ASCII | re.IGNORECASE)
+_AMOUNT = re.compile(r"\s*(\d*)(?:\.(\d*))?\s*(?:([KMGT])(?:I?B)?|B)?\s*", re.ASCII | re.IGNORECASE)
 _LARGEST = (1 << 63) - 1  # what a memory cgroup and a signed 64-bit file offset can hold
 
 
@@ -42,7 +42,9 @@ def parse_bytes(text: str) -> int:
     if size < 1:
         raise DarkfuseError(f"{shown!r} is no memory at all; give at least one byte, like 48M or 0.5G")
     if size > _LARGEST:
-        raise DarkfuseError(f"{shown!r} is more memory than can be addressed; write it like 48M, 0.5G or 50331648")
+        raise DarkfuseError(
+            f"{shown!r} is more memory than can be addressed; write it like 48M, 0.5G or 50331648"
+        )
     return size
 
 
