@@ -1,0 +1,73 @@
+"""From a parsed `.cfg` to a `Graph`."""
+
+from __future__ import annotations
+
+import os
+
+import darkfuse.graph.layers  # noqa: F401  (fills the registry)
+from darkfuse.errors import DarkfuseError
+from darkfuse.graph.ir import MAX_VALUES, Graph, Node, Shape
+from darkfuse.graph.registry import LAYERS
+from darkfuse.model.cfg import Cfg, read_cfg
+
+# Well past any camera; a larger number in a cfg is a slip of the hand.
+MAX_SIDE = 16384
+MAX_CHANNELS = 1024
+
+
+def load_graph(cfg_path: str, width: int | None = None, height: int | None = None) -> Graph:
+    """Read a `.cfg` and work out the whole network.
+
+    Parameters
+    ----------
+    cfg_path : str
+        The file.
+    width, height : int, optional
+        Network size in pixels, in place of the one in `[net]`.
+
+    Raises
+    ------
+    CfgError
+        With file and line: unreadable file, unknown section, missing or non-numeric key, route to nowhere,
+        shapes that do not fit, a network size not positive or absurdly large.
+    DarkfuseError
+        `width` or `height` given here is out of range.
+    """
+    return build_graph(read_cfg(os.fspath(cfg_path)), width, height)
+
+
+def build_graph(cfg: Cfg, width: int | None = None, height: int | None = None) -> Graph:
+    """As `load_graph`, from a cfg already parsed."""
+    for name, side in (("width", width), ("height", height)):
+        if side is not None and not 1 <= side <= MAX_SIDE:
+            raise DarkfuseError(f"network {name} {side} is outside 1..{MAX_SIDE}")
+    net = cfg.net
+    source = Shape(
+        net.integer("channels", None, 1, MAX_CHANNELS),
+        height or net.integer("height", None, 1, MAX_SIDE),
+        width or net.integer("width", None, 1, MAX_SIDE),
+    )
+    nodes: list[Node] = []
+    for index, section in enumerate(cfg.layers):
+        layer = LAYERS.get(section.kind)
+        if layer is None:
+            section.fail(f"unknown section [{section.kind}]: darkfuse runs {', '.join(sorted(LAYERS))}")
+        options = layer.parse(section, index)
+        inputs = options.producers(index)
+        in_shapes = tuple(source if i < 0 else nodes[i].out_shape for i in inputs)
+        out_shape = options.output(in_shapes, section)
+        if out_shape.values > MAX_VALUES:
+            section.fail(f"layer {index} would make a map of {out_shape} values, more than {MAX_VALUES}")
+        nodes.append(Node(index, layer.kind, options, inputs, in_shapes, out_shape, section.line,
+                          options.weights(in_shapes)))
+    name = os.path.splitext(os.path.basename(cfg.path))[0]
+    return Graph(name, cfg.path, source, tuple(nodes), cfg, _outputs(nodes))
+
+
+def _outputs(nodes: list[Node]) -> tuple[int, ...]:
+    """Detection layers, or else the last layer that is not a training loss (Darknet's network output)."""
+    detection = tuple(node.index for node in nodes if node.kind in ("region", "yolo"))
+    if detection:
+        return detection
+    rest = [node.index for node in nodes if node.kind != "cost"]
+    return (rest[-1] if rest else len(nodes) - 1,)

@@ -1,0 +1,14 @@
+"""[cost]: the training loss; at inference the map passes through untouched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from darkfuse.graph.ir import Options
+from darkfuse.graph.registry import layer
+
+
+@layer("cost")
+@dataclass(frozen=True)
+class CostOptions(Options):
+    """Nothing that matters at inference."""

@@ -1,0 +1,54 @@
+"""[yolo]: the detection layer of YOLOv3 and later (decoding lives in `detect/yolo.py`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from darkfuse.graph.ir import Options, Shape
+from darkfuse.graph.registry import layer
+from darkfuse.model.cfg import Section
+
+
+@layer("yolo")
+@dataclass(frozen=True)
+class YoloOptions(Options):
+    """`anchors` are (width, height) pairs in pixels of the network input, those `mask` picks, in its order.
+
+    `scale_x_y` and `new_coords` are AlexeyAB's: the first stretches x and y about the middle of a cell, the
+    second takes the values as they come (the convolution before already applied the logistic) and squares
+    width and height instead of raising e to them.
+    """
+
+    classes: int
+    anchors: tuple[tuple[float, float], ...]
+    mask: tuple[int, ...]
+    scale_x_y: float
+    new_coords: bool
+
+    @classmethod
+    def parse(cls, section: Section, index: int) -> YoloOptions:
+        """Read the section; without `mask` every anchor is used."""
+        count = section.integer("num", None, 1, 256)
+        values = section.numbers("anchors", 0.0, 1e6)
+        if len(values) < 2 * count:
+            section.fail(f"num={count} needs {2 * count} anchors, found {len(values)}", "anchors")
+        mask = section.integers("mask", tuple(range(count)))
+        for number in mask:
+            if not 0 <= number < count:
+                section.fail(f"mask names anchor {number}, but num={count}", "mask")
+        section.refuse("map")
+        return cls(
+            classes=section.integer("classes", None, 1, 1 << 16),
+            anchors=tuple((values[2 * i], values[2 * i + 1]) for i in mask),
+            mask=mask,
+            scale_x_y=section.number("scale_x_y", 1.0, 0.01, 100.0),
+            new_coords=section.integer("new_coords", 0, 0, 1) == 1,
+        )
+
+    def output(self, inputs: tuple[Shape, ...], section: Section) -> Shape:
+        """Shape unchanged; its channels must be len(mask) * (4 + 1 + classes)."""
+        wanted = len(self.anchors) * (5 + self.classes)
+        if inputs[0].c != wanted:
+            section.fail(f"[yolo] with {len(self.anchors)} anchors and classes={self.classes} needs {wanted} "
+                         f"channels, the layer before it gives {inputs[0].c}", "classes")
+        return inputs[0]
