@@ -1,0 +1,91 @@
+"""Native build: every kernel source is compiled once per instruction set, then linked into the extensions.
+
+``extra_compile_args`` would apply to a whole extension, so `build_ext` is told here to compile the kernel
+sources itself, each into a build folder named after its instruction set. Only these files get ISA flags; the
+build host is never probed, so a wheel runs on any machine of its architecture.
+"""
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+KERNELS = Path("darkfuse/kernels")
+ENGINE = Path("darkfuse/engine")
+PLAIN = {"dispatch.c"}  # compiled once, without ISA flags
+
+COMMON = ["-std=gnu11", "-O3", "-fPIC", "-Wall", "-Wextra",
+          "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
+SANITIZE = os.environ.get("DARKFUSE_SANITIZE", "")  # for example "address,undefined"
+if SANITIZE:
+    COMMON += [f"-fsanitize={SANITIZE}", "-g", "-fno-omit-frame-pointer"]
+
+X86 = {
+    "generic": [],
+    "avx2": ["-mavx2", "-mfma", "-mtune=haswell"],
+    "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mprefer-vector-width=512",
+               "-mtune=skylake-avx512"],
+}
+ISAS = {
+    "x86_64": X86, "AMD64": X86, "i686": {"generic": []},
+    "aarch64": {"generic": [], "neon": ["-fno-schedule-insns"]},
+    "arm64": {"generic": [], "neon": ["-fno-schedule-insns"]},
+    "armv7l": {"generic": [], "neon": ["-mfpu=neon-vfpv4", "-fno-schedule-insns"]},
+    "armv6l": {"generic": []},
+}
+
+
+class BuildPerIsa(build_ext):
+    """`build_ext` that adds the per-ISA kernel objects to every extension."""
+
+    def build_extension(self, ext: Extension) -> None:
+        ext.extra_objects = [*self.kernel_objects(), *ext.extra_objects]
+        super().build_extension(ext)
+
+    def kernel_objects(self) -> list[str]:
+        headers = [p.stat().st_mtime for p in KERNELS.glob("*.h")] + [Path(__file__).stat().st_mtime]
+        isas = ISAS.get(platform.machine(), {"generic": []})
+        have = [f"-DDF_HAVE_{name.upper()}=1" for name in isas]
+        objects = []
+        for source in sorted(KERNELS.glob("*.c")):
+            if source.name.startswith("_"):  # what Cython writes
+                continue
+            plain = source.name in PLAIN
+            for name, flags in ({"plain": have} if plain else isas).items():
+                folder = Path(self.build_temp) / (f"sanitize-{name}" if SANITIZE else name)
+                target = folder / source.with_suffix(".o")
+                objects.append(str(target))
+                newest = max([source.stat().st_mtime, *headers])
+                if not self.force and target.exists() and target.stat().st_mtime > newest:
+                    continue
+                defines = [] if plain else [f"-DDF_ISA={name}", f"-DDF_ISA_{name.upper()}=1"]
+                self.compiler.compile([str(source)], output_dir=str(folder), include_dirs=[str(KERNELS)],
+                                      extra_postargs=[*COMMON, *flags, *defines])
+        return objects
+
+
+def extension(name: str, sources: list[Path]) -> Extension:
+    depends = [str(p) for p in [*KERNELS.glob("*.[ch]"), *ENGINE.glob("*.h")] if not p.name.startswith("_")]
+    link = ["-fopenmp", "-lpthread", "-lm"] + ([f"-fsanitize={SANITIZE}"] if SANITIZE else [])
+    return Extension(
+        name, [str(s) for s in sources], include_dirs=[str(KERNELS), str(ENGINE)], depends=depends,
+        extra_compile_args=[*COMMON, "-fopenmp"], extra_link_args=link,
+    )
+
+
+extensions = []
+if (KERNELS / "_kernels.pyx").exists():
+    extensions.append(extension("darkfuse.kernels._kernels", [KERNELS / "_kernels.pyx"]))
+if (ENGINE / "_engine.pyx").exists():
+    extensions.append(extension("darkfuse.engine._engine", [
+        ENGINE / "_engine.pyx", *[p for p in sorted(ENGINE.glob("*.c")) if not p.name.startswith("_")]]))
+
+setup(
+    cmdclass={"build_ext": BuildPerIsa},
+    ext_modules=cythonize(extensions, language_level=3, build_dir="build/cython",
+                          compiler_directives={"boundscheck": True, "wraparound": False, "cdivision": True}),
+)
