@@ -216,6 +216,18 @@ class Graph:
         """Output shape of layer `index`; -1 is the network input."""
         return self.input if index == -1 else self.node(index).out_shape
 
+    def fingerprint(self) -> str:
+        """64-bit FNV-1a, in hex, of everything that decides what a plan for this graph looks like.
+
+        Shapes, options and wiring count; names, comments, line numbers and keys no layer reads do not.
+        (Not from hashlib: importing it costs megabytes for OpenSSL.)
+        """
+        facts = repr((self.input, [(n.kind, n.options, n.inputs, n.out_shape) for n in self.nodes]))
+        value = 0xCBF29CE484222325
+        for byte in facts.encode():
+            value = ((value ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
+        return f"{value:016x}"
+
     @property
     def macs(self) -> int:
         """Multiply-adds of one pass through the network."""
