@@ -1,13 +1,11 @@
-"""The activation functions a cfg may name, by Darknet's words for them."""
+"""The activation functions a cfg may name, in Darknet's words for them."""
 
 from __future__ import annotations
 
 from darkfuse.model.cfg import Section
 
-ACTIVATIONS = (
-    "linear", "leaky", "relu", "logistic", "mish", "swish",
-    "relu6", "tanh", "elu", "selu", "hardtan", "loggy", "relie", "ramp",
-)
+# In the order of `enum df_act` in kernels/df_kernels.h, so that the position is the kernels' code.
+ACTIVATIONS = ("linear", "leaky", "relu", "logistic", "mish", "swish", "relu6", "tanh", "elu")
 
 
 def activation(section: Section, default: str) -> str:

@@ -42,6 +42,6 @@ class RegionOptions(Options):
         """Shape unchanged; its channels must be num * (4 + 1 + classes)."""
         wanted = len(self.anchors) * (5 + self.classes)
         if inputs[0].c != wanted:
-            section.fail(f"[region] with num={len(self.anchors)} classes={self.classes} needs {wanted} channels, "
-                         f"the layer before it gives {inputs[0].c}", "classes")
+            section.fail(f"[region] with num={len(self.anchors)} classes={self.classes} needs {wanted} "
+                         f"channels, the layer before it gives {inputs[0].c}", "classes")
         return inputs[0]

@@ -31,6 +31,6 @@ class ReorgOptions(Options):
         """(C*s^2, H/s, W/s); all three must come out whole."""
         source, stride = inputs[0], self.stride
         if source.c % stride**2 or source.h % stride or source.w % stride:
-            section.fail(f"reorg stride={stride} needs channels divisible by {stride**2} and sides by {stride}, "
-                         f"not {source}", "stride")
+            section.fail(f"reorg stride={stride} needs channels divisible by {stride**2} and sides by "
+                         f"{stride}, not {source}", "stride")
         return Shape(source.c * stride**2, source.h // stride, source.w // stride)

@@ -30,7 +30,8 @@ class ShortcutOptions(Options):
         written = section.integer("from", None, -(2**31), 2**31 - 1)
         source = written if written >= 0 else index + written
         if not 0 <= source < index:
-            section.fail(f"shortcut from nowhere: from={written} in layer {index} means layer {source}", "from")
+            section.fail(f"shortcut from nowhere: from={written} in layer {index} means layer {source}",
+                         "from")
         section.refuse("weights_type", "weights_normalization")
         for key in ("alpha", "beta"):
             if section.number(key, 1.0) != 1.0:
