@@ -13,13 +13,12 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from darkfuse.errors import DarkfuseError
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
 from tools.memory_limit import run
 
+ROOT = Path(__file__).resolve().parent.parent
 TOOL = [sys.executable, str(ROOT / "tools" / "memory_limit.py")]
 
 
@@ -77,8 +76,8 @@ def test_page_cache_of_a_cold_file_is_charged(tmp_path: Path) -> None:
 
 
 def test_children_of_the_command_count() -> None:
-    inner = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'b = bytearray(30 << 20)'], check=True)"
-    assert run(python(inner), "128M").peak_bytes > 30 << 20
+    outer = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]], check=True)"
+    assert run([*python(outer), "b = bytearray(30 << 20)"], "128M").peak_bytes > 30 << 20
 
 
 def test_time_limit_ends_the_whole_group() -> None:

@@ -3,9 +3,9 @@
 
     memory_limit.py 48M -- darkfuse detect --mem 48M cfg/yolov2.cfg yolov2.weights dog.jpg
 
-Without --swap the group may not swap, so what does not fit is killed. Everything the command touches first is charged
-to it: anonymous memory, page cache and kernel memory alike. A file that is already in the page cache was charged to
-whoever read it before; name such files with --cold to have them dropped from the cache first (only them).
+Without --swap the group may not swap, so what does not fit is killed. Everything the command touches first is
+charged to it: anonymous memory, page cache and kernel memory alike. A file that is already in the page cache
+was charged to whoever read it before: --cold FILE drops it from the cache first (only that file).
 
 Exits with the command's own status (128 + signal when it was killed), or 2 when it could not be run at all.
 """
@@ -13,6 +13,7 @@ Exits with the command's own status (128 + signal when it was killed), or 2 when
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -78,7 +79,7 @@ class Usage:
 
 
 class _Group:
-    """One memory cgroup of our own, below this process's group where that is writable, else below the root."""
+    """A memory cgroup of our own, below this process's group where that is writable, else below the root."""
 
     def __init__(self) -> None:
         tried = []
@@ -107,7 +108,7 @@ class _Group:
         self._write("memory.limit_in_bytes", size)
         if not swap:
             self._write("memory.swappiness", 0)
-            # memory and swap together may not exceed the limit for memory alone; absent without swap accounting
+            # memory and swap together are held to the same limit; absent without swap accounting
             if (self.path / "memory.memsw.limit_in_bytes").exists():
                 self._write("memory.memsw.limit_in_bytes", size)
 
@@ -142,10 +143,8 @@ class _Group:
     def kill(self) -> None:
         """End whatever runs in the group."""
         for pid in _read(self.path / "cgroup.procs").split():
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
-            except ProcessLookupError:
-                pass
 
     def close(self) -> None:
         """End whatever still runs in the group and remove it."""
@@ -262,7 +261,7 @@ def run(
             # "0" moves the writer: the child is inside before exec, so its very first page is charged
             child = subprocess.Popen(
                 list(command),
-                preexec_fn=lambda: os.write(entrance, b"0"),  # noqa: PLW1509 - one system call, no lock to hold
+                preexec_fn=lambda: os.write(entrance, b"0"),
                 stdout=sink,
                 stderr=sink,
                 cwd=cwd,
