@@ -1,0 +1,55 @@
+"""What the decoders share: a candidate box, and arithmetic that saturates where C's floats would."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from darkfuse.detect.types import Box
+from darkfuse.graph.ir import Shape
+
+
+@dataclass
+class Candidate:
+    """A box on its way through NMS; `probs` holds the classes whose score exceeds the threshold."""
+
+    box: Box
+    probs: dict[int, float]
+
+
+def float_view(raw: Any, shape: Shape) -> memoryview[float]:
+    """A flat view of float32 values over any contiguous buffer that holds one map of `shape`."""
+    view = memoryview(raw)
+    if not view.c_contiguous or view.format not in ("f", "<f", "B", "b", "c"):
+        raise ValueError(f"expected contiguous float32 values, got format {view.format!r}")
+    if view.nbytes != shape.bytes:
+        raise ValueError(f"expected {shape.bytes} bytes for a map of {shape}, got {view.nbytes}")
+    return view.cast("B").cast("f")
+
+
+def logistic(x: float) -> float:
+    """1 / (1 + e^-x) without overflow."""
+    return 1.0 / (1.0 + math.exp(-x)) if x > -700.0 else 0.0
+
+
+def logit(p: float) -> float:
+    """The x whose logistic is p; infinite at and beyond 0 and 1."""
+    if p <= 0.0:
+        return -math.inf
+    return math.log(p / (1.0 - p)) if p < 1.0 else math.inf
+
+
+def exp32(x: float) -> float:
+    """e^x, infinite where a float32 would be."""
+    return math.exp(x) if x < 88.72 else math.inf
+
+
+def passing(raw: memoryview[float], start: int, count: int, limit: float) -> list[int]:
+    """Positions in raw[start : start + count] whose value exceeds `limit`; NaN never does."""
+    return [i for i, value in enumerate(raw[start : start + count]) if value > limit]
+
+
+def is_finite(box: Box) -> bool:
+    """Whether all four numbers can be drawn or written down."""
+    return all(map(math.isfinite, box))

@@ -1,0 +1,95 @@
+"""All detection layers of a network to one `Result` in image coordinates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from darkfuse.detect.candidate import Candidate
+from darkfuse.detect.nms import nms_sort
+from darkfuse.detect.region import decode_region
+from darkfuse.detect.types import Box, Detection, Result, letterbox_size
+from darkfuse.detect.yolo import decode_yolo
+from darkfuse.errors import DarkfuseError
+from darkfuse.graph.ir import Graph, Node
+from darkfuse.graph.layers.region import RegionOptions
+from darkfuse.graph.layers.yolo import YoloOptions
+
+
+def detection_nodes(graph: Graph) -> tuple[Node, ...]:
+    """Region and yolo layers of a graph; raises `DarkfuseError` when there are none."""
+    nodes = tuple(n for n in graph.nodes if isinstance(n.options, (RegionOptions, YoloOptions)))
+    if not nodes:
+        raise DarkfuseError(f"{graph.path}: no [region] or [yolo] layer, so this network detects nothing")
+    return nodes
+
+
+def class_count(graph: Graph) -> int:
+    """Classes the detection layers tell apart (the most of any of them)."""
+    return max(n.options.classes for n in detection_nodes(graph)
+               if isinstance(n.options, (RegionOptions, YoloOptions)))
+
+
+def decode(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thresh: float = 0.5,
+           nms: float = 0.45, letterbox: bool = True, names: Sequence[str] | None = None, path: str = "",
+           seconds: float = 0.0) -> Result:
+    """Turn raw maps into detections on the image.
+
+    Parameters
+    ----------
+    graph : Graph
+    raw : mapping of int to buffer
+        For each region or yolo layer index the float32 map of the layer *before* it, channels first, not yet
+        activated (bytes, array, memoryview or numpy array).
+    image_w, image_h : int
+        Size of the image in pixels.
+    thresh : float
+        Objectness, and objectness times class probability, must exceed it.
+    nms : float
+        Largest IoU two boxes of a class may keep; 0 keeps all.
+    letterbox : bool
+        Whether the image was letterboxed into the network, or stretched.
+    names : sequence of str, optional
+        Class names; a class without one is called by its number.
+    path, seconds
+        Passed on to the result.
+
+    Raises
+    ------
+    DarkfuseError
+        The network has no detection layer.
+    """
+    found: list[Candidate] = []
+    for node in detection_nodes(graph):
+        options = node.options
+        if isinstance(options, RegionOptions):
+            found += decode_region(options, node.out_shape, raw[node.index], thresh)
+        elif isinstance(options, YoloOptions):
+            found += decode_yolo(options, node.out_shape, raw[node.index], thresh, graph.input.w,
+                                 graph.input.h)
+    kept = nms_sort(found, nms)
+    kept.sort(key=lambda c: -max(c.probs.values()))
+    detections = []
+    for candidate in kept:
+        box = candidate.box
+        if letterbox:
+            box = undo_letterbox(box, image_w, image_h, graph.input.w, graph.input.h)
+        for number, score in sorted(candidate.probs.items(), key=lambda item: -item[1]):
+            name = names[number] if names is not None and number < len(names) else str(number)
+            detections.append(Detection(number, name, score, box))
+    return Result(tuple(detections), image_w, image_h, path, seconds)
+
+
+def undo_letterbox(box: Box, image_w: int, image_h: int, net_w: int, net_h: int) -> Box:
+    """From fractions of the network's input to fractions of the image, as `correct_region_boxes` does.
+
+    The border is taken as half the spare pixels without rounding, although the paste rounds down: Darknet's
+    own half pixel.
+    """
+    new_w, new_h = letterbox_size(image_w, image_h, net_w, net_h)
+    return Box(
+        (box.cx - (net_w - new_w) / 2 / net_w) / (new_w / net_w),
+        (box.cy - (net_h - new_h) / 2 / net_h) / (new_h / net_h),
+        box.w * net_w / new_w,
+        box.h * net_h / new_h,
+    )

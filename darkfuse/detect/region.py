@@ -1,0 +1,66 @@
+"""[region] decoding: YOLOv2's boxes, after Darknet's `forward_region_layer` and `get_region_detections`.
+
+For each anchor the map holds, as planes of (height, width): x, y, w, h, objectness, then the classes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from darkfuse.detect.candidate import Candidate, exp32, float_view, is_finite, logistic, logit, passing
+from darkfuse.detect.types import Box
+from darkfuse.graph.ir import Shape
+from darkfuse.graph.layers.region import RegionOptions
+
+
+def decode_region(options: RegionOptions, shape: Shape, raw: Any, thresh: float) -> list[Candidate]:
+    """Boxes above the threshold, relative to the network's input.
+
+    Parameters
+    ----------
+    options : RegionOptions
+    shape : Shape
+        Of the map, (anchors * (5 + classes), height, width).
+    raw : buffer
+        float32 values of the layer *before* the region layer, in that order.
+    thresh : float
+        Objectness must exceed it, and so must objectness times class probability.
+    """
+    values = float_view(raw, shape)
+    plane = shape.h * shape.w
+    found: list[Candidate] = []
+    # With `background` there is no objectness: every box counts as 1 and the plane joins the softmax.
+    limit = logit(thresh) if not options.background else (-float("inf") if thresh < 1.0 else float("inf"))
+    for n, (anchor_w, anchor_h) in enumerate(options.anchors):
+        base = n * (5 + options.classes) * plane
+        for cell in passing(values, base + 4 * plane, plane, limit):
+            at = base + cell
+            scale = 1.0 if options.background else logistic(values[at + 4 * plane])
+            probs = _class_scores(options, values, at, plane, scale, thresh)
+            if not probs:
+                continue
+            row, col = divmod(cell, shape.w)
+            box = Box(
+                (col + logistic(values[at])) / shape.w,
+                (row + logistic(values[at + plane])) / shape.h,
+                exp32(values[at + 2 * plane]) * anchor_w / shape.w,
+                exp32(values[at + 3 * plane]) * anchor_h / shape.h,
+            )
+            if is_finite(box):
+                found.append(Candidate(box, probs))
+    return found
+
+
+def _class_scores(options: RegionOptions, values: memoryview[float], at: int, plane: int, scale: float,
+                  thresh: float) -> dict[int, float]:
+    """Classes of one box whose `scale * probability` exceeds the threshold."""
+    first = at + 5 * plane
+    raw = values[first : first + (options.classes - 1) * plane + 1 : plane].tolist()
+    if not options.softmax:
+        scores = (scale * logistic(value) for value in raw)
+    else:
+        whole = [values[at + 4 * plane], *raw] if options.background else raw
+        largest = max(whole)
+        total = sum(exp32(value - largest) for value in whole)
+        scores = (scale * exp32(value - largest) / total for value in raw)
+    return {number: score for number, score in enumerate(scores) if score > thresh}

@@ -1,0 +1,39 @@
+"""Detections as text: Darknet's own lines, and JSON in the form AlexeyAB's Darknet writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+
+from darkfuse.detect.types import Result
+
+
+def lines(result: Result) -> list[str]:
+    """What Darknet prints: the time, then `name: 87%` for every label of every box."""
+    head = f"{result.path}: Predicted in {result.seconds:f} seconds."
+    return [head, *(f"{d.name}: {d.confidence * 100:.0f}%" for d in result.detections)]
+
+
+def json_frame(result: Result, frame_id: int) -> str:
+    """One image as a JSON object; `frame_id` counts from 1. Coordinates are fractions of the image."""
+    objects = []
+    for d in result.detections:
+        box = d.box
+        objects.append(
+            f'  {{"class_id": {d.class_id}, "name": {json.dumps(d.name)}, "relative_coordinates": '
+            f'{{"center_x": {box.cx:.6f}, "center_y": {box.cy:.6f}, "width": {box.w:.6f}, '
+            f'"height": {box.h:.6f}}}, "confidence": {d.confidence:.6f}}}'
+        )
+    inner = "\n" + ",\n".join(objects) + "\n " if objects else ""
+    return (f'{{\n "frame_id": {frame_id},\n "filename": {json.dumps(result.path)},\n'
+            f' "objects": [{inner}]\n}}')
+
+
+def json_document(frames: Iterable[str]) -> Iterator[str]:
+    """Pieces of the JSON list that holds `frames` (from `json_frame`); write them one after another."""
+    yield "["
+    separator = "\n"
+    for frame in frames:
+        yield separator + frame
+        separator = ",\n"
+    yield "\n]\n"

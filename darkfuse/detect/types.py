@@ -1,0 +1,118 @@
+"""What detection gives back: `Box`, `Detection`, `Result`; and the size of a letterboxed image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Box(NamedTuple):
+    """Centre and size as fractions of the image; may reach past its edges, as Darknet's do."""
+
+    cx: float
+    cy: float
+    w: float
+    h: float
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One label on one box; a box that passes for several classes makes several detections.
+
+    `confidence` is objectness times class probability.
+    """
+
+    class_id: int
+    name: str
+    confidence: float
+    box: Box
+
+
+@dataclass(frozen=True)
+class Result:
+    """All detections of one image.
+
+    Labels of the same box stand next to each other; boxes and labels run from most to least confident.
+
+    Attributes
+    ----------
+    detections : tuple of Detection
+    width, height : int
+        Size of the image in pixels.
+    path : str
+        Where the image came from, empty for an array.
+    seconds : float
+        Time the network took.
+    """
+
+    detections: tuple[Detection, ...]
+    width: int
+    height: int
+    path: str = ""
+    seconds: float = field(default=0.0, compare=False)
+
+    def __len__(self) -> int:
+        return len(self.detections)
+
+    @property
+    def xyxy(self) -> list[tuple[float, float, float, float]]:
+        """Left, top, right, bottom in pixels, cut off at the edges of the image."""
+        return [pixel_corners(d.box, self.width, self.height) for d in self.detections]
+
+    @property
+    def confidence(self) -> list[float]:
+        """Score of each detection, 0..1."""
+        return [d.confidence for d in self.detections]
+
+    @property
+    def class_id(self) -> list[int]:
+        """Class number of each detection."""
+        return [d.class_id for d in self.detections]
+
+    @property
+    def names(self) -> list[str]:
+        """Class name of each detection."""
+        return [d.name for d in self.detections]
+
+    def by_box(self) -> list[tuple[Box, list[Detection]]]:
+        """Detections gathered by the box they share, for drawing one frame with all its labels."""
+        groups: list[tuple[Box, list[Detection]]] = []
+        for detection in self.detections:
+            if not groups or groups[-1][0] is not detection.box:
+                groups.append((detection.box, []))
+            groups[-1][1].append(detection)
+        return groups
+
+    def numpy(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """`xyxy` (n, 4) float32, `confidence` (n,) float32 and `class_id` (n,) int32; imports numpy."""
+        import numpy as np
+
+        return (
+            np.array(self.xyxy, np.float32).reshape(-1, 4),
+            np.array(self.confidence, np.float32),
+            np.array(self.class_id, np.int32),
+        )
+
+
+def pixel_corners(box: Box, width: int, height: int) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom of a relative box in pixels, within 0..width and 0..height."""
+    return (
+        min(max((box.cx - box.w / 2) * width, 0.0), float(width)),
+        min(max((box.cy - box.h / 2) * height, 0.0), float(height)),
+        min(max((box.cx + box.w / 2) * width, 0.0), float(width)),
+        min(max((box.cy + box.h / 2) * height, 0.0), float(height)),
+    )
+
+
+def letterbox_size(image_w: int, image_h: int, net_w: int, net_h: int) -> tuple[int, int]:
+    """Width and height of an image scaled to fit the network with its aspect kept.
+
+    As Darknet's `letterbox_image`: the side that fits exactly is the network's, the other one comes from an
+    integer division. The scaled image is pasted at ((net_w - w) // 2, (net_h - h) // 2).
+    """
+    if net_w * image_h < net_h * image_w:
+        return net_w, max(1, image_h * net_w // image_w)
+    return max(1, image_w * net_h // image_h), net_h
