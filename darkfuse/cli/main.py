@@ -1,0 +1,104 @@
+"""Entry point of the `darkfuse` command: finds the verb, runs it, turns errors into one line and a status.
+
+Exit status: 0 done, 2 bad input or usage (one line on stderr), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import os
+import re
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from darkfuse.errors import DarkfuseError
+
+VERBS = ("detect", "info", "plan", "calibrate", "map", "download", "demo", "watch")
+
+_DARKNET_SPELLING = re.compile(r"-([a-z]{2}[a-z_-]*)((?:=.*)?)", re.DOTALL)
+
+
+class Parser(argparse.ArgumentParser):
+    """ArgumentParser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and exit with status 2."""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def darknet_spellings(arguments: Sequence[str]) -> list[str]:
+    """Turn Darknet's `-thresh .5` and `-dont_show` into `--thresh .5` and `--dont-show`.
+
+    Single letters (`-o`), values and everything after `--` stay as they are.
+    """
+    result: list[str] = []
+    for position, word in enumerate(arguments):
+        if word == "--":
+            return [*result, *arguments[position:]]
+        match = _DARKNET_SPELLING.fullmatch(word)
+        result.append(f"--{match[1].replace('_', '-')}{match[2]}" if match else word)
+    return result
+
+
+def build_parser(verbs: Sequence[str]) -> tuple[Parser, dict[str, Any]]:
+    """Parser with the named verbs added, and their modules by name."""
+    parser = Parser(prog="darkfuse", description="Run Darknet models in little memory.", allow_abbrev=False)
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    subparsers = parser.add_subparsers(dest="verb", metavar="VERB")
+    modules: dict[str, Any] = {}
+    for verb in verbs:
+        modules[verb] = importlib.import_module(f"darkfuse.cli.{verb}")
+        modules[verb].add(subparsers)
+    return parser, modules
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (default: this process's) and return the exit status."""
+    arguments = darknet_spellings(sys.argv[1:] if argv is None else argv)
+    warnings.showwarning = _show_warning
+    # Only the verb asked for is imported: the others would cost memory for nothing.
+    chosen = next((word for word in arguments if not word.startswith("-")), None)
+    known = [verb for verb in VERBS if importlib.util.find_spec(f"darkfuse.cli.{verb}")]
+    parser, modules = build_parser([chosen] if chosen in known else known)
+    args = parser.parse_args(arguments)
+    if args.version:
+        from darkfuse import __version__
+
+        print(f"darkfuse {__version__}")
+        return 0
+    if args.verb is None:
+        parser.error("which verb? one of " + ", ".join(known))
+    try:
+        status = int(modules[args.verb].run(args))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Whoever read our output has gone; give the interpreter's own last flush somewhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except DarkfuseError as error:
+        return _fail(str(error))
+    except MemoryError:
+        return _fail("out of memory")
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return _fail(f"{where}{error.strerror or error}")
+
+
+def _fail(message: str) -> int:
+    sys.stderr.write("darkfuse: " + " ".join(message.split("\n")) + "\n")
+    return 2
+
+
+def _show_warning(message: Warning | str, *_where: Any, **_more: Any) -> None:
+    sys.stderr.write(f"darkfuse: warning: {message}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
