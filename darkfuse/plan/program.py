@@ -79,16 +79,17 @@ class Keep:
 class Weights:
     """One layer's weights: where they lie in the file, and where they go.
 
-    The file part after `file_offset` is (filters, per_filter) float32; biases and batch norm arrays lie in
-    front and are folded once at load into `scale` and `bias` (each round32(filters) float32), always pinned.
+    The file part after `file_offset` is (filters, per_filter) float32. Biases and batch norm arrays are folded
+    once at load into `scale` and `bias` (each round32(filters) float32), always pinned. Connected layers are
+    packed as they lie, (filters, per_filter) rows.
     """
 
     node: int
     residency: str  # 'pinned' | 'loaded' | 'streamed'
     filters: int
     per_filter: int  # floats: in_c / groups * size * size
-    file_offset: int  # bytes, of the kernel weights
-    params_offset: int  # bytes, of biases (, scales, means, variances)
+    file_offset: int  # bytes, of the kernel weights; -1 not in the file: all of the layer's weights are zero
+    params_offset: int  # bytes, of the biases
     batch_normalize: bool
     scale: int  # buffer: (round32(filters),) float32
     bias: int  # buffer
@@ -97,6 +98,8 @@ class Weights:
     block: int
     raw_filters: int
     slots: int
+    norm_offset: int = -1  # bytes, of scales, means, variances; -1 they follow the biases (connected: they do not)
+    transposed: bool = False  # (per_filter, filters) in the file: connected layers of old files, pinned only
 
 
 @dataclass(frozen=True)
@@ -121,8 +124,10 @@ class Op:
     strip: int = 0  # Winograd tile rows at a time, 0 all
     weights: int = -1  # index into Program.weights
     block_offset: int = 0  # 'copy': first source channel (route groups)
+    channels: int = 0  # 'copy': how many channels, 0 all of the source
     dest_channel: int = 0  # 'copy': first destination channel when not a multiple of 16 apart
     macs: int = 0  # multiply-adds of the whole op over all tiles, recompute included
+    options: Optional[object] = None  # read by attribute: size, stride, pad, activation, ...
 
 
 @dataclass(frozen=True)
