@@ -24,8 +24,9 @@ def layer_table(graph: Graph) -> list[str]:
     """
     lines = [_HEAD]
     for node in graph.nodes:
-        lines.append(_row(f"{node.index:5d} {node.options.short}", *_columns(node),
-                          _shape(node.in_shapes[0]) if len(node.inputs) == 1 else "", "->", _shape(node.out_shape), _flops(node.macs), _bytes(node.weight_bytes),
+        source = _shape(node.in_shapes[0]) if len(node.inputs) == 1 else ""
+        lines.append(_row(f"{node.index:5d} {node.options.short}", *_columns(node), source, "->",
+                          _shape(node.out_shape), _flops(node.macs), _bytes(node.weight_bytes),
                           f"{node.out_shape.bytes:,}"))
     total = sum(node.out_shape.bytes for node in graph.nodes)
     lines.append(_row("total", "", f"{len(graph.nodes)} layers", "", "", "", f"{2 * graph.macs / 1e9:.3f}",
