@@ -1,12 +1,45 @@
-"""darkfuse runs Darknet models (.cfg + .weights) exactly as trained, in little memory.
+"""darkfuse runs Darknet models, exactly as trained, in little memory.
 
-    .cfg     -> model -> graph -> plan -> engine -> detect -> media, JSON
-    .weights -> model (offsets only) ----> engine
+    .cfg ─ model ─▶ graph ─▶ plan (budget) ─▶ engine ─▶ detect ─▶ media
+    .weights ─ offsets ────────────────────────▲
 
-Importing the package loads neither numpy nor OpenCV: every megabyte an import costs is one the network
-cannot have.
+    >>> import darkfuse
+    >>> net = darkfuse.load("cfg/yolov3-tiny.cfg", mem="48M")
+    >>> net.detect("dog.jpg").names
+    ['dog', 'bicycle']
+
+Importing the package costs next to nothing; everything below is fetched when first used.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from darkfuse.errors import DarkfuseError
+
+if TYPE_CHECKING:
+    from darkfuse.api import Network, load
+    from darkfuse.detect.types import Box, Detection, Result
+
 __version__ = "0.1.0"
+__all__ = ["Box", "DarkfuseError", "Detection", "Network", "Result", "__version__", "load"]
+
+_HOMES = {
+    "load": "darkfuse.api",
+    "Network": "darkfuse.api",
+    "Box": "darkfuse.detect.types",
+    "Detection": "darkfuse.detect.types",
+    "Result": "darkfuse.detect.types",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        import importlib
+
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'darkfuse' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,129 @@
+"""What this process takes of memory, and what it may take: /proc and the memory cgroups, v1 and v2.
+
+Nothing is cached: a limit can change while a process runs. Where a number is not to be had (not Linux, /proc
+not mounted) the answer is None, never a guess.
+"""
+
+from __future__ import annotations
+
+import os
+
+_NO_LIMIT = 1 << 60  # cgroup v1 writes "no limit" as the largest page-aligned number
+
+
+def rss_bytes() -> int | None:
+    """Resident memory of this process now (VmRSS)."""
+    return _status("VmRSS:")
+
+
+def peak_rss_bytes() -> int | None:
+    """Most resident memory this process has had (VmHWM): what a memory limit has to hold."""
+    return _status("VmHWM:")
+
+
+def free_bytes() -> int | None:
+    """Memory this process could take without swapping: the machine's, or its cgroups' if that is less."""
+    machine = _field("/proc/meminfo", "MemAvailable:")
+    room = [] if machine is None else [machine]
+    for limit, used in _cgroups():
+        room.append(max(0, limit - used))
+    return min(room) if room else None
+
+
+def limit_bytes() -> int | None:
+    """The smallest memory limit of the cgroups this process is in, None when there is none."""
+    return min((limit for limit, _ in _cgroups()), default=None)
+
+
+def cpu_count() -> int:
+    """Physical cores this process may run on: a second thread on one core only shares its vector units."""
+    try:
+        allowed = sorted(os.sched_getaffinity(0))
+    except (AttributeError, OSError):
+        return os.cpu_count() or 1
+    cores = set()
+    for cpu in allowed:
+        siblings = _read(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        cores.add(siblings or str(cpu))
+    return max(1, len(cores))
+
+
+def _read(path: str) -> str | None:
+    try:
+        with open(path) as file:
+            return file.read().strip()
+    except OSError:
+        return None
+
+
+def _field(path: str, name: str) -> int | None:
+    """A `Name:  123 kB` line, in bytes."""
+    try:
+        with open(path) as file:
+            for line in file:
+                if line.startswith(name):
+                    return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    return None
+
+
+def _status(name: str) -> int | None:
+    return _field("/proc/self/status", name)
+
+
+def _cgroups() -> list[tuple[int, int]]:
+    """(limit, usage) of every memory cgroup above this process that has a limit, in bytes.
+
+    Page cache nobody has touched lately counts as free: the kernel drops it before it refuses memory.
+    """
+    found = []
+    for folder, limit_name, usage_name, cache_name in _folders():
+        text = _read(f"{folder}/{limit_name}")
+        if text is None or not text.isdigit() or int(text) >= _NO_LIMIT:
+            continue  # "max", or the root group
+        usage = _read(f"{folder}/{usage_name}") or "0"
+        stat = _read(f"{folder}/memory.stat") or ""
+        cache = 0
+        for line in stat.splitlines():
+            name, _, value = line.partition(" ")
+            if name == cache_name:
+                cache = int(value)
+        found.append((int(text), max(0, int(usage) - cache)))
+    return found
+
+
+def _folders() -> list[tuple[str, str, str, str]]:
+    """Folders of the memory cgroups this process is in, innermost first, with their files' names."""
+    mounts = _mounts()
+    folders = []
+    for line in (_read("/proc/self/cgroup") or "").splitlines():
+        number, controllers, path = line.split(":", 2)
+        if number == "0":
+            kind, names = "cgroup2", ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            kind, names = "cgroup", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        for root, mount in mounts.get(kind, []):
+            # in a container the mount may show only our own part of the tree
+            inside = path[len(root):] if root != "/" and (path + "/").startswith(root + "/") else path
+            parts = [part for part in inside.split("/") if part not in ("", "..")]
+            for depth in range(len(parts), -1, -1):
+                folder = "/".join([mount, *parts[:depth]])
+                if os.path.exists(f"{folder}/{names[0]}"):
+                    folders.append((folder, *names))
+    return folders
+
+
+def _mounts() -> dict[str, list[tuple[str, str]]]:
+    """Where cgroup2, and cgroup v1's memory controller, are mounted: kind to (root within the tree, folder)."""
+    mounts: dict[str, list[tuple[str, str]]] = {}
+    for line in (_read("/proc/self/mountinfo") or "").splitlines():
+        front, _, back = line.partition(" - ")
+        fields, kind = front.split(), back.split()
+        if len(fields) < 5 or len(kind) < 3:
+            continue
+        if kind[0] == "cgroup2" or (kind[0] == "cgroup" and "memory" in kind[2].split(",")):
+            mounts.setdefault(kind[0], []).append((fields[3], fields[4]))
+    return mounts
