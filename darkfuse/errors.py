@@ -50,3 +50,7 @@ class ImageError(DarkfuseError):
 
 class BudgetError(DarkfuseError):
     """No plan fits the memory asked for; the message says how much would be enough."""
+
+
+class DownloadError(DarkfuseError):
+    """A file cannot be downloaded, or is not the one that was asked for."""

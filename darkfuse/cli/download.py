@@ -23,7 +23,6 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--into", default="weights", metavar="DIR", help="folder to put it in (default weights)")
     parser.add_argument("--from", dest="address", metavar="URL",
                         help="another place to take it from; size and checksum still must be the official ones")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
