@@ -1,0 +1,87 @@
+"""A Darknet network with folded float32 weights: what every peer's model is built from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from darkfuse.graph import Graph, Node, load_graph
+from darkfuse.graph.weights import weight_offsets
+
+HEADS = ("region", "yolo")  # decoded by none of the peers: all stop at what these read
+BATCH_NORM_EPSILON = np.float32(1e-6)  # outside the root, as Darknet has it
+
+
+@dataclass(frozen=True)
+class Network:
+    """A graph up to its heads, with weights.
+
+    Attributes
+    ----------
+    graph : Graph
+        The network.
+    nodes : tuple of Node
+        Its layers in order, heads left out.
+    outputs : tuple of int
+        Layers the heads read, or the graph's own outputs where there is no head.
+    folded : dict
+        By convolutional layer: kernels (filters, channels / groups, size, size) and biases (filters,), both
+        float32 with batch normalisation folded in.
+    """
+
+    graph: Graph
+    nodes: tuple[Node, ...]
+    outputs: tuple[int, ...]
+    folded: dict[int, tuple[np.ndarray, np.ndarray]]
+
+    def readers(self, index: int) -> int:
+        """How many inputs of layers (heads aside) read layer `index`; -1 is the image."""
+        return sum(node.inputs.count(index) for node in self.nodes)
+
+
+def without_heads(graph: Graph) -> tuple[tuple[Node, ...], tuple[int, ...]]:
+    """The layers that are no heads, and the layers whose maps the heads read."""
+    nodes = tuple(node for node in graph.nodes if node.kind not in HEADS)
+    heads = [node for node in graph.nodes if node.kind in HEADS]
+    return nodes, tuple(node.inputs[0] for node in heads) or graph.outputs
+
+
+def read_network(cfg: str, weights: str, size: int) -> Network:
+    """Read a cfg for a square input of `size` pixels, and its weights.
+
+    Raises
+    ------
+    DarkfuseError
+        For a cfg or weights file that cannot be used.
+    """
+    graph = load_graph(cfg, size, size)
+    nodes, outputs = without_heads(graph)
+    index = weight_offsets(graph, weights)
+    folded = {}
+    for node, start in zip(graph.nodes, index.offsets):
+        if node.kind == "convolutional" and node.weights and start is not None:
+            folded[node.index] = _fold(node, np.fromfile(weights, "<f4", node.weights.total, offset=start))
+    return Network(graph, nodes, outputs, folded)
+
+
+def _fold(node: Node, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    layout = node.weights
+    assert layout is not None
+
+    def part(name: str) -> np.ndarray:
+        start = layout.offset(name)
+        return values[start : start + getattr(layout, name)]
+
+    size = node.options.size  # type: ignore[attr-defined]
+    kernels, biases = part("kernels").reshape(layout.biases, -1, size, size), part("biases")
+    if not layout.scales:
+        return kernels, biases
+    scale = part("scales") / (np.sqrt(part("variances")) + BATCH_NORM_EPSILON)
+    return kernels * scale[:, None, None, None], biases - part("means") * scale
+
+
+def input_array(graph: Graph, seed: int) -> np.ndarray:
+    """A picture of noise, (channels, height, width) float32 in [0, 1): the same in every process."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    return rng.random((graph.input.c, graph.input.h, graph.input.w), np.float32)
