@@ -54,3 +54,7 @@ class BudgetError(DarkfuseError):
 
 class DownloadError(DarkfuseError):
     """A file cannot be downloaded, or is not the one that was asked for."""
+
+
+class DatasetError(DarkfuseError):
+    """A folder of photos and labels cannot be used."""

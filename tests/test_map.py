@@ -1,4 +1,5 @@
 """Average precision agrees with pycocotools and with figures worked out by hand."""
+
 from __future__ import annotations
 
 import contextlib
@@ -8,7 +9,16 @@ import random
 
 import pytest
 
-from darkfuse.detect.map import Detection, Truth, ap_11_point, ap_101_point, ap_area, clip, evaluate, overlap
+from darkfuse.detect.map import (
+    Detection,
+    Truth,
+    ap_11_point,
+    ap_101_point,
+    ap_area,
+    clip,
+    evaluate,
+    overlap,
+)
 
 CLASSES = 4
 
@@ -28,15 +38,24 @@ def random_scene(seed: int, images: int = 30) -> tuple[list[list[Detection]], li
             truths.append((rng.randrange(CLASSES), x, y, x + w, y + h, rng.random() < 0.25))
             for _ in range(rng.choice([0, 1, 1, 2, 3])):
                 spread = rng.choice([0.0, 0.04, 0.1, 0.3])
-                x1, y1, x2, y2 = (v + rng.gauss(0, spread) * s for v, s in
-                                  zip((x, y, x + w, y + h), (w, h, w, h)))
+                x1, y1, x2, y2 = (
+                    v + rng.gauss(0, spread) * s for v, s in zip((x, y, x + w, y + h), (w, h, w, h))
+                )
                 kind = truths[-1][0] if rng.random() < 0.9 else rng.randrange(CLASSES)
                 confidence = rng.choice([rng.random(), round(rng.random(), 1)])
                 dets.append((kind, confidence, min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)))
         for _ in range(rng.randrange(6)):
             x, y = rng.uniform(0, 300), rng.uniform(0, 300)
-            dets.append((rng.randrange(CLASSES), rng.random() * 0.6, x, y, x + rng.uniform(5, 90),
-                         y + rng.uniform(5, 90)))
+            dets.append(
+                (
+                    rng.randrange(CLASSES),
+                    rng.random() * 0.6,
+                    x,
+                    y,
+                    x + rng.uniform(5, 90),
+                    y + rng.uniform(5, 90),
+                )
+            )
         rng.shuffle(dets)
         found.append(dets)
         there.append(truths)
@@ -48,15 +67,34 @@ def coco_reference(found: list[list[Detection]], there: list[list[Truth]]) -> li
     coco = pytest.importorskip("pycocotools.coco", reason="needs the extra [test]: pycocotools")
     from pycocotools.cocoeval import COCOeval
 
-    data = {"info": {}, "images": [{"id": i + 1} for i in range(len(there))],
-            "categories": [{"id": c, "name": str(c)} for c in range(CLASSES)], "annotations": []}
+    data = {
+        "info": {},
+        "images": [{"id": i + 1} for i in range(len(there))],
+        "categories": [{"id": c, "name": str(c)} for c in range(CLASSES)],
+        "annotations": [],
+    }
     for i, truths in enumerate(there):
         for c, x1, y1, x2, y2, difficult in truths:
-            data["annotations"].append({
-                "id": len(data["annotations"]) + 1, "image_id": i + 1, "category_id": c, "iscrowd": int(difficult),
-                "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)})
-    results = [{"image_id": i + 1, "category_id": d[0], "score": d[1],
-                "bbox": [d[2], d[3], d[4] - d[2], d[5] - d[3]]} for i, dets in enumerate(found) for d in dets]
+            data["annotations"].append(
+                {
+                    "id": len(data["annotations"]) + 1,
+                    "image_id": i + 1,
+                    "category_id": c,
+                    "iscrowd": int(difficult),
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "area": (x2 - x1) * (y2 - y1),
+                }
+            )
+    results = [
+        {
+            "image_id": i + 1,
+            "category_id": d[0],
+            "score": d[1],
+            "bbox": [d[2], d[3], d[4] - d[2], d[5] - d[3]],
+        }
+        for i, dets in enumerate(found)
+        for d in dets
+    ]
     with contextlib.redirect_stdout(io.StringIO()):
         truth = coco.COCO()
         truth.dataset = data
@@ -90,7 +128,10 @@ def test_coco_looks_at_the_100_most_confident_only():
 def test_voc_by_hand():
     """Two objects; right, wrong, right: precision 1, 1/2, 2/3 at recall 1/2, 1/2, 1."""
     truths: list[list[Truth]] = [[(0, 0, 0, 10, 10, False)], [(0, 0, 0, 10, 10, False)]]
-    found: list[list[Detection]] = [[(0, 0.9, 0, 0, 10, 10), (0, 0.8, 0, 0, 10, 10)], [(0, 0.7, 0, 0, 10, 9)]]
+    found: list[list[Detection]] = [
+        [(0, 0.9, 0, 0, 10, 10), (0, 0.8, 0, 0, 10, 10)],
+        [(0, 0.7, 0, 0, 10, 9)],
+    ]
     score = evaluate(found, truths, 1).classes[0]
     assert score.truths == 2 and score.detections == 3
     assert score.voc11 == pytest.approx((6 * 1 + 5 * 2 / 3) / 11)

@@ -13,16 +13,26 @@ from darkfuse.model.zoo import OFFICIAL
 
 def add(subparsers: Any) -> None:
     """Register the verb."""
-    sizes = "\n".join(f"  {e.name:<16} {(e.header or 16) + 4 * e.floats:>11,} bytes  {e.about}"
-                      for e in OFFICIAL.values())
+    sizes = "\n".join(
+        f"  {e.name:<16} {(e.header or 16) + 4 * e.floats:>11,} bytes  {e.about}" for e in OFFICIAL.values()
+    )
     parser = subparsers.add_parser(
-        "download", help="fetch official Darknet weights", formatter_class=argparse.RawDescriptionHelpFormatter,
+        "download",
+        help="fetch official Darknet weights",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Fetch official Darknet weights, going on where an earlier try stopped.",
-        epilog=f"Known files:\n{sizes}")
+        epilog=f"Known files:\n{sizes}",
+    )
     parser.add_argument("name", choices=list(OFFICIAL), metavar="NAME", help=", ".join(OFFICIAL))
-    parser.add_argument("--into", default="weights", metavar="DIR", help="folder to put it in (default weights)")
-    parser.add_argument("--from", dest="address", metavar="URL",
-                        help="another place to take it from; size and checksum still must be the official ones")
+    parser.add_argument(
+        "--into", default="weights", metavar="DIR", help="folder to put it in (default weights)"
+    )
+    parser.add_argument(
+        "--from",
+        dest="address",
+        metavar="URL",
+        help="another place to take it from; size and checksum still must be the official ones",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,7 +41,12 @@ def run(args: argparse.Namespace) -> int:
     present = os.path.exists(os.path.join(args.into, entry.filename))
     with Progress(entry.filename, entry.size) as bar:
         path = fetch(entry, args.into, bar.update, [args.address] if args.address else None)
-    checked = (f"{entry.digest.split(':')[0]} checked" if entry.digest
-               else "header and size checked; no checksum of it is known to us")
-    print(f"{path}: {'already there' if present else 'downloaded'}, {os.path.getsize(path):,} bytes, {checked}")
+    checked = (
+        f"{entry.digest.split(':')[0]} checked"
+        if entry.digest
+        else "header and size checked; no checksum of it is known to us"
+    )
+    print(
+        f"{path}: {'already there' if present else 'downloaded'}, {os.path.getsize(path):,} bytes, {checked}"
+    )
     return 0

@@ -10,11 +10,16 @@ References: the PASCAL VOC 2007 and 2012 development kits; pycocotools' ``COCOev
 areas), with which the COCO figures agree to 1e-6. VOC counts a box from pixel x1 to x2 as x2 − x1 + 1 wide
 because its corners are whole pixels; ours are real numbers, so the width is x2 − x1.
 """
+
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from darkfuse.detect.types import Result
 
 Detection = tuple[int, float, float, float, float, float]
 Truth = tuple[int, float, float, float, float, bool]
@@ -76,8 +81,22 @@ def overlap(a: Box, b: Box, crowd: bool = False) -> float:
 def clip(det: Detection, width: float, height: float) -> Detection:
     """A detection cut to the photo's edges, as Darknet's validation does before it writes boxes."""
     c, confidence, x1, y1, x2, y2 = det
-    return (c, confidence, min(max(x1, 0.0), width), min(max(y1, 0.0), height),
-            min(max(x2, 0.0), width), min(max(y2, 0.0), height))
+    return (
+        c,
+        confidence,
+        min(max(x1, 0.0), width),
+        min(max(y1, 0.0), height),
+        min(max(x2, 0.0), width),
+        min(max(y2, 0.0), height),
+    )
+
+
+def of_result(result: Result) -> list[Detection]:
+    """The detections of one photo, for `evaluate`; `Result.xyxy` is already cut to the photo."""
+    return [
+        (c, confidence, *corners)
+        for c, confidence, corners in zip(result.class_id, result.confidence, result.xyxy)
+    ]
 
 
 def ap_11_point(recall: Sequence[float], precision: Sequence[float]) -> float:
@@ -140,8 +159,9 @@ def _match_voc(found: list[Detection], truths: list[Truth], iou: float) -> list[
     return marks
 
 
-def _match_coco(found: list[Detection], truths: list[Truth], table: list[list[float]],
-                iou: float) -> list[tuple[float, bool]]:
+def _match_coco(
+    found: list[Detection], truths: list[Truth], table: list[list[float]], iou: float
+) -> list[tuple[float, bool]]:
     """COCO: a detection goes to the free truth it overlaps most, to a crowd only if there is none.
 
     ``truths`` has the crowds last; ``table`` holds the overlap of each detection with each truth.
@@ -183,12 +203,20 @@ def _score_class(class_id: int, found: list[list[Detection]], truths: list[list[
             marks += _match_coco(dets, objects, table, iou)
     curve = _curve(voc, count)
     averages = [ap_101_point(*_curve(marks, count)) for marks in coco]
-    return ClassScore(class_id, count, total, ap_11_point(*curve), ap_area(*curve),
-                      averages[0], sum(averages) / len(averages))
+    return ClassScore(
+        class_id,
+        count,
+        total,
+        ap_11_point(*curve),
+        ap_area(*curve),
+        averages[0],
+        sum(averages) / len(averages),
+    )
 
 
-def evaluate(detections: Sequence[Sequence[Detection]], truths: Sequence[Sequence[Truth]],
-             classes: int) -> MapResult:
+def evaluate(
+    detections: Sequence[Sequence[Detection]], truths: Sequence[Sequence[Truth]], classes: int
+) -> MapResult:
     """Score the detections of a set of images against what is there.
 
     Parameters

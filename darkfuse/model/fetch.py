@@ -43,12 +43,18 @@ def check(path: str, entry: Official) -> None:
         for block in iter(lambda: file.read(CHUNK), b""):
             running.update(block)
     if running.hexdigest() != digest:
-        raise DownloadError(f"{path}: its {kind} is {running.hexdigest()}, the official {entry.filename} has "
-                            f"{digest}")
+        raise DownloadError(
+            f"{path}: its {kind} is {running.hexdigest()}, the official {entry.filename} has {digest}"
+        )
 
 
-def fetch(entry: Official, folder: str, progress: Progress | None = None,
-          addresses: Sequence[str] | None = None, timeout: float = 30) -> str:
+def fetch(
+    entry: Official,
+    folder: str,
+    progress: Progress | None = None,
+    addresses: Sequence[str] | None = None,
+    timeout: float = 30,
+) -> str:
     """Download an official file into a folder; returns its path. A whole one already there is only checked.
 
     Bytes gather in ``NAME.weights.part``; an interrupted download goes on from there next time.
@@ -93,8 +99,14 @@ def fetch(entry: Official, folder: str, progress: Progress | None = None,
     return path
 
 
-def _receive_from_any(entry: Official, path: str, part: str, addresses: Sequence[str],
-                      progress: Progress | None, timeout: float) -> None:
+def _receive_from_any(
+    entry: Official,
+    path: str,
+    part: str,
+    addresses: Sequence[str],
+    progress: Progress | None,
+    timeout: float,
+) -> None:
     """Try each address; only when all refuse is it an error, told of the first."""
     first = ""
     for address in addresses:
@@ -110,8 +122,10 @@ def _receive_from_any(entry: Official, path: str, part: str, addresses: Sequence
             # TimeoutError and ConnectionError are OSErrors: told apart here from a full disk.
             first = first or (str(error) or type(error).__name__)
         # What another site sends is the same file, so the part is kept.
-    raise DownloadError(f"cannot download {addresses[0]} ({first}); run this again, or fetch it elsewhere and "
-                        f"put it at {path}")
+    raise DownloadError(
+        f"cannot download {addresses[0]} ({first}); run this again, or fetch it elsewhere and "
+        f"put it at {path}"
+    )
 
 
 def _open(address: str, start: int, timeout: float) -> http.client.HTTPResponse:
@@ -138,13 +152,17 @@ def _receive(entry: Official, address: str, part: str, progress: Progress | None
         error.close()
         return
     with contextlib.closing(answer):
-        resumed = answer.status == 206 and (answer.headers.get("Content-Range") or "").startswith(f"bytes {have}-")
+        resumed = answer.status == 206 and (answer.headers.get("Content-Range") or "").startswith(
+            f"bytes {have}-"
+        )
         if not resumed:
             have = 0
         length = answer.headers.get("Content-Length")
         total = have + int(length) if length and length.isdigit() else entry.size
         if entry.size is not None and total != entry.size:
-            raise DownloadError(f"{address} offers {total} bytes, but the official {entry.filename} has {entry.size}")
+            raise DownloadError(
+                f"{address} offers {total} bytes, but the official {entry.filename} has {entry.size}"
+            )
         with open(part, "ab" if resumed else "wb") as file:
             while block := answer.read(CHUNK):
                 file.write(block)

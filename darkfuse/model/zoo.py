@@ -52,15 +52,38 @@ class Official:
         return tuple(site + self.filename for site in SITES)
 
 
-OFFICIAL = {entry.name: entry for entry in (
-    Official("yolov2", 50_983_561, 16,
-             "sha256:d9945162ed6f54ce1a901e3ec537bdba4d572ecae7873087bd730e5a7942df3f", "COCO, 80 classes"),
-    Official("yolov2-voc", 50_676_061, None, None, "PASCAL VOC, 20 classes"),
-    Official("yolov2-tiny", 11_237_145, 20, None, "COCO, 80 classes"),
-    Official("yolov2-tiny-voc", 15_867_885, 16,
-             "sha1:24b4bd049fc4fa5f5e95f684a8967e65c625dff9", "PASCAL VOC, 20 classes"),
-    Official("yolov3", 62_001_757, 20,
-             "sha256:523e4e69e1d015393a1b0a441cef1d9c7659e3eb2d7e15f793f060a21b32f297", "COCO, 80 classes"),
-    Official("yolov3-tiny", 8_858_734, 20,
-             "sha256:dccea06f59b781ec1234ddf8d1e94b9519a97f4245748a7d4db75d5b7080a42c", "COCO, 80 classes"),
-)}
+OFFICIAL = {
+    entry.name: entry
+    for entry in (
+        Official(
+            "yolov2",
+            50_983_561,
+            16,
+            "sha256:d9945162ed6f54ce1a901e3ec537bdba4d572ecae7873087bd730e5a7942df3f",
+            "COCO, 80 classes",
+        ),
+        Official("yolov2-voc", 50_676_061, None, None, "PASCAL VOC, 20 classes"),
+        Official("yolov2-tiny", 11_237_145, 20, None, "COCO, 80 classes"),
+        Official(
+            "yolov2-tiny-voc",
+            15_867_885,
+            16,
+            "sha1:24b4bd049fc4fa5f5e95f684a8967e65c625dff9",
+            "PASCAL VOC, 20 classes",
+        ),
+        Official(
+            "yolov3",
+            62_001_757,
+            20,
+            "sha256:523e4e69e1d015393a1b0a441cef1d9c7659e3eb2d7e15f793f060a21b32f297",
+            "COCO, 80 classes",
+        ),
+        Official(
+            "yolov3-tiny",
+            8_858_734,
+            20,
+            "sha256:dccea06f59b781ec1234ddf8d1e94b9519a97f4245748a7d4db75d5b7080a42c",
+            "COCO, 80 classes",
+        ),
+    )
+}

@@ -1,4 +1,5 @@
 """k-means anchors on the labels with 1 − IoU as the distance (YOLO9000, section 2)."""
+
 from __future__ import annotations
 
 import argparse
@@ -21,7 +22,9 @@ def kmeans(boxes: np.ndarray, k: int, seed: int = 0, restarts: int = 8) -> tuple
         centres = boxes[rng.choice(len(boxes), k, replace=False)]
         for _ in range(200):
             near = shape_iou(boxes, centres).argmax(1)
-            moved = np.array([np.median(boxes[near == j], 0) if (near == j).any() else centres[j] for j in range(k)])
+            moved = np.array(
+                [np.median(boxes[near == j], 0) if (near == j).any() else centres[j] for j in range(k)]
+            )
             if np.allclose(moved, centres):
                 break
             centres = moved

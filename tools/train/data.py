@@ -1,4 +1,5 @@
 """Photos and YOLO-format labels in memory, and the augmentation: mosaic, affine, flip, colour."""
+
 from __future__ import annotations
 
 import queue
@@ -27,8 +28,16 @@ def read_boxes(label: Path, width: int, height: int) -> np.ndarray:
             continue
         for line in path.read_text().splitlines():
             c, x, y, w, h = map(float, line.split())
-            rows.append([c, (x - w / 2) * width, (y - h / 2) * height,
-                         (x + w / 2) * width, (y + h / 2) * height, difficult])
+            rows.append(
+                [
+                    c,
+                    (x - w / 2) * width,
+                    (y - h / 2) * height,
+                    (x + w / 2) * width,
+                    (y + h / 2) * height,
+                    difficult,
+                ]
+            )
     return np.array(rows, np.float32).reshape(-1, 6)
 
 
@@ -38,7 +47,9 @@ def load(data: str | Path) -> dict[str, Sample]:
     for path in sorted(Path(data, "images").glob("*.jpg")):
         image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
         height, width = image.shape[:2]
-        samples[path.stem] = Sample(image, read_boxes(Path(data, "labels", path.stem + ".txt"), width, height))
+        samples[path.stem] = Sample(
+            image, read_boxes(Path(data, "labels", path.stem + ".txt"), width, height)
+        )
     return samples
 
 
@@ -58,7 +69,7 @@ def letterbox(image: np.ndarray, size: int) -> tuple[np.ndarray, float, int, int
     fitted = cv2.remap(image.astype(np.float32), mapx, mapy, cv2.INTER_LINEAR)
     out = np.full((size, size, 3), 0.5, np.float32)
     left, top = (size - nw) // 2, (size - nh) // 2
-    out[top:top + nh, left:left + nw] = fitted / 255
+    out[top : top + nh, left : left + nw] = fitted / 255
     return out, nw / w, left, top
 
 
@@ -75,8 +86,14 @@ def clip_boxes(boxes: np.ndarray, x1: float, y1: float, x2: float, y2: float) ->
     return boxes[left >= 0.05]
 
 
-def place(sample: Sample, canvas: np.ndarray, area: tuple[int, int, int, int], rng: np.random.Generator,
-          low: float, high: float) -> np.ndarray:
+def place(
+    sample: Sample,
+    canvas: np.ndarray,
+    area: tuple[int, int, int, int],
+    rng: np.random.Generator,
+    low: float,
+    high: float,
+) -> np.ndarray:
     """Draw the photo scaled, stretched, shifted and maybe flipped into ``area`` of ``canvas``; its boxes."""
     ax, ay, aw, ah = area
     h, w = sample.image.shape[:2]
@@ -94,13 +111,21 @@ def place(sample: Sample, canvas: np.ndarray, area: tuple[int, int, int, int], r
     matrix = np.array([[a, 0, b + 0.5 * a - 0.5], [0, sy, dy + 0.5 * sy - 0.5], [0, 0, 1]])
     source = sample.image
     if min(sx, sy) < 0.6:  # warpAffine aliases when it shrinks much: shrink properly first
-        half = cv2.resize(source, (max(1, round(w * sx)), max(1, round(h * sy))), interpolation=cv2.INTER_AREA)
+        half = cv2.resize(
+            source, (max(1, round(w * sx)), max(1, round(h * sy))), interpolation=cv2.INTER_AREA
+        )
         kx, ky = w / half.shape[1], h / half.shape[0]
         matrix = matrix @ np.array([[kx, 0, 0.5 * kx - 0.5], [0, ky, 0.5 * ky - 0.5], [0, 0, 1]])
         source = half
-    view = canvas[ay:ay + ah, ax:ax + aw]
-    view[:] = cv2.warpAffine(source, matrix[:2], (aw, ah), flags=cv2.INTER_LINEAR,
-                             borderMode=cv2.BORDER_CONSTANT, borderValue=(GREY, GREY, GREY))
+    view = canvas[ay : ay + ah, ax : ax + aw]
+    view[:] = cv2.warpAffine(
+        source,
+        matrix[:2],
+        (aw, ah),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(GREY, GREY, GREY),
+    )
     boxes = sample.boxes.copy()
     xs = boxes[:, [1, 3]] * a + b
     boxes[:, 1], boxes[:, 3] = xs.min(1) + ax, xs.max(1) + ax
@@ -110,6 +135,7 @@ def place(sample: Sample, canvas: np.ndarray, area: tuple[int, int, int, int], r
 
 def colour(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Darknet's hue .1, saturation 1.5, exposure 1.5."""
+
     def factor() -> float:
         value = rng.uniform(1, 1.5)
         return value if rng.random() < 0.5 else 1 / value
@@ -119,7 +145,9 @@ def colour(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     hue = ((steps + rng.uniform(-0.1, 0.1) * 90) % 180).astype(np.uint8)
     saturation = (steps * factor()).clip(0, 255).astype(np.uint8)
     value = (steps * factor()).clip(0, 255).astype(np.uint8)
-    hsv = np.dstack([cv2.LUT(hsv[..., 0], hue), cv2.LUT(hsv[..., 1], saturation), cv2.LUT(hsv[..., 2], value)])
+    hsv = np.dstack(
+        [cv2.LUT(hsv[..., 0], hue), cv2.LUT(hsv[..., 1], saturation), cv2.LUT(hsv[..., 2], value)]
+    )
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
 
 
@@ -130,7 +158,12 @@ def augment(pick: list[Sample], size: int, rng: np.random.Generator) -> tuple[np
         boxes = place(pick[0], canvas, (0, 0, size, size), rng, 0.6, 1.8)
     else:
         cx, cy = (int(size * rng.uniform(0.35, 0.65)) for _ in range(2))
-        areas = ((0, 0, cx, cy), (cx, 0, size - cx, cy), (0, cy, cx, size - cy), (cx, cy, size - cx, size - cy))
+        areas = (
+            (0, 0, cx, cy),
+            (cx, 0, size - cx, cy),
+            (0, cy, cx, size - cy),
+            (cx, cy, size - cx, size - cy),
+        )
         boxes = np.concatenate([place(s, canvas, a, rng, 0.8, 2.2) for s, a in zip(pick, areas)])
     return colour(canvas, rng), boxes
 

@@ -1,4 +1,5 @@
 """Detect and score with PyTorch: what ``darkfuse map`` does, for the trainer and for comparison."""
+
 from __future__ import annotations
 
 import argparse
@@ -13,13 +14,21 @@ from torch import Tensor
 from darkfuse.detect.map import Detection, MapResult, Truth, clip, evaluate
 
 
-def pick(raw: Tensor, net: Net, scale: float, left: int, top: int, size: int, thresh: float = 0.005,
-         nms: float = 0.45) -> list[Detection]:
+def pick(
+    raw: Tensor,
+    net: Net,
+    scale: float,
+    left: int,
+    top: int,
+    size: int,
+    thresh: float = 0.005,
+    nms: float = 0.45,
+) -> list[Detection]:
     """Detections of one raw map (1, A·(5+classes), H, W) in pixels of the photo, as Darknet makes them."""
     boxes, obj, scores = decode(raw, net.anchors, net.classes)
     obj = obj.sigmoid().flatten()
     keep = obj > thresh
-    confidence = (scores.reshape(-1, net.classes)[keep].softmax(1) * obj[keep, None])
+    confidence = scores.reshape(-1, net.classes)[keep].softmax(1) * obj[keep, None]
     cell = size / raw.shape[-1]
     centre = boxes.reshape(-1, 4)[keep] * cell
     centre[:, 0] -= left
@@ -36,14 +45,16 @@ def pick(raw: Tensor, net: Net, scale: float, left: int, top: int, size: int, th
             if not alive[i]:
                 continue
             found.append((c, float(value[i]), *map(float, box[i])))  # type: ignore[arg-type]
-            low, high = np.maximum(box[i, :2], box[i + 1:, :2]), np.minimum(box[i, 2:], box[i + 1:, 2:])
+            low, high = np.maximum(box[i, :2], box[i + 1 :, :2]), np.minimum(box[i, 2:], box[i + 1 :, 2:])
             inter = (high - low).clip(0).prod(1)
-            alive[i + 1:] &= inter / (area[i] + area[i + 1:] - inter) <= nms
+            alive[i + 1 :] &= inter / (area[i] + area[i + 1 :] - inter) <= nms
     return found
 
 
 def truths_of(sample: Sample) -> list[Truth]:
-    return [(int(b[0]), float(b[1]), float(b[2]), float(b[3]), float(b[4]), bool(b[5])) for b in sample.boxes]
+    return [
+        (int(b[0]), float(b[1]), float(b[2]), float(b[3]), float(b[4]), bool(b[5])) for b in sample.boxes
+    ]
 
 
 @torch.no_grad()
@@ -61,8 +72,12 @@ def score(net: Net, samples: list[Sample], size: int) -> MapResult:
 
 def report(result: MapResult, names: list[str]) -> str:
     """One line: the means, then AP (11-point) by class."""
-    means = " ".join(f"{m} {100 * (result.mean(m) or 0):.2f}" for m in ("voc11", "voc_area", "coco50", "coco"))
-    return means + " | " + " ".join(f"{n} {100 * (c.voc11 or 0):.1f}" for n, c in zip(names, result.classes))
+    means = " ".join(
+        f"{m} {100 * (result.mean(m) or 0):.2f}" for m in ("voc11", "voc_area", "coco50", "coco")
+    )
+    return (
+        means + " | " + " ".join(f"{n} {100 * (c.voc11 or 0):.1f}" for n, c in zip(names, result.classes))
+    )
 
 
 def main() -> None:

@@ -1,4 +1,5 @@
 """A trained network as Darknet ``.weights`` (header 0.2.0, 64-bit count of images seen)."""
+
 from __future__ import annotations
 
 import argparse

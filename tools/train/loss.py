@@ -5,6 +5,7 @@ no objectness penalty where a prediction overlaps an object by more than ``thres
 Changed: cross entropy instead of squared errors, CIoU (arXiv 1911.08287) instead of squared offsets, and
 objectness is drawn to (1 + IoU) / 2 rather than IoU so that the default threshold of 0.5 stays useful.
 """
+
 from __future__ import annotations
 
 import math
@@ -22,8 +23,9 @@ def ciou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     high = torch.minimum(a[:, :2] + a[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2)
     inter = (high - low).clamp_min(0).prod(1)
     iou = inter / (a[:, 2:].prod(1) + b[:, 2:].prod(1) - inter + 1e-9)
-    outer = (torch.maximum(a[:, :2] + a[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2)
-             - torch.minimum(a[:, :2] - a[:, 2:] / 2, b[:, :2] - b[:, 2:] / 2))
+    outer = torch.maximum(a[:, :2] + a[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2) - torch.minimum(
+        a[:, :2] - a[:, 2:] / 2, b[:, :2] - b[:, 2:] / 2
+    )
     distance = (a[:, :2] - b[:, :2]).square().sum(1) / (outer.square().sum(1) + 1e-9)
     angle = torch.atan(b[:, 2] / b[:, 3]) - torch.atan(a[:, 2] / a[:, 3])
     aspect = 4 / math.pi**2 * angle.square()
@@ -53,8 +55,11 @@ class RegionLoss:
                 key = (i, best, min(int(y), h - 1), min(int(x), w - 1))
                 taken[key] = ([x, y, bw, bh], int(c))
         index = torch.tensor(list(taken), dtype=torch.long).view(-1, 4)
-        return (index, torch.tensor([t for t, _ in taken.values()]).view(-1, 4),
-                torch.tensor([c for _, c in taken.values()], dtype=torch.long))
+        return (
+            index,
+            torch.tensor([t for t, _ in taken.values()]).view(-1, 4),
+            torch.tensor([c for _, c in taken.values()], dtype=torch.long),
+        )
 
     def _free(self, pred: Tensor, boxes: list[np.ndarray], cell: float) -> Tensor:
         """Where background is to be learned (B, A, H, W): no object, nor a difficult one, overlaps."""
@@ -65,8 +70,14 @@ class RegionLoss:
             if not len(rows):
                 continue
             gt = torch.from_numpy(rows[:, 1:5] / cell)
-            inter = (torch.minimum(high[i, ..., None, :], gt[:, 2:])
-                     - torch.maximum(low[i, ..., None, :], gt[:, :2])).clamp_min(0).prod(-1)
+            inter = (
+                (
+                    torch.minimum(high[i, ..., None, :], gt[:, 2:])
+                    - torch.maximum(low[i, ..., None, :], gt[:, :2])
+                )
+                .clamp_min(0)
+                .prod(-1)
+            )
             area = (gt[:, 2:] - gt[:, :2]).prod(-1)
             iou = inter / (own[i, ..., None] + area - inter + 1e-9)
             hard = torch.from_numpy(rows[:, 5] > 0)
@@ -87,7 +98,10 @@ class RegionLoss:
         at = tuple(index.T)
         free[at] = False
         count = max(len(index), len(boxes) // 2)
-        nothing = F.binary_cross_entropy_with_logits(obj[free], torch.zeros(int(free.sum())), reduction="sum") / count
+        nothing = (
+            F.binary_cross_entropy_with_logits(obj[free], torch.zeros(int(free.sum())), reduction="sum")
+            / count
+        )
         iou, complete = ciou(pred[at], want)
         goal = (1 + iou.detach().clamp(0, 1)) / 2
         thing = F.binary_cross_entropy_with_logits(obj[at], goal, reduction="sum") / count

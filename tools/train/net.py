@@ -3,6 +3,7 @@
 Only what the shipped model and its warm start need: convolutional, maxpool, route, reorg, upsample,
 and the detection heads, which are left as raw maps (``loss.py`` and ``decode`` give them meaning).
 """
+
 from __future__ import annotations
 
 import struct
@@ -90,8 +91,9 @@ class Net(nn.Module):
             channels.append(last)
         self.channels = channels
         # Outputs that a later route reads; the others are dropped as soon as the next layer has run.
-        self.kept = {j for i, (kind, opt) in enumerate(self.layers) if kind == "route"
-                     for j in self._sources(i, opt)}
+        self.kept = {
+            j for i, (kind, opt) in enumerate(self.layers) if kind == "route" for j in self._sources(i, opt)
+        }
 
     @staticmethod
     def _sources(index: int, opt: dict[str, str]) -> list[int]:
@@ -107,7 +109,9 @@ class Net(nn.Module):
     def classes(self) -> int:
         return int(self.head["classes"])
 
-    def run(self, x: Tensor, start: int = 0, keep: tuple[int, ...] = (), stop: int | None = None) -> dict[int, Tensor]:
+    def run(
+        self, x: Tensor, start: int = 0, keep: tuple[int, ...] = (), stop: int | None = None
+    ) -> dict[int, Tensor]:
         """Run layers ``start`` to ``stop``; the maps of the heads, of ``keep`` and the last one, by index."""
         maps: dict[int, Tensor] = {}
         wanted: dict[int, Tensor] = {}
@@ -148,7 +152,7 @@ class Net(nn.Module):
             count = int(np.prod(tuple(shape)))
             if at + count > flat.size:
                 raise ValueError(f"{path}: too short for this network")
-            part = torch.from_numpy(flat[at:at + count].copy()).view(*shape)
+            part = torch.from_numpy(flat[at : at + count].copy()).view(*shape)
             at += count
             return part
 
@@ -209,5 +213,7 @@ def decode(raw: Tensor, anchors: list[tuple[float, float]], classes: int) -> tup
     row = torch.arange(h, dtype=torch.float32).view(1, 1, h, 1)
     prior = torch.tensor(anchors).view(1, len(anchors), 1, 1, 2)
     size = raw[..., 2:4].clamp(max=6).exp() * prior
-    boxes = torch.stack([raw[..., 0].sigmoid() + col, raw[..., 1].sigmoid() + row, size[..., 0], size[..., 1]], -1)
+    boxes = torch.stack(
+        [raw[..., 0].sigmoid() + col, raw[..., 1].sigmoid() + row, size[..., 0], size[..., 1]], -1
+    )
     return boxes, raw[..., 4], raw[..., 5:]

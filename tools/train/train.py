@@ -10,6 +10,7 @@ exported to ``OUT/last.weights`` (and ``OUT/best.weights`` when they are the bes
 With ``--teacher`` (a cfg, with the weights given as ``--warm``) a small extra loss pulls the features
 below the head towards those of a larger network of the same trunk (FitNets, arXiv 1412.6550).
 """
+
 from __future__ import annotations
 
 import argparse
@@ -84,8 +85,15 @@ class Run:
             last.bias.data.view(-1, 5 + self.net.classes)[:, 4] = -4.5  # few cells hold an object
         self.net.to(memory_format=torch.channels_last)
         self.head_input = len(self.net.layers) - 3  # what the last convolution reads
-        self.teacher = (Teacher(args.teacher, args.warm, self.net.channels[self.head_input])
-                        .to(memory_format=torch.channels_last)) if args.teacher else None
+        self.teacher = (
+            (
+                Teacher(args.teacher, args.warm, self.net.channels[self.head_input]).to(
+                    memory_format=torch.channels_last
+                )
+            )
+            if args.teacher
+            else None
+        )
         self.average = copy.deepcopy(self.net).requires_grad_(False)
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
         for i, conv in self.net.convolutions():
@@ -95,8 +103,15 @@ class Run:
         if self.teacher:
             groups.setdefault((False, True), []).extend(self.teacher.project.parameters())
         self.optimizer = torch.optim.AdamW(
-            [{"params": ps, "weight_decay": args.decay if deep else 0.0,
-              "share": args.trunk_share if trunk else 1.0} for (trunk, deep), ps in groups.items()])
+            [
+                {
+                    "params": ps,
+                    "weight_decay": args.decay if deep else 0.0,
+                    "share": args.trunk_share if trunk else 1.0,
+                }
+                for (trunk, deep), ps in groups.items()
+            ]
+        )
         self.step, self.seen, self.elapsed, self.best = 0, 0, 0.0, -1.0
         self.mark = time.monotonic()
         if (self.out / "last.pt").exists():
@@ -109,13 +124,21 @@ class Run:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.teacher:
             self.teacher.project.load_state_dict(state["project"])
-        self.step, self.seen, self.elapsed, self.best = (state[k] for k in ("step", "seen", "elapsed", "best"))
+        self.step, self.seen, self.elapsed, self.best = (
+            state[k] for k in ("step", "seen", "elapsed", "best")
+        )
         self.log(f"resumed at step {self.step}, {self.elapsed / 60:.1f} minutes")
 
     def save(self) -> None:
-        state = {"net": self.net.state_dict(), "average": self.average.state_dict(),
-                 "optimizer": self.optimizer.state_dict(), "step": self.step, "seen": self.seen,
-                 "elapsed": self.elapsed, "best": self.best}
+        state = {
+            "net": self.net.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seen": self.seen,
+            "elapsed": self.elapsed,
+            "best": self.best,
+        }
         if self.teacher:
             state["project"] = self.teacher.project.state_dict()
         torch.save(state, self.out / "last.pt.part")
@@ -201,8 +224,10 @@ class Run:
                 now = time.monotonic()
                 shown = " ".join(f"{k} {v / steps:.3f}" for k, v in sums.items())
                 speed = steps * self.args.batch / (now - last_log)
-                self.log(f"step {self.step} {100 * progress:.1f}% epoch {self.seen / len(samples):.1f} {shown} "
-                         f"rate {self.rate(progress):.2e} {speed:.1f} img/s")
+                self.log(
+                    f"step {self.step} {100 * progress:.1f}% epoch {self.seen / len(samples):.1f} {shown} "
+                    f"rate {self.rate(progress):.2e} {speed:.1f} img/s"
+                )
                 sums, steps, last_log = {}, 0, now
                 if now - checked > 60 * self.args.every:
                     self.check(held, names)
@@ -211,16 +236,23 @@ class Run:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("cfg")
     parser.add_argument("data", help="folder with images/, labels/ and a .names file")
     parser.add_argument("out", help="folder for checkpoints and weights")
-    parser.add_argument("--held-out", default=str(Path(__file__).with_name("voc7-held-out.txt")),
-                        help="file with the stems of the photos to score on, never trained on")
+    parser.add_argument(
+        "--held-out",
+        default=str(Path(__file__).with_name("voc7-held-out.txt")),
+        help="file with the stems of the photos to score on, never trained on",
+    )
     parser.add_argument("--warm", help="yolov3-tiny.weights, for the trunk (and the teacher)")
     parser.add_argument("--start", help=".weights of this very network to start from")
     parser.add_argument("--teacher", help="yolov3-tiny.cfg")
-    parser.add_argument("--teach", type=float, default=1.0, help="weight of the teacher's loss, falling to 0")
+    parser.add_argument(
+        "--teach", type=float, default=1.0, help="weight of the teacher's loss, falling to 0"
+    )
     parser.add_argument("--minutes", type=float, default=100, help="length of the whole run on the clock")
     parser.add_argument("--every", type=float, default=8, help="minutes between scores")
     parser.add_argument("--batch", type=int, default=16)

@@ -1,0 +1,60 @@
+"""`darkfuse map CFG WEIGHTS DATA`: mean average precision of a network on a folder of labelled photos."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+def add(subparsers: Any) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "map", help="score a network on a folder of labelled photos (VOC and COCO mAP)"
+    )
+    parser.add_argument("cfg", metavar="CFG", help="the network's .cfg")
+    parser.add_argument("weights", metavar="WEIGHTS", help="its .weights")
+    parser.add_argument(
+        "data", metavar="DATA", help="folder with images/ and labels/ (Darknet's label format)"
+    )
+    parser.add_argument(
+        "--split", metavar="FILE", help="score only the photos named in this file, one a line"
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="score only the first N photos")
+    parser.add_argument("--names", metavar="FILE", help="class names, one a line")
+    parser.add_argument("--thresh", type=float, default=0.005, help="lowest score counted (default 0.005)")
+    parser.add_argument(
+        "--nms", type=float, default=0.45, help="overlap above which a weaker box goes (default 0.45)"
+    )
+    parser.add_argument("--threads", type=int, metavar="N", help="threads (default: all cores)")
+    parser.add_argument("--mem", metavar="SIZE", help="most memory for the whole process, such as 64M")
+    parser.add_argument(
+        "--json", metavar="FILE", help="write the scores as JSON too; - for standard output alone"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Detect on every photo, score, print the table."""
+    import darkfuse
+    from darkfuse.cli.detect import JsonFile
+    from darkfuse.cli.progress import Progress
+    from darkfuse.detect.dataset import photos, truths
+    from darkfuse.detect.map import evaluate, of_result
+    from darkfuse.detect.map_table import as_json, table
+
+    chosen = photos(args.data, args.split, args.limit)
+    net = darkfuse.load(args.cfg, args.weights, threads=args.threads, mem=args.mem, names=args.names)
+    found, there, seconds = [], [], 0.0
+    with net, Progress("photos", len(chosen)) as bar:
+        for done, photo in enumerate(chosen, 1):
+            result = net.detect(photo.image, thresh=args.thresh, nms=args.nms)
+            found.append(of_result(result))
+            there.append(truths(photo, result.width, result.height, len(net.names)))
+            seconds += result.seconds
+            bar.update(done)
+        names = list(net.names)
+    score = evaluate(found, there, len(names))
+    with JsonFile(args.json) as file:
+        file.write(as_json(score, names, seconds) + "\n")
+    if args.json != "-":
+        print("\n".join(table(score, names, seconds)))
+    return 0
