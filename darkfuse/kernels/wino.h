@@ -1,0 +1,84 @@
+/* Winograd F(4,3): 4x4 outputs of a 3x3 convolution from 6x6 inputs with 36 multiplications instead of 144
+ * (Lavin and Gray 2016), by evaluating both as polynomials at the points 0, +-p, +-r, infinity with
+ * p = sqrt(2)/2 and r = sqrt(2).  These points keep the transforms' numbers near 1: four to five times less
+ * rounding error than 0, +-1, +-2.
+ *
+ *   y = A^T [ (G g G^T) * (B^T d B) ] A      one frequency is one of the 6x6 products in the middle
+ *
+ * With m(x) = x (x^2 - p^2)(x^2 - r^2) = x^5 - 5/2 x^3 + x, the row of B^T for point a holds the coefficients
+ * of m(x) / (x - a), that for infinity those of m(x).  The row of G is (1, a, a^2), for infinity (0, 0, 1),
+ * and the column of A^T (1, a, a^2, a^3) / N(a), where N(a) = product of (a - b) over the other points b:
+ * N(0) = p^2 r^2 = 1, N(+-p) = 2 p^2 (p^2 - r^2) = -3/2, N(+-r) = 2 r^2 (r^2 - p^2) = 6.  Dividing in A
+ * rather than in G costs the output transform nothing and saves the filter transform a third of its work.
+ *
+ * So B^T, row by row, for inputs d0 .. d5:
+ *   0         d0 - 5/2 d2 + d4
+ *   +-p       (d4 - r^2 d2) +- p (d3 - r^2 d1)
+ *   +-r       (d4 - p^2 d2) +- r (d3 - p^2 d1)
+ *   infinity  d1 - 5/2 d3 + d5
+ * Frequencies are numbered 6 * row + column, rows and columns in the order 0, p, -p, r, -r, infinity. */
+#ifndef DF_WINO_H
+#define DF_WINO_H
+
+#include <stdbool.h>
+
+#include "isa.h"
+
+
+#define WINO_FREQS 36
+#define WINO_P 0.70710678118654752f /* p; p^2 = 1/2 */
+#define WINO_R 1.41421356237309505f /* r; r^2 = 2 */
+
+/* The GEMMs' register block: WINO_TILES tiles times WINO_VECS registers of output channels.  That leaves room
+ * for one row of weights and a broadcast in 32 registers (16 on SSE2, AVX2 and armv7). */
+#if DF_VL == 16
+#define WINO_VECS 2
+#define WINO_TILES 14
+#elif defined(__aarch64__)
+#define WINO_VECS 4
+#define WINO_TILES 5
+#else
+#define WINO_VECS 2
+#define WINO_TILES 6
+#endif
+#define WINO_LANES (WINO_VECS * DF_VL)
+
+/* Transformed input of a strip, cut into panels of DF_WINO_IC input channels as the filters are:
+ * u: (ceil(in_c / 64), 36, blocks of the panel <= 4, tiles, 16), block b of the strip starting at
+ * wino_u(), its next frequency wino_u_step() floats on. */
+#define WINO_BLOCKS (DF_WINO_IC / DF_CB)
+
+DF_INLINE int wino_panel_blocks(int b, int blocks)
+{
+    int left = blocks - b / WINO_BLOCKS * WINO_BLOCKS;
+    return left < WINO_BLOCKS ? left : WINO_BLOCKS;
+}
+
+DF_INLINE int64_t wino_u_step(int b, int blocks, int tiles)
+{
+    return (int64_t)wino_panel_blocks(b, blocks) * tiles * DF_CB;
+}
+
+DF_INLINE int64_t wino_u(int b, int tiles)
+{
+    int64_t before = (int64_t)(b / WINO_BLOCKS) * WINO_FREQS * WINO_BLOCKS + b % WINO_BLOCKS;
+    return before * tiles * DF_CB;
+}
+
+#pragma GCC visibility push(hidden)
+
+/* Filters of one panel of 32 output channels and at most 64 input channels, packed as conv_direct reads them,
+ * to w: (36, 32 / WINO_LANES, channels, WINO_LANES), channels = 16 * blocks. */
+void DF_NAME(wino_filter)(const float *packed, int blocks, float *w);
+
+/* One frequency: m (tiles, 32) = or += u (blocks, tiles, 16) times w (32 / WINO_LANES, channels, WINO_LANES);
+ * u's blocks are `next` floats apart. */
+void DF_NAME(wino_gemm)(const float *u, int64_t next, int blocks, int tiles, const float *w, float *m, bool add);
+
+/* Tiles [t0, t1) of the strip: A^T m A, bias, activation and pooling of m (36, t1 - t0, 32) into out. */
+void DF_NAME(wino_output)(const df_conv *c, const df_view *out, const df_strip *s, const float *m,
+                          const float *bias, int panel, int t0, int t1);
+
+#pragma GCC visibility pop
+
+#endif

@@ -1,0 +1,78 @@
+/* The matrix product of one Winograd frequency, in register blocks of tiles x output channels. */
+#include "wino.h"
+
+/* Each call sums its own channels from zero before adding to m: over 1280 channels that halves the rounding
+ * error of one long sum.
+ * u: (blocks: next, tiles, 16), w: (16 * blocks, WINO_LANES), m: (tiles, 32) */
+DF_INLINE void block(const int tiles, const float *u, int64_t next, int blocks, const float *w, float *m,
+                     bool add)
+{
+    vf acc[WINO_TILES][WINO_VECS];
+#pragma GCC unroll 16
+    for (int t = 0; t < tiles; t++)
+#pragma GCC unroll 4
+        for (int v = 0; v < WINO_VECS; v++)
+            acc[t][v] = vf_zero();
+
+    for (int b = 0; b < blocks; b++, u += next)
+        for (int i = 0; i < DF_CB; i++, w += WINO_LANES) {
+            vf row[WINO_VECS];
+#pragma GCC unroll 4
+            for (int v = 0; v < WINO_VECS; v++)
+                row[v] = vf_load(w + v * DF_VL);
+#pragma GCC unroll 16
+            for (int t = 0; t < tiles; t++) {
+                vf x = vf_set(u[t * DF_CB + i]);
+#pragma GCC unroll 4
+                for (int v = 0; v < WINO_VECS; v++)
+                    acc[t][v] += row[v] * x;
+            }
+        }
+
+#pragma GCC unroll 16
+    for (int t = 0; t < tiles; t++)
+#pragma GCC unroll 4
+        for (int v = 0; v < WINO_VECS; v++) {
+            float *to = m + t * DF_PANEL + v * DF_VL;
+            if (add)
+                acc[t][v] += vf_load(to);
+            vf_store(to, acc[t][v]);
+        }
+}
+
+typedef void block_fn(const float *u, int64_t next, int blocks, const float *w, float *m, bool add);
+
+#define BLOCK(n)                                                                                          \
+    static void block_##n(const float *u, int64_t next, int blocks, const float *w, float *m, bool add)  \
+    {                                                                                                     \
+        block(n, u, next, blocks, w, m, add);                                                             \
+    }
+BLOCK(1) BLOCK(2) BLOCK(3) BLOCK(4) BLOCK(5)
+#if WINO_TILES > 5
+BLOCK(6)
+#endif
+#if WINO_TILES > 6
+BLOCK(7) BLOCK(8) BLOCK(9) BLOCK(10) BLOCK(11) BLOCK(12) BLOCK(13) BLOCK(14)
+#endif
+
+static block_fn *const block_of[WINO_TILES + 1] = {
+    NULL, block_1, block_2, block_3, block_4, block_5,
+#if WINO_TILES > 5
+    block_6,
+#endif
+#if WINO_TILES > 6
+    block_7, block_8, block_9, block_10, block_11, block_12, block_13, block_14,
+#endif
+};
+
+void DF_NAME(wino_gemm)(const float *u, int64_t next, int blocks, int tiles, const float *w, float *m, bool add)
+{
+    int64_t channels = (int64_t)blocks * DF_CB;
+    int parts = (tiles + WINO_TILES - 1) / WINO_TILES; /* of nearly equal size */
+    for (int lane = 0; lane < DF_PANEL; lane += WINO_LANES, w += channels * WINO_LANES)
+        for (int p = 0, t = 0; p < parts; p++) {
+            int end = (int)((int64_t)tiles * (p + 1) / parts);
+            block_of[end - t](u + (int64_t)t * DF_CB, next, blocks, w, m + (int64_t)t * DF_PANEL + lane, add);
+            t = end;
+        }
+}
