@@ -62,8 +62,10 @@ class Keep:
        to their place under x0[j], for rows [top[i], y[i][1]) that are already there from tile (i, j - 1)
     2. rows (i > 0): rows [top[i], y[i][0]) of columns [x[j][0], x[j][1]) come from the row cache
        (cache 'rows': of columns [left[j], x[j][1]), all the window's)
-    After it ran: rows [top[i + 1], y[i][1]) of columns x[j] are saved to the row cache.
-    The row cache is a tensor-shaped buffer: (slots, blocks, cols, 16), x0 == -margin, row y in y % slots.
+    After it ran (not in the last tile row): rows [top[i + 1], y[i][1]) of columns x[j] are saved to the row
+    cache. The row cache is shaped like the tensor, without margins: (slots, blocks, cols, 16), or (slots,
+    cols, 3) for an image; row y in slot y % slots, column x at x - x0.
+    `buffer` is -1, and `slots` 0, when no rows are carried. Spans of rows or columns may be empty.
     """
 
     buffer: int
@@ -79,9 +81,9 @@ class Keep:
 class Weights:
     """One layer's weights: where they lie in the file, and where they go.
 
-    The file part after `file_offset` is (filters, per_filter) float32. Biases and batch norm arrays are folded
-    once at load into `scale` and `bias` (each round32(filters) float32), always pinned. Connected layers are
-    packed as they lie, (filters, per_filter) rows.
+    The file part after `file_offset` is (filters, per_filter) float32. Biases and batch norm arrays are
+    folded once at load into `scale` and `bias` (each round32(filters) float32), always pinned. Connected
+    layers are packed as they lie, (filters, per_filter) rows.
     """
 
     node: int
@@ -98,7 +100,8 @@ class Weights:
     block: int
     raw_filters: int
     slots: int
-    norm_offset: int = -1  # bytes, of scales, means, variances; -1 they follow the biases (connected: they do not)
+    # bytes, of scales, means, variances; -1 they follow the biases (connected: they do not)
+    norm_offset: int = -1
     transposed: bool = False  # (per_filter, filters) in the file: connected layers of old files, pinned only
 
 
@@ -110,7 +113,8 @@ class Op:
         | 'connected' | 'softmax' | 'activate' (in place on channels, for layers such as logistic-only)
     node : the layer it completes;  inputs, output : tensor indices
     y, x : output region per tile row / tile column (of the pooled map when `pool` is 2)
-    options : the node's own options dataclass (graph/layers), for sizes and strides
+    options : the node's own options dataclass (graph/layers), for sizes and strides; the convolution's when a
+        pooling is fused into it; None for 'input', 'export' and 'copy'
     """
 
     kind: str

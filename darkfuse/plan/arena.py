@@ -1,0 +1,140 @@
+"""Lifetimes to offsets: where each buffer lies in the one arena.
+
+Nothing here knows what the blocks are for. Two blocks may share bytes if and only if their lifetimes do not
+meet. Finding the smallest arena is NP-hard (dynamic storage allocation); placing by size into the best gap,
+then giving whatever sticks out at the top an earlier turn, ends at or near the lower bound for networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Tuple
+
+ALIGN = 64  # bytes: a cache line, and the widest vector register
+
+
+class Block(NamedTuple):
+    """Bytes alive from step `first` to step `last`, both included."""
+
+    bytes: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Offsets in bytes, the arena's size, and the least any packing could have."""
+
+    offsets: Tuple[int, ...]
+    bytes: int
+    bound: int
+
+
+def aligned(size: int) -> int:
+    """Round a size up to `ALIGN`."""
+    return -(-size // ALIGN) * ALIGN
+
+
+def lower_bound(blocks: Sequence[Block]) -> int:
+    """Most bytes alive at once: no packing can be smaller."""
+    events: list[tuple[int, int]] = []
+    for block in blocks:
+        if block.bytes:
+            events.append((block.first, aligned(block.bytes)))
+            events.append((block.last + 1, -aligned(block.bytes)))
+    live = most = 0
+    for _, change in sorted(events):  # at one step, what ends comes before what begins
+        live += change
+        most = max(most, live)
+    return most
+
+
+def pack(blocks: Sequence[Block], rounds: int = 48) -> Packing:
+    """Place blocks so that no two alive at the same time overlap.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+        Sizes in bytes; offsets returned are multiples of `ALIGN`.
+    rounds : int
+        Packings to try at most; the search ends early when the lower bound is met. The result depends on
+        the blocks and on this number alone.
+
+    Raises
+    ------
+    ValueError
+        A block with a negative size, or one that ends before it begins.
+    """
+    for block in blocks:
+        if block.bytes < 0 or block.last < block.first:
+            raise ValueError(f"no block: {block}")
+    bound = lower_bound(blocks)
+    start = min((b.first for b in blocks), default=0)
+    end = max((b.last for b in blocks), default=0)
+    offsets = [0] * len(blocks)
+    floor = 0
+    rest: list[int] = []
+    for number, block in enumerate(blocks):
+        if block.first == start and block.last == end:  # never shares with anything: at the bottom, in a row
+            offsets[number] = floor
+            floor += aligned(block.bytes)
+        elif block.bytes:
+            rest.append(number)
+    if not rest:
+        return Packing(tuple(offsets), floor, bound)
+
+    def size(number: int) -> int:
+        return blocks[number].bytes
+
+    def life(number: int) -> int:
+        return blocks[number].last - blocks[number].first + 1
+
+    best: tuple[int, dict[int, int]] | None = None
+    seen: set[tuple[int, ...]] = set()
+    starts = [
+        sorted(rest, key=lambda n: (-size(n), -life(n), n)),
+        sorted(rest, key=lambda n: (-size(n) * life(n), n)),
+        sorted(rest, key=lambda n: (-life(n), -size(n), n)),
+        sorted(rest, key=lambda n: (blocks[n].first, -size(n), n)),
+    ]
+    for order in starts:
+        for _ in range(max(1, rounds // len(starts))):
+            if tuple(order) in seen:
+                break
+            seen.add(tuple(order))
+            placed = _place(blocks, order)
+            top = max(placed[n] + aligned(size(n)) for n in order)
+            if best is None or top < best[0]:
+                best = top, placed
+            if floor + best[0] <= bound:
+                break
+            highest = [n for n in order if placed[n] + aligned(size(n)) == top]
+            order = highest + [n for n in order if n not in highest]
+        if best is not None and floor + best[0] <= bound:
+            break
+    assert best is not None
+    for number, offset in best[1].items():
+        offsets[number] = floor + offset
+    return Packing(tuple(offsets), floor + best[0], bound)
+
+
+def _place(blocks: Sequence[Block], order: Sequence[int]) -> dict[int, int]:
+    """One block after another, each into the smallest gap that holds it, or else on top of its neighbours."""
+    placed: dict[int, int] = {}
+    for number in order:
+        block = blocks[number]
+        need = aligned(block.bytes)
+        taken = sorted(
+            (at, at + aligned(blocks[n].bytes))
+            for n, at in placed.items()
+            if blocks[n].first <= block.last and block.first <= blocks[n].last
+        )
+        top, choice, slack = 0, -1, 0
+        for begin, end in taken:
+            gap = begin - top
+            if gap >= need and (choice < 0 or gap - need < slack):
+                choice, slack = top, gap - need
+            top = max(top, end)
+        placed[number] = choice if choice >= 0 else top
+    return placed

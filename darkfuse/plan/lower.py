@@ -1,0 +1,337 @@
+"""From a plan to a program: every buffer, tensor and tile region the engine needs, to the byte."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Dict, List, Optional, Tuple
+
+from darkfuse.errors import PlanError
+from darkfuse.graph import Graph, Options
+from darkfuse.model.weights import WeightsIndex
+from darkfuse.plan.arena import Block, aligned, pack
+from darkfuse.plan.program import Buffer, Keep, Op, Program, Stage, Tensor, Weights
+from darkfuse.plan.region import Span, Step, clip
+from darkfuse.plan.types import LayerPlan, Plan
+from darkfuse.plan.weights import (
+    check_kernel,
+    file_offsets,
+    place_weights,
+    wino_scratch_floats,
+    wino_u_floats,
+)
+from darkfuse.plan.windows import FLOAT, Layout, Stored, arrange
+from darkfuse.plan.wiring import BLOCK, INPUT, Leaf, View, Wiring, check_layer, poolable
+
+
+def lower(
+    graph: Graph,
+    plan: Plan,
+    extra_outputs: Sequence[int] = (),
+    weights_index: Optional[WeightsIndex] = None,
+) -> Program:
+    """Lay out one plan.
+
+    Parameters
+    ----------
+    graph : Graph
+    plan : Plan
+        Every layer that computes must be in exactly one group, after what it reads. Stage i of the program
+        is group i of the plan.
+    extra_outputs : sequence of int
+        Layers whose maps are wanted beside the network's own outputs (a detection layer stands for its
+        input).
+    weights_index : WeightsIndex, optional
+        Where the weights lie in their file. Left out, offsets are those of a file with a 20-byte header.
+
+    Raises
+    ------
+    PlanError
+        The plan does not belong to the graph, or asks for what no kernel or group can do.
+    """
+    return _Lowering(graph, plan, extra_outputs, weights_index).program()
+
+
+class _Lowering:
+    def __init__(self, graph: Graph, plan: Plan, extra_outputs: Sequence[int],
+                 weights_index: Optional[WeightsIndex]) -> None:
+        self.graph, self.plan = graph, plan
+        if plan.fingerprint and plan.fingerprint != graph.fingerprint():
+            raise PlanError(f"{graph.name}: the plan was made for another network ({plan.network}), or this "
+                            f"one was edited since; plan it again")
+        self.group_of: Dict[int, int] = {}
+        self.layer_plan: Dict[int, LayerPlan] = {}
+        for number, group in enumerate(plan.groups):
+            for layer in group.layers:
+                check_layer(graph, layer.node)
+                if layer.node in self.group_of:
+                    raise PlanError(f"{graph.name}: layer {layer.node} is in the plan twice")
+                self.group_of[layer.node] = number
+                self.layer_plan[layer.node] = layer
+        for index in extra_outputs:
+            check_layer(graph, index)
+        self.wanted = tuple(dict.fromkeys((*graph.outputs, *extra_outputs)))
+        self.image = self._image_input()
+        self.wiring = Wiring(graph, self._fused(), self.image)
+        self.members = self._members()
+        self.outputs = self._exports()
+        self.weights_index = weights_index
+        self.buffers: List[Buffer] = []  # offsets filled in at the end
+        self.tensors: List[Tensor] = []
+        self.weights: List[Weights] = []
+        self._known: Dict[Tuple[int, int, int], int] = {}  # (root storage, channel, channels) -> tensor
+
+    # -- what runs where ------------------------------------------------------------------------------
+
+    def _image_input(self) -> bool:
+        readers = [self.layer_plan[i] for i in self.graph.consumers(INPUT) if i in self.layer_plan]
+        first = [layer for layer in readers if layer.kernel == "first"]
+        if first and (len(first) != len(readers) or self.graph.input.c != 3):
+            raise PlanError(f"{self.graph.name}: layer {first[0].node}: kernel 'first' needs three "
+                            f"channels of input that no other kernel reads")
+        return bool(first)
+
+    def _fused(self) -> Dict[int, int]:
+        fused = {}
+        for node in self.graph.nodes:
+            pool = poolable(self.graph, node)
+            if pool >= 0 and node.index not in self.wanted \
+                    and self.group_of.get(node.index) == self.group_of.get(pool):
+                fused[node.index] = pool
+        return fused
+
+    def _members(self) -> List[List[int]]:
+        """Leaves of each group in execution order; checks the order."""
+        by_layer: Dict[int, List[int]] = {}
+        for number, leaf in enumerate(self.wiring.leaves):
+            by_layer.setdefault(leaf.layer, []).append(number)
+            if leaf.layer != INPUT and leaf.layer not in self.group_of:
+                raise PlanError(f"{self.graph.name}: layer {leaf.layer} is missing from the plan")
+        done: set[int] = set()
+        members: List[List[int]] = []
+        entry = by_layer[INPUT][0]
+        for group in self.plan.groups:
+            if not group.layers or min(group.grid) < 1 or group.cache not in ("full", "rows", "none"):
+                raise PlanError(f"{self.graph.name}: a group without layers, without tiles, or of cache mode "
+                                f"{group.cache!r}")
+            stage: List[int] = []
+            for layer in group.layers:
+                node = self.graph.node(layer.node)
+                check_kernel(self.graph, node, layer, self.image)
+                for number in by_layer.get(layer.node, ()):
+                    for needed in (n for s in self.wiring.leaves[number].sources for n in s.leaves):
+                        if needed == entry and entry not in done:
+                            stage.append(entry)
+                            done.add(entry)
+                        if needed not in done:
+                            raise PlanError(f"{self.graph.name}: layer {layer.node} comes before layer "
+                                            f"{self.wiring.leaves[needed].node}, which it reads")
+                    stage.append(number)
+                    done.add(number)
+            members.append(stage)
+            self._check_streams(group.grid, [layer for layer in group.layers if layer.residency != "none"])
+        return members
+
+    def _check_streams(self, grid: Tuple[int, int], layers: Sequence[LayerPlan]) -> None:
+        streamed = [layer for layer in layers if layer.residency == "streamed"]
+        if streamed and (grid != (1, 1) or len(layers) > 1):
+            raise PlanError(f"{self.graph.name}: layer {streamed[0].node}: streamed weights need a group of "
+                            f"one convolution with a 1x1 grid")
+
+    def _exports(self) -> Tuple[Tuple[int, int], ...]:
+        """Add a leaf for every map asked for, to the group that finishes it. Returns (layer, leaf) pairs."""
+        stage_of = {leaf: stage for stage, leaves in enumerate(self.members) for leaf in leaves}
+        made: Dict[View, int] = {}
+        pairs = []
+        for layer in self.wanted:
+            view = self.wiring.views[layer]
+            if view not in made:
+                self.wiring.export(layer)
+                made[view] = len(self.wiring.leaves) - 1
+                entry = [0] if 0 in view.leaves and 0 not in stage_of else []  # nothing else reads the input
+                stage = max([stage_of[n] for n in view.leaves if n in stage_of], default=0)
+                self.members[stage] += entry + [made[view]]
+            pairs.append((layer, made[view]))
+        return tuple(pairs)
+
+    # -- the program ----------------------------------------------------------------------------------
+
+    def program(self) -> Program:
+        layout = arrange(self.wiring, self.plan.groups, self.members)
+        last_stage = max(len(self.plan.groups) - 1, 0)
+        place: Dict[int, int] = {}  # root storage -> buffer
+        for root, stored in layout.stored.items():
+            leaf = next(x for x in self.wiring.leaves if self.wiring.root(x.view).storage == root)
+            last = last_stage if stored.layout == "chw" else stored.last
+            place[root] = self._buffer(_name(leaf, stored), stored.bytes, stored.first, last)
+        leaf_tensor: Dict[int, int] = {}
+        for stage in self.members:
+            for number in stage:
+                leaf_tensor[number] = self._leaf_tensor(number, layout, place)
+        weights = self._place_weights()
+        stages = tuple(self._stage(number, layout, place, leaf_tensor, weights)
+                       for number in range(len(self.members)))
+        packing = pack([Block(b.bytes, b.first if b.first >= 0 else 0, b.last) for b in self.buffers])
+        buffers = tuple(Buffer(b.name, b.bytes, at, b.first, b.last)
+                        for b, at in zip(self.buffers, packing.offsets))
+        source = self.graph.input
+        return Program(
+            buffers=buffers,
+            tensors=tuple(self.tensors),
+            weights=tuple(self.weights),
+            stages=stages,
+            outputs=tuple((layer, leaf_tensor[leaf]) for layer, leaf in self.outputs),
+            arena_bytes=packing.bytes,
+            threads=self.plan.threads,
+            input_channels=source.c,
+            input_height=source.h,
+            input_width=source.w,
+        )
+
+    def _buffer(self, name: str, size: int, first: int, last: int) -> int:
+        self.buffers.append(Buffer(name, size, 0, first, last))
+        return len(self.buffers) - 1
+
+    def _place_weights(self) -> Dict[int, int]:
+        offsets = file_offsets(self.graph, self.weights_index)
+        transposed = self.weights_index is not None and self.weights_index.transposed
+        last = len(self.plan.groups) - 1
+        found: Dict[int, int] = {}
+        for layer, stage in self.group_of.items():
+            node = self.graph.node(layer)
+            if node.weights is None:
+                continue
+
+            def add(name: str, size: int, always: bool, stage: int = stage) -> int:
+                return self._buffer(name, size, -1 if always else stage, last if always else stage)
+
+            found[layer] = len(self.weights)
+            self.weights.append(place_weights(node, self.layer_plan[layer], offsets[layer], transposed, add))
+        return found
+
+    def _tensor(self, view: View, node: int, layout: Layout, place: Dict[int, int],
+                keep: Optional[Keep] = None) -> int:
+        root = self.wiring.root(view)
+        stored = layout.stored[root.storage]
+        key = (root.storage, root.channel, root.channels)
+        if keep is None and key in self._known:
+            return self._known[key]
+        self.tensors.append(Tensor(
+            node=node,
+            buffer=place[root.storage],
+            offset=root.channel // BLOCK * stored.cols * BLOCK * FLOAT,
+            layout=stored.layout,
+            channels=view.channels,
+            height=stored.height,
+            width=stored.width,
+            row_stride=stored.row_stride,
+            cols=stored.cols,
+            slots=stored.slots,
+            x0=stored.x0,
+            keep=keep,
+        ))
+        self._known.setdefault(key, len(self.tensors) - 1)
+        return len(self.tensors) - 1
+
+    def _leaf_tensor(self, number: int, layout: Layout, place: Dict[int, int]) -> int:
+        leaf = self.wiring.leaves[number]
+        stored = layout.stored[self.wiring.root(leaf.view).storage]
+        keep = None
+        if stored.moving:
+            keep = self._keep(number, leaf, stored, layout)
+        return self._tensor(leaf.view, leaf.node, layout, place, keep)
+
+    def _keep(self, number: int, leaf: Leaf, stored: Stored, layout: Layout) -> Optional[Keep]:
+        """What this leaf's window carries between tiles; None when that is nothing."""
+        group = self.plan.groups[stored.first]
+        if group.cache == "none":
+            return None
+        rows, columns = layout.rows[number], layout.columns[number]
+        tiles = range(len(rows.spans))
+        carried = max([rows.spans[i][1] - rows.first[i + 1] for i in tiles[:-1]], default=0)
+        aside = group.cache == "full" and any(
+            first < span[0] for first, span in zip(columns.first, columns.spans))
+        if carried <= 0 and not aside:
+            return None
+        buffer, slots = -1, 0
+        if carried > 0:
+            # With 'rows', a tile's rows are read while its left neighbour's, overlapping, are already saved.
+            slots = carried if group.cache == "full" else max(rows.spans[i][1] - rows.first[i] for i in tiles)
+            pixel = 3 if stored.layout == "image" else -(-leaf.view.channels // BLOCK) * BLOCK
+            buffer = self._buffer(f"{_name(leaf, stored)} row cache", slots * stored.width * pixel * FLOAT,
+                                  stored.first, stored.last)
+        return Keep(buffer=buffer, slots=slots, cols=stored.width, x0=0, top=rows.first, left=columns.first,
+                    columns=aside)
+
+    def _stage(self, number: int, layout: Layout, place: Dict[int, int], leaf_tensor: Dict[int, int],
+               weights: Dict[int, int]) -> Stage:
+        ops: List[Op] = []
+        shared = per_thread = 0
+        for at in self.members[number]:
+            leaf = self.wiring.leaves[at]
+            layer = self.layer_plan.get(leaf.layer)
+            y, x = layout.rows[at].spans, layout.columns[at].spans
+            kernel = layer.kernel if layer and leaf.kind == "conv" else "none"
+            macs, u_bytes, t_bytes = self._work(leaf, kernel, layer.strip if layer else 0, y, x)
+            shared, per_thread = max(shared, u_bytes), max(per_thread, t_bytes)
+            ops.append(Op(
+                kind=leaf.kind,
+                node=leaf.node,
+                inputs=tuple(self._tensor(s, self._made_by(s), layout, place) for s in leaf.sources),
+                output=leaf_tensor[at],
+                y=y,
+                x=x,
+                kernel=kernel,
+                pool=2 if leaf.kind == "conv" and leaf.layer != leaf.node else 0,
+                strip=layer.strip if layer and kernel == "winograd" else 0,
+                weights=weights.get(leaf.layer, -1) if leaf.kind in ("conv", "connected") else -1,
+                block_offset=leaf.from_channel,
+                dest_channel=leaf.to_channel,
+                channels=leaf.shape.c if leaf.kind == "copy" else 0,
+                macs=macs,
+                options=self._options(leaf),
+            ))
+        shared, per_thread = aligned(shared), aligned(per_thread)
+        scratch = -1
+        if shared or per_thread:
+            scratch = self._buffer(f"stage {number} scratch", shared + self.plan.threads * per_thread,
+                                   number, number)
+        return Stage(tuple(ops), self.plan.groups[number].grid, scratch, shared, per_thread)
+
+    def _options(self, leaf: Leaf) -> Optional[Options]:
+        return None if leaf.kind in ("input", "export", "copy") else self.graph.node(leaf.layer).options
+
+    def _made_by(self, view: View) -> int:
+        return self.wiring.leaves[view.leaves[-1]].node
+
+    def _work(self, leaf: Leaf, kernel: str, strip: int, y: Sequence[Span],
+              x: Sequence[Span]) -> Tuple[int, int, int]:
+        """Multiply-adds over all tiles, and Winograd's scratch: bytes shared, bytes per thread."""
+        if leaf.layer == INPUT or leaf.kind not in ("conv", "connected"):
+            return 0, 0, 0
+        node = self.graph.node(leaf.layer)
+        assert node.weights is not None
+        if leaf.kind == "connected":
+            return node.macs, 0, 0
+        rows, columns = list(y), list(x)
+        if leaf.layer != leaf.node:  # regions are of the pooled map
+            rows = [_before(leaf.rows[0][0], span) for span in y]
+            columns = [_before(leaf.columns[0][0], span) for span in x]
+        heights, widths = [b - a for a, b in rows], [b - a for a, b in columns]
+        per_pixel = node.weights.kernels
+        macs = sum(heights) * sum(widths) * per_pixel
+        if kernel != "winograd":
+            return macs, 0, 0
+        down = -(-max(heights) // 4)
+        tiles = (min(strip, down) if strip else down) * -(-max(widths) // 4)
+        return macs, wino_u_floats(node, tiles) * FLOAT, wino_scratch_floats(node, tiles) * FLOAT
+
+
+def _before(step: Step, span: Span) -> Span:
+    """Span of the convolution's own output that a span of the pooled map is made of."""
+    return clip(step.read(span), step.length) if span[0] < span[1] else (0, 0)
+
+
+def _name(leaf: Leaf, stored: Stored) -> str:
+    if leaf.kind == "input":
+        return "network input"
+    return f"layer {leaf.node} {'output' if stored.layout == 'chw' else 'map'}"

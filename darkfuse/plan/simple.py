@@ -1,0 +1,73 @@
+"""The simplest plans: every layer on its own, whole maps. And the rule of thumb for kernels they share."""
+
+from __future__ import annotations
+
+from darkfuse.graph import Graph, Node
+from darkfuse.graph.layers.convolutional import ConvOptions
+from darkfuse.plan.types import Group, LayerPlan, Plan
+
+
+def choose_kernel(graph: Graph, node: Node, exact: bool = False) -> str:
+    """Kernel for one layer by rule of thumb; 'none' for a layer without one.
+
+    Winograd pays from about three 4x4 tiles per filter read, and needs channels to hide its transforms
+    behind. It rounds differently from the other kernels, so `exact` leaves it out.
+    """
+    options = node.options
+    if not isinstance(options, ConvOptions):
+        return "none"
+    if options.groups > 1:
+        return "general"
+    if node.inputs[0] == -1 and graph.input.c == 3 and _only_convolutions_read_input(graph):
+        return "first"
+    shape = node.out_shape
+    fits = (options.size, options.stride, options.dilation, options.pad) == (3, 1, 1, 1)
+    tiles = -(-shape.h // 4) * -(-shape.w // 4)
+    if not exact and fits and tiles >= 8 and node.in_shapes[0].c >= 32 and shape.c >= 32:
+        return "winograd"
+    return "direct"
+
+
+def _only_convolutions_read_input(graph: Graph) -> bool:
+    for index in graph.consumers(-1):
+        options = graph.node(index).options
+        if not isinstance(options, ConvOptions) or options.groups > 1:
+            return False
+    return True
+
+
+def choose_strip(node: Node) -> int:
+    """Winograd tile rows at a time: few where the map is large, all of them where the filters are."""
+    if node.in_shapes[0].c > 128:
+        return 0
+    return 4 if node.out_shape.w <= 76 else 2
+
+
+def plan_layer(graph: Graph, node: Node, residency: str, exact: bool = False, block: int = 32,
+               raw: int = 16) -> LayerPlan:
+    """A `LayerPlan` with kernel and strip by rule of thumb; `residency` counts for layers with weights."""
+    kernel = choose_kernel(graph, node, exact)
+    return LayerPlan(
+        node=node.index,
+        kernel=kernel,
+        residency=residency if node.weights is not None else "none",
+        block=block,
+        raw=raw,
+        strip=choose_strip(node) if kernel == "winograd" else 0,
+    )
+
+
+def layer_by_layer(graph: Graph, threads: int = 1, residency: str = "pinned", exact: bool = False) -> Plan:
+    """Each layer a group of its own, whole maps, in the order of the cfg.
+
+    Parameters
+    ----------
+    graph : Graph
+    threads : int
+    residency : str
+        'pinned' (all weights stay packed), 'loaded' or 'streamed'.
+    exact : bool
+        Leave out Winograd.
+    """
+    groups = tuple(Group((plan_layer(graph, node, residency, exact),)) for node in graph.nodes)
+    return Plan(graph.name, graph.fingerprint(), groups, threads, exact)

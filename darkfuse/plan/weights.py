@@ -1,0 +1,145 @@
+"""Where the weights of each layer lie in the file and in the arena."""
+
+from __future__ import annotations
+
+from typing import Callable, Optional
+
+from darkfuse.errors import PlanError
+from darkfuse.graph import Graph, Node
+from darkfuse.graph.layers.connected import ConnectedOptions
+from darkfuse.graph.layers.convolutional import ConvOptions
+from darkfuse.model.weights import WeightsIndex
+from darkfuse.plan.program import Weights
+from darkfuse.plan.types import LayerPlan
+
+FLOAT = 4
+PANEL = 32  # output channels in one packed panel
+WINO_IC = 64  # input channels of one transformed filter panel
+HEADER = 20  # bytes of a .weights header when there is no file to ask
+
+# (name, bytes, alive over all frames) -> buffer index
+AddBuffer = Callable[[str, int, bool], int]
+
+
+def up(count: int, to: int) -> int:
+    """Round `count` up to a multiple of `to`."""
+    return -(-count // to) * to
+
+
+def packed_floats(node: Node, kernel: str, filters: int) -> int:
+    """Floats of `filters` packed output channels; the formulas of `df_packed_floats` in the kernels."""
+    options = node.options
+    if isinstance(options, ConnectedOptions):
+        return up(filters, PANEL) * node.in_shapes[0].values
+    assert isinstance(options, ConvOptions)
+    channels = node.in_shapes[0].c // options.groups
+    if kernel in ("direct", "winograd"):
+        channels = up(channels, 16)
+    return up(filters, PANEL) * channels * options.size**2
+
+
+def wino_u_floats(node: Node, tiles: int) -> int:
+    """Floats of the transformed input of `tiles` 4x4 tiles."""
+    return 36 * tiles * up(node.in_shapes[0].c, 16)
+
+
+def wino_scratch_floats(node: Node, tiles: int) -> int:
+    """Floats one thread needs for one panel over `tiles` tiles."""
+    return 36 * PANEL * (tiles + min(WINO_IC, up(node.in_shapes[0].c, 16)))
+
+
+def check_kernel(graph: Graph, node: Node, layer: LayerPlan, image: bool) -> None:
+    """Raise PlanError when the plan's kernel or residency cannot run this layer."""
+    where = f"{graph.name}: layer {node.index}"
+    if node.weights is None:
+        if layer.kernel != "none" or layer.residency != "none":
+            raise PlanError(f"{where} ({node.kind}) has no weights; kernel and residency must be 'none'")
+        return
+    if layer.residency not in ("pinned", "loaded", "streamed"):
+        raise PlanError(f"{where}: residency {layer.residency!r} is not pinned, loaded or streamed")
+    if layer.block < PANEL or layer.block % PANEL or layer.raw < 1 or layer.slots < 1 or layer.strip < 0:
+        raise PlanError(f"{where}: block must be a multiple of {PANEL}, raw and slots at least 1, strip not "
+                        f"negative")
+    options = node.options
+    if not isinstance(options, ConvOptions):
+        if layer.kernel != "none":
+            raise PlanError(f"{where} ({node.kind}) is run by no kernel of a convolution")
+        return
+    from_image = image and node.inputs[0] == -1
+    able = {
+        "first": from_image and options.groups == 1,
+        "direct": not from_image and options.groups == 1,
+        "general": not from_image,
+        "winograd": not from_image and options.groups == 1
+        and (options.size, options.stride, options.dilation, options.pad) == (3, 1, 1, 1),
+    }
+    if not able.get(layer.kernel, False):
+        names = ", ".join(name for name, ok in able.items() if ok)
+        raise PlanError(f"{where}: kernel {layer.kernel!r} cannot run it; {names} can")
+
+
+def file_offsets(graph: Graph, index: Optional[WeightsIndex]) -> list[Optional[int]]:
+    """Byte offset of each layer's first float; without a file, as one with the usual header has them."""
+    if index is not None:
+        return list(index.offsets)
+    offsets: list[Optional[int]] = []
+    at = HEADER
+    for node in graph.nodes:
+        offsets.append(at if node.weights else None)
+        at += node.weight_bytes
+    return offsets
+
+
+def place_weights(node: Node, layer: LayerPlan, offset: Optional[int], transposed: bool,
+                  add: AddBuffer) -> Weights:
+    """Buffers and file offsets of one layer.
+
+    Parameters
+    ----------
+    offset : int or None
+        Bytes from the file's start to the layer's first float; None when the file has none (zeros).
+    add : callable
+        Makes a buffer.
+    """
+    record = node.weights
+    assert record is not None
+    transposed = transposed and isinstance(node.options, ConnectedOptions)
+    if transposed and layer.residency != "pinned":
+        raise PlanError(f"layer {node.index} (connected) is stored transposed in this file: its weights must be "
+                        f"pinned")
+    filters = record.biases
+    per_filter = record.kernels // filters
+    normalize = record.scales > 0
+    streamed = layer.residency == "streamed"
+    block = min(layer.block, up(filters, PANEL)) if streamed else up(filters, PANEL)
+    raw_filters = min(layer.raw, filters)
+    name = f"layer {node.index}"
+    params = up(filters, PANEL) * FLOAT
+    scale = add(f"{name} scale", params, True)
+    bias = add(f"{name} bias", params, True)
+    pinned = layer.residency == "pinned"
+    packed = add(f"{name} packed", packed_floats(node, layer.kernel, min(block, up(filters, PANEL))) * FLOAT,
+                 pinned)
+    raw = -1 if pinned else add(f"{name} raw", layer.slots * raw_filters * per_filter * FLOAT, False)
+
+    def part(which: str) -> int:
+        return -1 if offset is None else offset + record.offset(which) * FLOAT
+
+    return Weights(
+        node=node.index,
+        residency=layer.residency,
+        filters=filters,
+        per_filter=per_filter,
+        file_offset=part("kernels"),
+        params_offset=part("biases"),
+        batch_normalize=normalize,
+        scale=scale,
+        bias=bias,
+        packed=packed,
+        raw=raw,
+        block=block,
+        raw_filters=raw_filters,
+        slots=layer.slots,
+        norm_offset=part("scales") if normalize else -1,
+        transposed=transposed,
+    )
