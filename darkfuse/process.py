@@ -117,7 +117,7 @@ def _folders() -> list[tuple[str, str, str, str]]:
 
 
 def _mounts() -> dict[str, list[tuple[str, str]]]:
-    """Where cgroup2, and cgroup v1's memory controller, are mounted: kind to (root within the tree, folder)."""
+    """Mounts of cgroup2 and of cgroup v1's memory controller: kind to (root within the tree, folder)."""
     mounts: dict[str, list[tuple[str, str]]] = {}
     for line in (_read("/proc/self/mountinfo") or "").splitlines():
         front, _, back = line.partition(" - ")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from darkfuse.detect.types import Result
 
@@ -14,8 +14,11 @@ def lines(result: Result) -> list[str]:
     return [head, *(f"{d.name}: {d.confidence * 100:.0f}%" for d in result.detections)]
 
 
-def json_frame(result: Result, frame_id: int) -> str:
-    """One image as a JSON object; `frame_id` counts from 1. Coordinates are fractions of the image."""
+def json_frame(result: Result, frame_id: int, stats: Mapping[str, float] | None = None) -> str:
+    """One image as a JSON object; `frame_id` counts from 1. Coordinates are fractions of the image.
+
+    `stats`, what the frame took, is our own addition; readers of Darknet's form do not look for it.
+    """
     objects = []
     for d in result.detections:
         box = d.box
@@ -25,8 +28,9 @@ def json_frame(result: Result, frame_id: int) -> str:
             f'"height": {box.h:.6f}}}, "confidence": {d.confidence:.6f}}}'
         )
     inner = "\n" + ",\n".join(objects) + "\n " if objects else ""
+    tail = f',\n "stats": {json.dumps(stats)}' if stats is not None else ""
     return (f'{{\n "frame_id": {frame_id},\n "filename": {json.dumps(result.path)},\n'
-            f' "objects": [{inner}]\n}}')
+            f' "objects": [{inner}]{tail}\n}}')
 
 
 def json_document(frames: Iterable[str]) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """Picture work in a short-lived process: its memory is gone before the arena needs the room.
 
 Pillow stays in a process once imported, with its tables and what decoding left behind (5 to 9 MB). A second
-interpreter costs 40 ms a picture and hands back nothing but pixels. It is started fresh rather than forked, so
-threads of the caller, OpenMP's among them, do not matter.
+interpreter costs 40 ms a picture and hands back nothing but pixels. It is started fresh rather than forked,
+so threads of the caller, OpenMP's among them, do not matter.
 
 The job goes in as JSON on standard input; the answer is one line of JSON (`{"bytes": n, ...}` or
 `{"error": "..."}`), then n bytes.

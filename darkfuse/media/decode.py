@@ -70,7 +70,7 @@ def decode(
         Whether the picture will keep its aspect inside `fit`.
     keep_bytes : int, optional
         Most bytes of pixels to hand back. A picture that needs more is brought to the size it has inside the
-        network, by Darknet's own bilinear rule: what the network sees then differs by less than one grey level
+        network, by Darknet's own bilinear rule: what the network sees differs by less than one grey level
         (unless `work_bytes` forces more).
     work_bytes : int, optional
         Most bytes to decode in. A JPEG that needs more is decoded at 1/2, 1/4 or 1/8 by its own transform,
@@ -119,7 +119,7 @@ def opened(path: str) -> Any:
         if magic.startswith(first):
             try:
                 image = getattr(importlib.import_module("PIL." + module), name)(path)
-            except Exception as error:  # Pillow's plugins raise SyntaxError, OSError, struct.error, KeyError...
+            except Exception as error:  # plugins raise SyntaxError, OSError, struct.error, KeyError...
                 raise ImageError(f"{path}: not a picture that can be read: {one_line(error)}") from None
             width, height = image.size
             if width < 1 or height < 1 or width * height > MAX_PIXELS:

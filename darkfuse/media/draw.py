@@ -54,8 +54,8 @@ def draw(
         Name of the new picture; `.jpg` is added unless it ends in .jpg, .jpeg or .png. It is written beside
         its place and renamed, so that it is never there in part.
     work_bytes : int, optional
-        Memory to do it in. A JPEG that needs more is drawn at 1/2, 1/4 or 1/8 of its size, not below 640 pixels
-        across.
+        Memory to do it in. A JPEG that needs more is drawn at 1/2, 1/4 or 1/8 of its size, not below 640
+        pixels across.
     aside : bool
         Draw in a short-lived process.
 

@@ -1,0 +1,104 @@
+"""Sharing a process's memory out: interpreter and libraries, picture, arena.
+
+The promise of `--mem` is about the whole process as the kernel counts it (VmHWM), so everything that is not
+the arena is measured or reserved before the arena gets the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from darkfuse import process
+from darkfuse.errors import BudgetError, DarkfuseError
+from darkfuse.plan.units import format_bytes, parse_bytes
+
+# What Pillow takes in the process that decodes or draws: its code and tables, and what decoding leaves behind
+PILLOW_BYTES = 10 << 20
+# A second interpreter with Pillow in it, beyond the pages it shares with this one
+ASIDE_BYTES = 12 << 20
+# Below this a process with Pillow in it would leave the arena too little
+ASIDE_BELOW = 128 << 20
+# What still comes after the baseline is measured: stacks of threads, operation tables, detections, text
+SLACK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Bytes for the parts of a process.
+
+    Attributes
+    ----------
+    total : int or None
+        Of the whole process; None when there is no limit.
+    picture : int or None
+        Of pixels handed to the network; a larger picture is brought to the network's size.
+    aside : bool
+        Whether pictures are decoded and drawn in a process of their own.
+    """
+
+    total: int | None
+    picture: int | None = None
+    aside: bool = False
+
+    def arena(self, spent: int) -> int | None:
+        """What is left for the engine when `spent` bytes are taken by what is already loaded."""
+        if self.total is None or self.picture is None:
+            return None
+        reserve = self.picture + SLACK_BYTES
+        if not self.aside:
+            reserve += PILLOW_BYTES + 4 * self.picture // 3
+        return self.total - spent - reserve
+
+    def work(self) -> int | None:
+        """Bytes Pillow may take for pixels while it decodes or draws, as things stand now."""
+        if self.total is None or self.picture is None:
+            return None
+        if not self.aside:
+            return 4 * self.picture // 3
+        return max(1 << 20, self.total - (process.rss_bytes() or 0) - ASIDE_BYTES - self.picture)
+
+    def fits_beside(self) -> bool:
+        """Whether decoding or drawing fits beside everything this process holds now."""
+        if self.total is None or self.picture is None or not self.aside:
+            return True  # no limit, or kept free when the arena was sized
+        pixels = self.picture + 4 * self.picture // 3
+        return (process.rss_bytes() or 0) + ASIDE_BYTES + pixels <= self.total
+
+
+def share(mem: str | int | None, input_bytes: int) -> Budget:
+    """Work out the budget of a process.
+
+    Parameters
+    ----------
+    mem : str, int or None
+        `'48M'` or bytes for the whole process; `'resident'` for no limit; None for half of what the machine,
+        or its memory cgroup, has free.
+    input_bytes : int
+        Of the network's input as 8-bit RGB: no picture is kept smaller than this.
+
+    Raises
+    ------
+    DarkfuseError
+        `mem` is not an amount.
+    """
+    if mem == "resident":
+        return Budget(None)
+    if mem is None:
+        free = process.free_bytes()
+        if free is None:
+            return Budget(None)
+        total = free // 2 + (process.rss_bytes() or 0)
+    else:
+        total = parse_bytes(mem) if isinstance(mem, str) else int(mem)
+        if total <= 0:
+            raise DarkfuseError(f"mem={mem} is no amount of memory; write it like '48M'")
+    return Budget(total, max(input_bytes, total // 16), total < ASIDE_BELOW)
+
+
+def refuse(total: int, spent: int, needed: int, name: str) -> BudgetError:
+    """The error for a budget nothing fits: the least that would do, and what takes it."""
+    least = spent + needed
+    return BudgetError(
+        f"{name} does not fit {format_bytes(total)}: the least that works is {format_bytes(least)}, "
+        f"{format_bytes(needed)} of it for the network and {format_bytes(spent)} for Python and the picture"
+    )
