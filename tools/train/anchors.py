@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import numpy as np
+from data import load
 
 
 def shape_iou(boxes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
@@ -40,17 +40,12 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=352, help="network input, pixels")
     parser.add_argument("-k", type=int, default=5)
     args = parser.parse_args()
-    import cv2
-
     sizes = []
-    for image in sorted(Path(args.data, "images").glob("*.jpg")):
-        height, width = cv2.imread(str(image)).shape[:2]
-        label = Path(args.data, "labels", image.stem + ".txt")
-        for line in label.read_text().splitlines():
-            _, _, _, w, h = map(float, line.split())
-            sizes.append((w * width, h * height))
+    for sample in load(args.data).values():
+        easy = sample.boxes[sample.boxes[:, 5] == 0]
+        sizes.append(easy[:, 3:5] - easy[:, 1:3])
     # The letterbox scales the long side (at most 384 pixels here) to the input; training jitters around it.
-    cells = np.array(sizes) * (args.size / 384) / 32
+    cells = np.concatenate(sizes) * (args.size / 384) / 32
     anchors, iou = kmeans(cells, args.k)
     print("anchors=" + ",  ".join(f"{w:.2f},{h:.2f}" for w, h in anchors), f"# mean IoU {iou:.3f}")
 

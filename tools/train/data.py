@@ -45,7 +45,10 @@ def load(data: str | Path) -> dict[str, Sample]:
     """Every photo of ``data/images`` with its labels, decoded, by stem in sorted order."""
     samples = {}
     for path in sorted(Path(data, "images").glob("*.jpg")):
-        image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+        bgr = cv2.imread(str(path))
+        if bgr is None:
+            raise SystemExit(f"{path}: not a picture that can be read")
+        image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
         height, width = image.shape[:2]
         samples[path.stem] = Sample(
             image, read_boxes(Path(data, "labels", path.stem + ".txt"), width, height)

@@ -163,12 +163,14 @@ class Net(nn.Module):
                 n = (conv.filters,)
                 bias = take(n)
                 if conv.bn is not None:
-                    conv.bn.bias.copy_(bias)
-                    conv.bn.weight.copy_(take(n))
-                    conv.bn.running_mean.copy_(take(n))
-                    root = take(n).double().sqrt() + 1e-6
-                    conv.bn.running_var.copy_((root * root - BN_EPS).clamp_min(0))
-                else:
+                    stored = {"bias": bias}
+                    for name in ("weight", "running_mean", "running_var"):
+                        stored[name] = take(n)
+                    # Darknet's root + 1e-6 as PyTorch's root of (variance + eps).
+                    square = (stored["running_var"].double().sqrt() + 1e-6).square()
+                    stored["running_var"] = (square - BN_EPS).clamp_min(0).float()
+                    conv.bn.load_state_dict(stored, strict=False)
+                elif conv.conv.bias is not None:
                     conv.conv.bias.copy_(bias)
                 conv.conv.weight.copy_(take(conv.conv.weight.shape))
         if layers is None and at != flat.size:

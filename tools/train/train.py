@@ -83,17 +83,12 @@ class Run:
             nn.init.normal_(last.weight, std=0.01)
             nn.init.zeros_(last.bias)
             last.bias.data.view(-1, 5 + self.net.classes)[:, 4] = -4.5  # few cells hold an object
-        self.net.to(memory_format=torch.channels_last)
+        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.head_input = len(self.net.layers) - 3  # what the last convolution reads
-        self.teacher = (
-            (
-                Teacher(args.teacher, args.warm, self.net.channels[self.head_input]).to(
-                    memory_format=torch.channels_last
-                )
-            )
-            if args.teacher
-            else None
-        )
+        self.teacher: Teacher | None = None
+        if args.teacher:
+            self.teacher = Teacher(args.teacher, args.warm, self.net.channels[self.head_input])
+            self.teacher.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.net).requires_grad_(False)
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
         for i, conv in self.net.convolutions():
