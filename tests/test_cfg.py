@@ -133,8 +133,8 @@ def test_network_size_given_by_the_caller_is_checked(size: tuple[int, int]) -> N
 
 
 WORDS = st.sampled_from([
-    "[net]", "[convolutional]", "[route]", "[yolo]", "[region]", "[maxpool]", "[shortcut]", "[reorg]", "[", "]",
-    "=", "#", "1e999", "filters=8", "filters=-1", "size=3", "size=2", "stride=2", "pad=1", "padding=9",
+    "[net]", "[convolutional]", "[route]", "[yolo]", "[region]", "[maxpool]", "[shortcut]", "[reorg]", "[",
+    "]", "=", "#", "1e999", "filters=8", "filters=-1", "size=3", "size=2", "stride=2", "pad=1", "padding=9",
     "dilation=2", "groups=4", "layers=-1", "layers=-1,0", "from=-2", "width=8", "height=8", "channels=3",
     "classes=1", "num=1", "anchors=1,1", "mask=0",
 ])

@@ -23,7 +23,11 @@ _DARKNET_SPELLING = re.compile(r"-([a-z]{2}[a-z_-]*)((?:=.*)?)", re.DOTALL)
 
 
 class Parser(argparse.ArgumentParser):
-    """ArgumentParser whose errors are one line."""
+    """ArgumentParser whose errors are one line, and which takes no shortened options."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        options.setdefault("allow_abbrev", False)
+        super().__init__(*args, **options)
 
     def error(self, message: str) -> NoReturn:
         """Print one line and exit with status 2."""
@@ -44,9 +48,14 @@ def darknet_spellings(arguments: Sequence[str]) -> list[str]:
     return result
 
 
+def known_verbs() -> list[str]:
+    """Verbs whose module is there."""
+    return [verb for verb in VERBS if importlib.util.find_spec(f"darkfuse.cli.{verb}")]
+
+
 def build_parser(verbs: Sequence[str]) -> tuple[Parser, dict[str, Any]]:
     """Parser with the named verbs added, and their modules by name."""
-    parser = Parser(prog="darkfuse", description="Run Darknet models in little memory.", allow_abbrev=False)
+    parser = Parser(prog="darkfuse", description="Run Darknet models in little memory.")
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB")
     modules: dict[str, Any] = {}
@@ -62,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.showwarning = _show_warning
     # Only the verb asked for is imported: the others would cost memory for nothing.
     chosen = next((word for word in arguments if not word.startswith("-")), None)
-    known = [verb for verb in VERBS if importlib.util.find_spec(f"darkfuse.cli.{verb}")]
+    known = known_verbs()
     parser, modules = build_parser([chosen] if chosen in known else known)
     args = parser.parse_args(arguments)
     if args.version:

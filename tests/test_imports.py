@@ -1,0 +1,155 @@
+"""Each room of the package imports only what it may, and the lean path loads nothing heavy."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# What each room may import of ours. Lower rooms are open to those above: a plan's graph holds a parsed cfg.
+ROOMS: dict[str, set[str]] = {
+    "model": set(),
+    "graph": {"model"},
+    "plan": {"graph", "model"},
+    "kernels": set(),
+    "engine": {"plan", "kernels", "graph", "model"},
+    "detect": {"graph", "model"},
+    "media": {"detect.types"},
+    "cli": {"*"},
+}
+# Modules outside the rooms that every room may use, and that use nothing of ours but each other.
+COMMON = {"errors", "process"}
+HEAVY = {"numpy", "cv2", "PIL", "psutil"}
+# A line of Cython that imports: `from darkfuse.plan.types import ...`, `from darkfuse.kernels cimport x`
+CYTHON_IMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+c?import\b|c?import\s+([\w., ]+))", re.MULTILINE)
+
+
+def module_name(path: Path, root: Path) -> str:
+    """'graph.layers.yolo' for darkfuse/graph/layers/yolo.py; a package is called by its folder."""
+    parts = path.relative_to(root / "darkfuse").with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path, module: str, top_level_only: bool = False) -> Iterator[str]:
+    """Every module a Python or Cython file imports; `from a.b import c` counts as a.b.c."""
+    text = path.read_text()
+    if path.suffix != ".py":
+        for match in CYTHON_IMPORT.finditer(text):
+            for name in (match[1] or match[2]).split(","):
+                yield name.strip().split(" ")[0]
+        return
+    package = ["darkfuse", *module.split(".")] if module else ["darkfuse"]
+    if path.name != "__init__.py":
+        package = package[:-1]
+    waiting: list[ast.AST] = list(ast.parse(text).body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) + "." if node.level else ""
+            yield from (f"{base}{node.module or ''}.{alias.name}".replace("..", ".") for alias in node.names)
+        if top_level_only and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        if top_level_only and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        waiting.extend(ast.iter_child_nodes(node))
+
+
+def sources(root: Path) -> list[Path]:
+    files = [p for p in (root / "darkfuse").rglob("*") if p.suffix in (".py", ".pyx", ".pxd", ".pyi")]
+    assert len(files) > 20
+    return sorted(files)
+
+
+def forbidden(path: Path, root: Path) -> list[str]:
+    """Imports of ours that break the rule for the room of `path`."""
+    module = module_name(path, root)
+    room = module.split(".")[0]
+    if room in ROOMS:
+        allowed = ROOMS[room] | {room} | COMMON
+    elif room in COMMON:
+        allowed = COMMON
+    else:
+        return []  # the package itself and what ties its rooms together
+    wrong = []
+    for name in imports(path, module):
+        if not name.startswith("darkfuse.") or "*" in allowed:
+            continue
+        target = name[len("darkfuse."):]
+        if not any(target == a or target.startswith(a + ".") for a in allowed):
+            wrong.append(f"{path.relative_to(root)}: {name}")
+    return wrong
+
+
+def test_rooms_import_only_what_they_may(root: Path) -> None:
+    found = [line for path in sources(root) for line in forbidden(path, root)]
+    assert not found, "\n".join(found)
+
+
+def test_every_folder_is_a_room(root: Path) -> None:
+    folders = {p.parent.relative_to(root / "darkfuse").parts[0] for p in sources(root)
+               if p.parent != root / "darkfuse"}
+    assert folders <= set(ROOMS)
+
+
+@pytest.mark.parametrize(("file", "line", "caught"), [
+    ("darkfuse/model/cfg.py", "from darkfuse.graph.ir import Node", True),
+    ("darkfuse/model/cfg.py", "from darkfuse import graph", True),
+    ("darkfuse/model/cfg.py", "from ..graph import ir", True),
+    ("darkfuse/model/cfg.py", "def f():\n    import darkfuse.plan.types", True),
+    ("darkfuse/model/cfg.py", "from darkfuse.errors import CfgError", False),
+    ("darkfuse/media/draw.py", "from darkfuse.detect.types import Box", False),
+    ("darkfuse/media/draw.py", "from darkfuse.detect import types", False),
+    ("darkfuse/media/draw.py", "from darkfuse.detect.nms import iou", True),
+    ("darkfuse/kernels/_kernels.pyx", "from darkfuse.plan.types import Plan", True),
+    ("darkfuse/kernels/_kernels.pyx", "from darkfuse.kernels cimport df", False),
+    ("darkfuse/engine/run.pyx", "from darkfuse.detect.types cimport Box", True),
+    ("darkfuse/errors.py", "from darkfuse.model.cfg import Cfg", True),
+    ("darkfuse/cli/info.py", "from darkfuse.graph import load_graph", False),
+])
+def test_the_rule_sees_what_breaks_it(tmp_path: Path, file: str, line: str, caught: bool) -> None:
+    path = tmp_path / file
+    path.parent.mkdir(parents=True)
+    path.write_text(line + "\n")
+    assert bool(forbidden(path, tmp_path)) == caught
+
+
+def test_nothing_heavy_is_imported_at_the_top_of_a_module(root: Path) -> None:
+    """numpy costs 15 MB, OpenCV 32: they are imported where they are used."""
+    found = []
+    for path in sources(root):
+        if path.suffix == ".py":
+            for name in imports(path, module_name(path, root), top_level_only=True):
+                if name.split(".")[0] in HEAVY:
+                    found.append(f"{path.relative_to(root)}: {name}")
+    assert not found, "\n".join(found)
+
+
+def loaded_by(statements: str, root: Path) -> set[str]:
+    """Names of heavy modules in a fresh interpreter after `statements`."""
+    code = f"{statements}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    return {name.split(".")[0] for name in json.loads(done.stdout.splitlines()[-1])} & HEAVY
+
+
+def test_the_check_of_loaded_modules_sees_numpy(root: Path) -> None:
+    assert "numpy" in loaded_by("import numpy", root)
+
+
+@pytest.mark.parametrize("statements", [
+    "import darkfuse",
+    "import darkfuse.cli.main",
+    "import darkfuse.graph, darkfuse.graph.weights, darkfuse.graph.table, darkfuse.model.names",
+    "import darkfuse.detect.decode, darkfuse.detect.report, darkfuse.detect.activated",
+    "from darkfuse.cli.main import main\nmain(['info', 'cfg/yolov2.cfg'])",
+    "from darkfuse.cli.main import build_parser, known_verbs\nbuild_parser(known_verbs())",
+])
+def test_the_lean_path_loads_nothing_heavy(root: Path, statements: str) -> None:
+    assert loaded_by(statements, root) == set()
