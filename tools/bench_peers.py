@@ -72,7 +72,8 @@ def measure(names: list[str], options: argparse.Namespace, folder: str) -> dict[
     """All peers at every size and thread count."""
     weights = options.weights or str(Path(folder, "random.weights"))
     if not options.weights:
-        make_weights(load_graph(options.cfg), weights, options.seed)
+        size = options.sizes[0]  # any will do: weights do not depend on it
+        make_weights(load_graph(options.cfg, size, size), weights, options.seed)
     results = {}
     for size in options.sizes:
         place = Path(folder, str(size))
@@ -104,9 +105,8 @@ def table(results: dict[tuple[int, int], list[Lane]], versions: dict[str, str]) 
         cells = [f"{name} {versions[name]}"]
         cells += ["failed" if lane.error else f"{lane.median_ms:.1f}" for lane in lanes.values()]
         for size in sizes:
-            cells.append(
-                f"{max(lane.peak_bytes for key, lane in lanes.items() if key[0] == size) / 2**20:.0f}"
-            )
+            peak = max(lane.peak_bytes for key, lane in lanes.items() if key[0] == size)
+            cells.append(f"{peak / 2**20:.0f}" if peak else "-")
         differences = [
             difference(lanes[key], reference)
             for key in results

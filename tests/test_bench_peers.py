@@ -1,0 +1,176 @@
+"""`tools/bench_peers.py`: every runtime that is installed computes the same network."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from darkfuse.graph import load_graph
+from tools.bench.ncnn_model import window_padding
+from tools.bench_peers import resized_cfg
+
+ROOT = Path(__file__).resolve().parent.parent
+TOOL = [sys.executable, str(ROOT / "tools" / "bench_peers.py")]
+
+# Every layer type the peers' models are written for, and a map that two layers and a head read.
+MIXED = """
+[net]
+width=999 # set by the tool
+height=64
+channels=3
+
+[convolutional]
+batch_normalize=1
+filters=16
+size=3
+stride=2
+pad=1
+activation=leaky
+
+[convolutional]
+batch_normalize=1
+filters=16
+groups=4
+size=3
+stride=1
+pad=1
+activation=relu
+
+[shortcut]
+from=-2
+activation=linear
+
+[maxpool]
+size=2
+stride=2
+
+[convolutional]
+batch_normalize=1
+filters=24
+size=1
+stride=1
+pad=1
+activation=leaky
+
+[maxpool]
+size=2
+stride=1
+
+[upsample]
+stride=2
+
+[route]
+layers=2,-1
+
+[convolutional]
+filters=14
+size=1
+stride=1
+pad=1
+activation=linear
+
+[yolo]
+mask=0,1
+anchors=10,14, 23,27
+classes=2
+num=2
+
+[route]
+layers=8
+
+[maxpool]
+size=2
+stride=2
+
+[route]
+layers=4
+
+[reorg]
+stride=2
+
+[upsample]
+stride=2
+
+[route]
+layers=-1,-4
+
+[convolutional]
+filters=7
+size=3
+stride=1
+pad=1
+activation=linear
+
+[yolo]
+mask=0
+anchors=10,14
+classes=2
+num=1
+"""
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> str:
+    path = tmp_path / "mixed.cfg"
+    path.write_text(MIXED)
+    return str(path)
+
+
+def test_resized_cfg_changes_the_size_and_nothing_else(mixed: str, tmp_path: Path) -> None:
+    text = resized_cfg(mixed, 96)
+    assert text == MIXED.replace("width=999 # set by the tool", "width=96").replace("height=64", "height=96")
+    other = tmp_path / "other.cfg"
+    other.write_text(text)
+    assert load_graph(str(other)).input.w == 96
+
+
+def test_window_padding_fits_the_windows(mixed: str) -> None:
+    node = load_graph(mixed, 96, 96).nodes[5]  # size 2, stride 1: keeps 24 columns by padding after the last
+    assert node.window is not None
+    assert window_padding(node.window, 24, 24) == (0, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["ncnn", "ncnn-nowinograd", "ncnn-lean", "onnxruntime", "onnxruntime-lean", "openvino"]
+)
+def test_peers_agree_with_opencv(name: str, mixed: str, tmp_path: Path) -> None:
+    for module in ("cv2", name.partition("-")[0], *(["onnx"] if name[0] == "o" else [])):
+        if not importlib.util.find_spec(module):
+            pytest.skip(f"{module} is not installed (extra 'bench')")
+    out = tmp_path / "peers.json"
+    words = ["--cfg", mixed, "--sizes", "96", "--threads", "2", "--rounds", "2", "--only", f"opencv,{name}"]
+    done = subprocess.run([*TOOL, *words, "--json", str(out)], check=False, capture_output=True, text=True)
+    if "no longer reads Darknet models" in done.stderr:
+        pytest.skip(done.stderr.partition("\n")[0])
+    assert done.returncode == 0, done.stderr
+    runs = {run["name"]: run for run in json.loads(out.read_text())["runs"]}
+    assert list(runs) == ["opencv", name]
+    assert "error" not in runs[name], runs[name]
+    assert runs[name]["compared_with"] == "opencv"
+    assert 0 < runs[name]["difference"] < 2e-5
+    assert len(runs[name]["turns_ms"]) == 2
+    assert runs[name]["peak_bytes"] > 10 << 20
+    assert done.stdout.count("\n") == 3
+
+
+def test_unknown_peer_is_refused() -> None:
+    done = subprocess.run([*TOOL, "--only", "caffe"], check=False, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "no peer is called caffe" in done.stderr
+
+
+def test_missing_cfg_is_one_line() -> None:
+    done = subprocess.run(
+        [*TOOL, "--cfg", "/no/such.cfg", "--only", "opencv"], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("/no/such.cfg: ")
+    assert done.stderr.count("\n") == 1
