@@ -11,7 +11,7 @@ import platform
 from pathlib import Path
 
 from Cython.Build import cythonize
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 KERNELS = Path("darkfuse/kernels")
@@ -84,7 +84,16 @@ if (ENGINE / "_engine.pyx").exists():
     extensions.append(extension("darkfuse.engine._engine", [
         ENGINE / "_engine.pyx", *[p for p in sorted(ENGINE.glob("*.c")) if not p.name.startswith("_")]]))
 
+# cfg/ and weights/ lie beside the package in the tree and inside it in a wheel, so that a bare
+# `darkfuse detect photo.jpg` finds the model that comes with it.
 setup(
+    packages=[*find_packages(include=["darkfuse*"]), "darkfuse.cfg", "darkfuse.weights"],
+    package_dir={"darkfuse.cfg": "cfg", "darkfuse.weights": "weights"},
+    package_data={
+        "": ["py.typed", "*.pyi", "*.pxd", "*.html"],
+        "darkfuse.cfg": ["*.cfg", "*.names"],
+        "darkfuse.weights": ["darkfuse-voc7.weights", "*.names", "*.md"],
+    },
     cmdclass={"build_ext": BuildPerIsa},
     ext_modules=cythonize(extensions, language_level=3, build_dir="build/cython",
                           compiler_directives={"boundscheck": True, "wraparound": False, "cdivision": True}),

@@ -1,0 +1,209 @@
+"""`darkfuse detect [CFG] [WEIGHTS] IMAGE...`: boxes on photos, in Darknet's words."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TextIO
+
+from darkfuse.errors import DarkfuseError, ImageError
+
+if TYPE_CHECKING:
+    from darkfuse.api import Network
+    from darkfuse.detect.types import Result
+
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pnm")
+
+
+def add(subparsers: Any) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "detect", help="find objects in pictures", allow_abbrev=False,
+        usage="darkfuse detect [CFG] [WEIGHTS] IMAGE... [options]",
+        description="Find objects in pictures: files, folders, or '-' for paths on standard input. Without "
+                    "CFG the small model that comes with darkfuse is used; without WEIGHTS those called like "
+                    "the cfg, in weights/ beside the cfg's folder.")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="x.cfg, x.weights, pictures, folders, -")
+    parser.add_argument("--thresh", type=_share, default=0.5, help="least score of a detection (default 0.5)")
+    parser.add_argument("--nms", type=_share, default=0.45,
+                        help="most two boxes of one class may overlap (default 0.45; 0: any)")
+    parser.add_argument("--out", default="predictions", metavar="NAME",
+                        help="annotated picture NAME.jpg, or for several a folder NAME (default predictions)")
+    parser.add_argument("--no-draw", action="store_true", help="write no annotated picture")
+    parser.add_argument("--json", metavar="FILE", help="write the detections as JSON too (-: to stdout)")
+    parser.add_argument("--names", metavar="FILE", help="class names, one a line, or a Darknet .data file")
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--letterbox", dest="letterbox", action="store_true", default=True,
+                       help="keep the picture's aspect, as Darknet's detect (default)")
+    shape.add_argument("--stretch", dest="letterbox", action="store_false",
+                       help="stretch the picture to the network, as AlexeyAB's test")
+    parser.add_argument("--threads", type=_count, metavar="N", help="default: one a core")
+    parser.add_argument("--mem", metavar="SIZE", help="memory for the whole process, like 48M; 'resident': "
+                        "no limit (default: half of what is free)")
+    parser.add_argument("--plan", metavar="PLAN", help="a plan's JSON file, or groups like 5x5/8/2x2")
+    parser.add_argument("--device", metavar="NAME", help="plan for this device profile")
+    parser.add_argument("--exact", action="store_true", help="only kernels that round like Darknet's")
+    parser.add_argument("--isa", choices=("generic", "avx2", "avx512", "neon"), help="instruction set to use")
+    parser.add_argument("--stats", action="store_true", help="time and memory of each picture")
+    parser.add_argument("--dont-show", action="store_true", help=argparse.SUPPRESS)  # Darknet's
+
+
+def run(args: argparse.Namespace) -> int:
+    """Detect in each picture in turn; among several a bad one is reported and the rest still done."""
+    from darkfuse.api import load
+    from darkfuse.detect.report import json_document
+
+    cfg, weights, data, sources = sort_files(args.files)
+    pictures = None if not sources or "-" in sources else list_pictures(sources)
+    if pictures is not None and not pictures:
+        raise ImageError(f"{sources[0]}: no pictures in this folder")
+    net = load(cfg, weights, threads=args.threads, mem=args.mem, exact=args.exact, plan=args.plan,
+               device=args.device, names=args.names or data, isa=args.isa)
+    job = Job(net, args, pictures)
+    with net, JsonFile(args.json) as json:
+        for piece in json_document(job.frames()):
+            json.write(piece)
+    return 2 if job.bad else 0
+
+
+class Job:
+    """The pictures asked for, one after another; `bad` counts those that could not be read."""
+
+    def __init__(self, net: Network, args: argparse.Namespace, pictures: list[str] | None) -> None:
+        self.net, self.args, self.pictures, self.bad = net, args, pictures, 0
+        self.several = pictures is None or len(pictures) > 1
+        self.to_stdout = args.json != "-"
+
+    def frames(self) -> Iterator[str]:
+        """Detect, print and draw each picture; give the JSON of each."""
+        from darkfuse.cli.progress import Progress
+        from darkfuse.detect.report import json_frame
+
+        total = len(self.pictures) if self.pictures and self.several else None
+        with Progress("pictures", total) as bar:
+            done = 0
+            for path in asked_for() if self.pictures is None else self.pictures:
+                try:
+                    result = self.net.detect(path, self.args.thresh, self.args.nms, self.args.letterbox)
+                    bar.close()
+                    self.report(result)
+                    yield json_frame(result, done + 1, self.net.stats)
+                    if not self.args.no_draw:
+                        self.net.draw(result, drawn_name(self.args.out, path, self.several))
+                    done += 1
+                except ImageError as error:
+                    if not self.several:
+                        raise
+                    bar.close()
+                    print(f"darkfuse: {error}", file=sys.stderr)
+                    self.bad += 1
+                if total:
+                    bar.update(done + self.bad)
+
+    def report(self, result: Result) -> None:
+        """Print what was found; beside JSON on standard output only the statistics, on standard error."""
+        from darkfuse.detect.report import lines
+
+        if self.to_stdout:
+            for line in lines(result):
+                print(line, flush=True)
+        if self.args.stats:
+            print(self.net.stats_line(), file=sys.stdout if self.to_stdout else sys.stderr, flush=True)
+
+
+def sort_files(files: list[str]) -> tuple[str | None, str | None, str | None, list[str]]:
+    """Positional arguments as (cfg, weights, data file, pictures), told apart by their endings."""
+    rest = list(files)
+    data = rest.pop(0) if rest and rest[0].endswith(".data") else None
+    cfg = rest.pop(0) if rest and rest[0].endswith(".cfg") else None
+    weights = None
+    if rest and (rest[0].endswith((".weights", ".backup")) or ".conv." in os.path.basename(rest[0])):
+        weights = rest.pop(0)
+        if cfg is None:
+            raise DarkfuseError(f"{weights}: name the .cfg these weights belong to, before them")
+    for name in rest:
+        if name.endswith((".cfg", ".weights", ".data")):
+            raise DarkfuseError(f"{name} is not a picture; the order is CFG WEIGHTS IMAGE...")
+    return cfg, weights, data, rest
+
+
+def list_pictures(sources: list[str]) -> list[str]:
+    """The files named, and the pictures directly in the folders named, by name."""
+    found = []
+    for source in sources:
+        if os.path.isdir(source):
+            found += [os.path.join(source, name) for name in sorted(os.listdir(source))
+                      if name.lower().endswith(PICTURES)]
+        else:
+            found.append(source)
+    return found
+
+
+def asked_for() -> Iterator[str]:
+    """Paths from standard input, one a line; asks for them as Darknet does when a person is there."""
+    ask = sys.stdin.isatty()
+    while True:
+        if ask:
+            print("Enter Image Path: ", end="", flush=True)
+        line = sys.stdin.readline()
+        if not line:
+            return
+        if line.strip():
+            yield line.rstrip("\r\n")
+
+
+def drawn_name(out: str, path: str, several: bool) -> str:
+    """Where the annotated copy of `path` goes; among several each keeps its name, in a folder."""
+    if not several:
+        return out
+    os.makedirs(out, exist_ok=True)
+    return os.path.join(out, os.path.basename(path) + ".jpg")
+
+
+class JsonFile:
+    """Where `--json` goes: nowhere, standard output, or a file that appears only when it is whole."""
+
+    def __init__(self, path: str | None) -> None:
+        self.path = path or ""
+        self.part = "" if path in (None, "-") else f"{path}.{os.getpid()}.part"
+        self.file: TextIO | None = sys.stdout if path == "-" else None
+
+    def __enter__(self) -> JsonFile:
+        if self.part:
+            try:
+                self.file = open(self.part, "w", encoding="utf-8")
+            except OSError as error:
+                raise DarkfuseError(f"{self.path}: cannot write the JSON: {error.strerror}") from None
+        return self
+
+    def write(self, piece: str) -> None:
+        """Add text to it."""
+        if self.file:
+            self.file.write(piece)
+
+    def __exit__(self, kind: Any, *_: object) -> None:
+        if not self.part or not self.file:
+            return
+        self.file.close()
+        if kind is None:
+            os.replace(self.part, self.path)
+        else:
+            os.remove(self.part)
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 256):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of threads, 1 to 256")
+    return int(text)

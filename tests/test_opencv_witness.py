@@ -1,0 +1,199 @@
+"""OpenCV's own reader of Darknet files as a second witness, over small random networks of every layer type."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import darkfuse
+from darkfuse.graph import load_graph
+from tools.make_weights import make_weights
+
+cv2 = pytest.importorskip("cv2")
+if int(cv2.__version__.split(".")[0]) >= 5 or not hasattr(cv2.dnn, "readNetFromDarknet"):
+    pytest.skip(f"OpenCV {cv2.__version__} no longer reads Darknet files", allow_module_level=True)
+
+CHANNELS = (1, 3, 13, 16, 24, 32, 48, 127)
+# OpenCV knows these of ours
+ACTIVATIONS = ("linear", "leaky", "relu", "logistic", "mish", "swish")
+
+
+class Maker:
+    """Writes a random cfg, keeping count of the shape so that every layer fits."""
+
+    def __init__(self, seed: int) -> None:
+        self.pick = random.Random(seed)
+        self.w, self.h = self.pick.choice([(37, 37), (45, 29), (52, 60), (31, 64), (13, 13)])
+        self.c, self.index = 3, 0
+        self.text = f"[net]\nwidth={self.w}\nheight={self.h}\nchannels=3\n"
+
+    def add(self, kind: str, **options: object) -> None:
+        self.text += f"\n[{kind}]\n" + "".join(f"{key}={value}\n" for key, value in options.items())
+        self.index += 1
+
+    def convolutional(self, filters: int | None = None, stride: int = 1, size: int | None = None,
+                      activation: str | None = None, groups: int = 1) -> None:
+        size = size or self.pick.choice([1, 3, 3, 5])
+        filters = filters or self.pick.choice(CHANNELS)
+        options = {"groups": groups} if groups > 1 else {}
+        self.add("convolutional", batch_normalize=self.pick.randint(0, 1), filters=filters, size=size,
+                 stride=stride, pad=1, activation=activation or self.pick.choice(ACTIVATIONS), **options)
+        self.c = filters
+        self.w, self.h = ((side + 2 * (size // 2) - size) // stride + 1 for side in (self.w, self.h))
+
+    def maxpool(self) -> None:
+        size, stride = self.pick.choice([(2, 2), (2, 1), (3, 2), (3, 1), (5, 1)])
+        self.add("maxpool", size=size, stride=stride)
+        self.w, self.h = ((side - 1) // stride + 1 for side in (self.w, self.h))
+
+    def shortcut(self) -> None:
+        self.convolutional(size=3, activation="linear")
+        here = self.c
+        self.convolutional(filters=here, size=self.pick.choice([1, 3]))
+        self.add("shortcut", **{"from": -2, "activation": self.pick.choice(["linear", "leaky"])})
+
+    def concat(self) -> None:
+        first = self.c
+        before = self.index - 1
+        self.convolutional()
+        self.add("route", layers=f"-1,{before}")
+        self.c += first
+
+    def slice(self) -> None:
+        self.convolutional(filters=self.pick.choice([24, 32, 64]))
+        self.add("route", layers=-1, groups=2, group_id=self.pick.randint(0, 1))
+        self.c //= 2
+
+    def reorg(self) -> None:
+        self.convolutional(filters=self.pick.choice([16, 24, 64]), size=3)
+        if self.w % 2 or self.h % 2:
+            self.maxpool_to_even()
+        self.add("reorg", stride=2)
+        self.c, self.w, self.h = self.c * 4, self.w // 2, self.h // 2
+
+    def maxpool_to_even(self) -> None:
+        # one 3x3 convolution without padding cannot make both sides even in general; cut them by stride
+        while self.w % 2 or self.h % 2:
+            if self.w % 2 and self.h % 2:
+                self.add("convolutional", filters=self.c, size=2, stride=1, padding=0, activation="linear")
+                self.w, self.h = self.w - 1, self.h - 1
+            else:
+                self.convolutional(filters=self.c, stride=2, size=3)
+
+    def upsample(self) -> None:
+        self.add("upsample", stride=2)
+        self.w, self.h = 2 * self.w, 2 * self.h
+
+    def grouped(self) -> None:
+        self.convolutional(filters=24)
+        self.convolutional(filters=48, groups=self.pick.choice([2, 3, 24]), size=3)
+
+    def dropout(self) -> None:
+        self.add("dropout", probability=0.5)
+
+    def avgpool(self) -> None:
+        self.add("avgpool")
+        self.w = self.h = 1
+
+
+BODY = ("convolutional", "maxpool", "shortcut", "concat", "slice", "reorg", "upsample", "grouped", "dropout")
+
+
+def network(seed: int) -> Maker:
+    """A first convolution, then a few layers of any type, each type in turn so that all of them come up."""
+    maker = Maker(seed)
+    maker.convolutional(stride=maker.pick.choice([1, 1, 2]))
+    kinds = [BODY[seed % len(BODY)], *maker.pick.sample(BODY, 3)]
+    for kind in kinds:
+        if kind == "upsample" and maker.w * maker.h > 2000:
+            kind = "maxpool"
+        getattr(maker, kind)()
+    return maker
+
+
+def both(tmp_path: Path, maker: Maker, seed: int) -> tuple[darkfuse.Network, object, np.ndarray]:
+    cfg, weights = str(tmp_path / "net.cfg"), str(tmp_path / "net.weights")
+    Path(cfg).write_text(maker.text)
+    make_weights(load_graph(cfg), weights, seed)
+    ours = darkfuse.load(cfg, weights, threads=2, mem="resident")
+    theirs = cv2.dnn.readNetFromDarknet(cfg, weights)
+    shape = ours.graph.input
+    chw = np.random.default_rng(seed).random((shape.c, shape.h, shape.w), np.float32)
+    theirs.setInput(chw[None])
+    return ours, theirs, chw
+
+
+def agree(ours: np.ndarray, theirs: np.ndarray, text: str) -> None:
+    assert ours.size == theirs.size, text
+    theirs = theirs.reshape(ours.shape)
+    scale = float(np.sqrt(np.mean(np.square(theirs, dtype=np.float64)))) + 1e-6
+    rms = float(np.sqrt(np.mean(np.square(ours - theirs, dtype=np.float64))))
+    assert rms <= 2e-5 * scale and np.abs(ours - theirs).max() <= 1e-3 * max(1.0, scale), \
+        f"RMS difference {rms / scale:.2e} of the map's in\n{text}"
+
+
+@pytest.mark.parametrize("seed", range(27))
+def test_random_network(tmp_path: Path, seed: int) -> None:
+    maker = network(seed)
+    ours, theirs, chw = both(tmp_path, maker, seed)
+    with ours:
+        (layer,) = ours.graph.outputs
+        agree(ours.forward(chw)[layer], theirs.forward(), maker.text)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_classifier(tmp_path: Path, seed: int) -> None:
+    maker = network(seed)
+    maker.avgpool()
+    maker.add("softmax", groups=1)
+    ours, theirs, chw = both(tmp_path, maker, seed)
+    with ours:
+        (layer,) = ours.graph.outputs
+        agree(ours.forward(chw)[layer], theirs.forward(), maker.text)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_connected(tmp_path: Path, seed: int) -> None:
+    maker = Maker(seed)
+    maker.convolutional(filters=13, size=3)
+    maker.maxpool()
+    maker.add("connected", output=27, activation=maker.pick.choice(["linear", "leaky", "relu"]))
+    ours, theirs, chw = both(tmp_path, maker, seed)
+    with ours:
+        (layer,) = ours.graph.outputs
+        agree(ours.forward(chw)[layer], theirs.forward(), maker.text)
+
+
+@pytest.mark.parametrize("kind", ["region", "yolo"])
+def test_detection_layer(tmp_path: Path, kind: str) -> None:
+    maker = Maker(5)
+    anchors, classes = [1.5, 2.0, 3.0, 2.5, 5.0, 4.0], 7
+    maker.convolutional(filters=16, size=3)
+    maker.convolutional(filters=3 * (5 + classes), size=1, activation="linear")
+    words = ",".join(map(str, anchors))
+    if kind == "region":
+        maker.add("region", anchors=words, classes=classes, coords=4, num=3, softmax=1)
+    else:
+        maker.add("yolo", anchors=words, classes=classes, num=3, mask="0,1,2")
+    ours, theirs, chw = both(tmp_path, maker, 5)
+    with ours:
+        (layer,) = ours.graph.outputs
+        shape = ours.graph.node(layer).out_shape
+        maps = ours.forward(chw)[layer].reshape(3, 5 + classes, shape.h, shape.w)
+    # OpenCV: a row per box, cells first, then anchors: centre and size as parts of the input, objectness, scores
+    rows = theirs.forward().reshape(shape.h, shape.w, 3, 5 + classes).transpose(2, 3, 0, 1)
+    agree(maps[:, 4], rows[:, 4], maker.text)
+    column, row = np.arange(shape.w), np.arange(shape.h)[:, None]
+    agree((maps[:, 0] + column) / shape.w, rows[:, 0], maker.text)
+    agree((maps[:, 1] + row) / shape.h, rows[:, 1], maker.text)
+    scale = (shape.w, shape.h) if kind == "region" else (ours.graph.input.w, ours.graph.input.h)
+    for part, size in ((2, scale[0]), (3, scale[1])):
+        anchor = np.array(anchors[part - 2 :: 2])[:, None, None]
+        agree(np.exp(maps[:, part]) * anchor / size, rows[:, part], maker.text)
+    scores = maps[:, 5:] * maps[:, 4:5]
+    kept = rows[:, 5:] > 0  # OpenCV clears what its own threshold drops
+    assert kept.any()
+    agree(scores[kept], rows[:, 5:][kept], maker.text)
