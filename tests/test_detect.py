@@ -13,7 +13,7 @@ import pytest
 from darkfuse.detect.activated import activated
 from darkfuse.detect.candidate import Candidate
 from darkfuse.detect.decode import class_count, decode, undo_letterbox
-from darkfuse.detect.nms import iou, nms_sort
+from darkfuse.detect.nms import nms_sort
 from darkfuse.detect.report import json_document, json_frame, lines
 from darkfuse.detect.types import Box, Detection, Result, letterbox_size, pixel_corners
 from darkfuse.errors import DarkfuseError
@@ -200,6 +200,13 @@ def test_stretched_images_need_no_correction() -> None:
         decode(graph, {0: raw}, 50, 30, 0.2, nms=0.0, letterbox=True))
 
 
+def iou(a: Box, b: Box) -> float:
+    wide = min(a.cx + a.w / 2, b.cx + b.w / 2) - max(a.cx - a.w / 2, b.cx - b.w / 2)
+    high = min(a.cy + a.h / 2, b.cy + b.h / 2) - max(a.cy - a.h / 2, b.cy - b.h / 2)
+    shared = max(wide, 0.0) * max(high, 0.0)
+    return shared / (a.w * a.h + b.w * b.h - shared)
+
+
 def darknet_nms(candidates: list[Candidate], classes: int, thresh: float) -> list[dict[int, float]]:
     """`do_nms_sort` as Darknet writes it: zeroing scores in sorted arrays, pair by pair."""
     scores = [[c.probs.get(k, 0.0) for k in range(classes)] for c in candidates]
@@ -232,13 +239,24 @@ def test_nms_against_darknets_loops(thresh: float) -> None:
     assert lost > 0
 
 
-def test_iou_by_hand() -> None:
-    unit = Box(0.5, 0.5, 1.0, 1.0)
-    assert iou(unit, unit) == 1.0
-    assert iou(unit, Box(1.0, 0.5, 1.0, 1.0)) == pytest.approx(1 / 3)
-    assert iou(unit, Box(1.5, 0.5, 1.0, 1.0)) == 0.0
-    assert iou(unit, Box(0.5, 0.5, 0.5, 0.5)) == 0.25
-    assert iou(Box(0.5, 0.5, 0.0, 0.0), Box(0.5, 0.5, 0.0, 0.0)) == 0.0
+@pytest.mark.parametrize(("second", "overlap"), [
+    (Box(0.5, 0.5, 1.0, 1.0), 1.0), (Box(1.0, 0.5, 1.0, 1.0), 1 / 3), (Box(0.5, 0.0, 1.0, 1.0), 1 / 3),
+    (Box(0.5, 0.5, 0.5, 0.5), 0.25), (Box(1.0, 1.0, 1.0, 1.0), 1 / 7),
+])
+def test_nms_by_hand(second: Box, overlap: float) -> None:
+    """The weaker box loses, past the threshold, the class it shares with the better one."""
+    best = Candidate(Box(0.5, 0.5, 1.0, 1.0), {0: 0.9})
+    for thresh, gone in ((overlap - 0.01, True), (overlap + 0.01, False)):
+        alone = nms_sort([Candidate(second, {0: 0.8}), best], thresh)
+        assert [c.probs for c in alone] == ([{0: 0.9}] if gone else [{0: 0.8}, {0: 0.9}])
+        other = nms_sort([Candidate(second, {0: 0.8, 1: 0.7}), best], thresh)
+        assert [c.probs for c in other] == [{1: 0.7} if gone else {0: 0.8, 1: 0.7}, {0: 0.9}]
+
+
+def test_boxes_that_only_touch_and_empty_ones_stay() -> None:
+    unit, nothing = Box(0.5, 0.5, 1.0, 1.0), Box(0.5, 0.5, 0.0, 0.0)
+    boxes = [unit, Box(1.5, 0.5, 1.0, 1.0), nothing, nothing]
+    assert len(nms_sort([Candidate(box, {0: 0.5}) for box in boxes], 0.01)) == 4
 
 
 def example() -> Result:

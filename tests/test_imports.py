@@ -107,7 +107,7 @@ def test_every_folder_is_a_room(root: Path) -> None:
     ("darkfuse/model/cfg.py", "from darkfuse.errors import CfgError", False),
     ("darkfuse/media/draw.py", "from darkfuse.detect.types import Box", False),
     ("darkfuse/media/draw.py", "from darkfuse.detect import types", False),
-    ("darkfuse/media/draw.py", "from darkfuse.detect.nms import iou", True),
+    ("darkfuse/media/draw.py", "from darkfuse.detect.nms import nms_sort", True),
     ("darkfuse/kernels/_kernels.pyx", "from darkfuse.plan.types import Plan", True),
     ("darkfuse/kernels/_kernels.pyx", "from darkfuse.kernels cimport df", False),
     ("darkfuse/engine/run.pyx", "from darkfuse.detect.types cimport Box", True),

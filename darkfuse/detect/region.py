@@ -5,6 +5,7 @@ For each anchor the map holds, as planes of (height, width): x, y, w, h, objectn
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from darkfuse.detect.candidate import Candidate, exp32, float_view, is_finite, logistic, logit, passing
@@ -61,6 +62,6 @@ def _class_scores(options: RegionOptions, values: memoryview[float], at: int, pl
     else:
         whole = [values[at + 4 * plane], *raw] if options.background else raw
         largest = max(whole)
-        total = sum(exp32(value - largest) for value in whole)
-        scores = (scale * exp32(value - largest) / total for value in raw)
+        scale /= math.fsum(math.exp(value - largest) for value in whole)
+        scores = (scale * math.exp(value - largest) for value in raw)
     return {number: score for number, score in enumerate(scores) if score > thresh}
