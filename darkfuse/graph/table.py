@@ -12,7 +12,7 @@ from darkfuse.graph.layers.shortcut import ShortcutOptions
 from darkfuse.graph.layers.upsample import UpsampleOptions
 
 # index, type, filters, size/stride, input, output, BFLOPs, weight bytes, activation bytes
-_HEAD = (f"{'layer':<16} {'filters':>7}  {'size':<10} {'input':^18}    {'output':^18} {'BFLOPs':>9} "
+_HEAD = (f"{'layer':<16} {'filters':>7}  {'size':<13} {'input':^18}    {'output':^18} {'BFLOPs':>9} "
          f"{'weights':>13} {'activations':>13}")
 
 
@@ -59,7 +59,7 @@ def _columns(node: Node) -> tuple[str, str]:
 
 def _row(layer: str, filters: str, size: str, source: str, arrow: str, target: str, flops: str, weights: str,
          activations: str) -> str:
-    return (f"{layer:<16} {filters:>7}  {size:<10} {source:>18} {arrow:^2} {target:>18} {flops:>9} "
+    return (f"{layer:<16} {filters:>7}  {size:<13} {source:>18} {arrow:^2} {target:>18} {flops:>9} "
             f"{weights:>13} {activations:>13}")
 
 
