@@ -10,7 +10,7 @@ from darkfuse.graph import Graph, Options
 from darkfuse.model.weights import WeightsIndex
 from darkfuse.plan.arena import Block, aligned, pack
 from darkfuse.plan.program import Buffer, Keep, Op, Program, Stage, Tensor, Weights
-from darkfuse.plan.region import Span, Step, clip
+from darkfuse.plan.region import Axis, Span, Step, clip
 from darkfuse.plan.types import LayerPlan, Plan
 from darkfuse.plan.weights import (
     check_kernel,
@@ -254,8 +254,7 @@ class _Lowering:
             return None
         buffer, slots = -1, 0
         if carried > 0:
-            # With 'rows', a tile's rows are read while its left neighbour's, overlapping, are already saved.
-            slots = carried if group.cache == "full" else max(rows.spans[i][1] - rows.first[i] for i in tiles)
+            slots = carried if group.cache == "full" else _apart(rows, carried)
             pixel = 3 if stored.layout == "image" else -(-leaf.view.channels // BLOCK) * BLOCK
             buffer = self._buffer(f"{_name(leaf, stored)} row cache", slots * stored.width * pixel * FLOAT,
                                   stored.first, stored.last)
@@ -329,6 +328,19 @@ class _Lowering:
 def _before(step: Step, span: Span) -> Span:
     """Span of the convolution's own output that a span of the pooled map is made of."""
     return clip(step.read(span), step.length) if span[0] < span[1] else (0, 0)
+
+
+def _apart(rows: Axis, slots: int) -> int:
+    """Slots of a row cache, for tiles that overlap sideways ('rows').
+
+    A tile reads the rows saved by the tile row above while its left neighbour, which shares columns with it,
+    has already saved its own: different rows of the two may not fall into one slot.
+    """
+    above = [range(rows.first[i], rows.spans[i - 1][1]) for i in range(1, len(rows.spans))]
+    while any(old % slots == new % slots and old != new
+              for one, next_one in zip(above, above[1:]) for old in one for new in next_one):
+        slots += 1
+    return slots
 
 
 def _name(leaf: Leaf, stored: Stored) -> str:

@@ -45,7 +45,7 @@ def wino_u_floats(node: Node, tiles: int) -> int:
 
 def wino_scratch_floats(node: Node, tiles: int) -> int:
     """Floats one thread needs for one panel over `tiles` tiles."""
-    return 36 * PANEL * (tiles + min(WINO_IC, up(node.in_shapes[0].c, 16)))
+    return 36 * PANEL * (tiles + min(WINO_IC, up(node.in_shapes[0].c, 16)) + 1)
 
 
 def check_kernel(graph: Graph, node: Node, layer: LayerPlan, image: bool) -> None:
@@ -105,8 +105,8 @@ def place_weights(node: Node, layer: LayerPlan, offset: Optional[int], transpose
     assert record is not None
     transposed = transposed and isinstance(node.options, ConnectedOptions)
     if transposed and layer.residency != "pinned":
-        raise PlanError(f"layer {node.index} (connected) is stored transposed in this file: its weights must be "
-                        f"pinned")
+        raise PlanError(f"layer {node.index} (connected) is stored transposed in this file: its weights "
+                        f"must be pinned")
     filters = record.biases
     per_filter = record.kernels // filters
     normalize = record.scales > 0

@@ -117,7 +117,7 @@ def _regions(wiring: Wiring, group: Group, numbers: Sequence[int], whole: set[in
             if not leaf.tiles:
                 raise PlanError(f"{wiring.graph.name}: layer {leaf.node} ({leaf.kind}) needs its whole "
                                 f"input; it cannot be in a group with a {down}x{across} grid")
-        _check_grid(wiring, group, leaves)
+        _check_grid(wiring, group)
     rows: List[Link] = []
     columns: List[Link] = []
     for reader, leaf in enumerate(leaves):
@@ -133,12 +133,12 @@ def _regions(wiring: Wiring, group: Group, numbers: Sequence[int], whole: set[in
         layout.rows[number], layout.columns[number] = y[at], x[at]
 
 
-def _check_grid(wiring: Wiring, group: Group, leaves: Sequence[Leaf]) -> None:
-    last = [leaf for leaf in leaves if leaf.kind != "export"][-1]
+def _check_grid(wiring: Wiring, group: Group) -> None:
+    last = wiring.graph.node(group.layers[-1].node)
     down, across = group.grid
-    if not (1 <= down <= last.shape.h and 1 <= across <= last.shape.w):
+    if down > last.out_shape.h or across > last.out_shape.w:
         raise PlanError(f"{wiring.graph.name}: a {down}x{across} grid does not fit the "
-                        f"{last.shape.h}x{last.shape.w} output map of layer {last.node}")
+                        f"{last.out_shape.h}x{last.out_shape.w} output map of layer {last.index}")
 
 
 def _whole(wiring: Wiring, stored: Stored, readers: Sequence[Tuple[int, int]]) -> None:

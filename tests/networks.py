@@ -1,0 +1,128 @@
+"""Random small networks and random plans for them, as hypothesis strategies."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from darkfuse.graph import Graph, build_graph
+from darkfuse.graph.layers.convolutional import ConvOptions
+from darkfuse.model.cfg import parse_cfg
+from darkfuse.plan.types import Group, LayerPlan, Plan
+
+CHANNELS = (3, 5, 8, 16, 24, 32, 48)  # with and without a partial block of 16
+
+
+@st.composite
+def networks(draw, max_layers: int = 8, max_side: int = 19) -> Graph:
+    """A graph of up to `max_layers` layers: chains with routes, shortcuts and upsampling."""
+    channels = draw(st.sampled_from((1, 3, 3, 16)))
+    height, width = draw(st.integers(3, max_side)), draw(st.integers(3, max_side))
+    text = f"[net]\nwidth={width}\nheight={height}\nchannels={channels}\n"
+    for _ in range(draw(st.integers(1, max_layers))):
+        # Layers that cannot follow the ones before are refused by the graph: draw another.
+        for section in draw(st.lists(_section(), min_size=1, max_size=4)):
+            try:
+                graph = build_graph(parse_cfg(text + section))
+            except Exception:
+                continue
+            shape = graph.nodes[-1].out_shape
+            if max(shape.h, shape.w) > 2 * max_side or shape.c > 96:
+                continue
+            if min(shape.h, shape.w) < 4 and draw(st.integers(0, 9)):
+                continue  # mostly keep something to cut into tiles
+            text += section
+            break
+    if text.endswith(f"channels={channels}\n"):
+        text += _conv(16, 3, 1, 1, 1, "leaky", 1)
+    return build_graph(parse_cfg(text))
+
+
+def _conv(filters: int, size: int, stride: int, dilation: int, groups: int, act: str, pad: int) -> str:
+    return (f"[convolutional]\nbatch_normalize=1\nfilters={filters}\nsize={size}\nstride={stride}\n"
+            f"dilation={dilation}\ngroups={groups}\npad={pad}\nactivation={act}\n")
+
+
+@st.composite
+def _section(draw) -> str:
+    kind = draw(st.sampled_from(("conv",) * 8 + ("pooled", "maxpool", "concat", "shortcut", "upsample") * 2
+                                + ("route", "reorg", "dropout", "avgpool")))
+    if kind == "pooled":
+        return (_conv(draw(st.sampled_from(CHANNELS)), draw(st.sampled_from((1, 3))), 1, 1, 1, "leaky", 1)
+                + "[maxpool]\nsize=2\nstride=2\n")
+    if kind == "conv":
+        size = draw(st.sampled_from((1, 3, 3, 3, 5, 2)))
+        return _conv(draw(st.sampled_from(CHANNELS)), size, draw(st.sampled_from((1, 1, 1, 1, 2, 3))),
+                     draw(st.sampled_from((1, 1, 1, 2))) if size in (3, 5) else 1,
+                     draw(st.sampled_from((1, 1, 1, 8))),
+                     draw(st.sampled_from(("leaky", "linear", "mish", "logistic"))),
+                     draw(st.sampled_from((1, 1, 1, 0))))
+    if kind == "maxpool":
+        size, stride = draw(st.sampled_from(((2, 2), (2, 2), (2, 1), (3, 2), (3, 1), (5, 1), (3, 3))))
+        padding = draw(st.sampled_from(("", "", f"padding={draw(st.integers(0, size - 1))}\n")))
+        return f"[maxpool]\nsize={size}\nstride={stride}\n{padding}"
+    if kind == "route":
+        groups = draw(st.sampled_from((1, 1, 2)))
+        return f"[route]\nlayers=-{draw(st.integers(1, 4))}\ngroups={groups}\ngroup_id={groups - 1}\n"
+    if kind == "concat":
+        others = draw(st.lists(st.integers(1, 4), min_size=1, max_size=2))
+        return "[route]\nlayers=-1" + "".join(f",-{n}" for n in others) + "\n"
+    if kind == "shortcut":
+        return f"[shortcut]\nfrom=-{draw(st.integers(2, 4))}\nactivation=linear\n"
+    if kind in ("upsample", "reorg"):
+        return f"[{kind}]\nstride=2\n"
+    return f"[{kind}]\n"
+
+
+@st.composite
+def plans(draw, graph: Graph, caches: tuple[str, ...] = ("full", "rows", "none"), exact: bool = True,
+          threads: int = 1) -> Plan:
+    """Any plan for a graph: cut points, grids, cache modes, kernels and residencies."""
+    groups = []
+    start = 0
+    while start < len(graph.nodes):
+        end = min(start + draw(st.sampled_from((8, 4, 3, 2, 1))), len(graph.nodes))
+        nodes = graph.nodes[start:end]
+        grid = (1, 1)
+        if all(tileable(graph, node.index) for node in nodes):
+            last = nodes[-1].out_shape
+            grid = draw(st.integers(1, last.h)), draw(st.integers(1, last.w))
+        weighted = sum(node.weights is not None for node in nodes)
+        residencies = ["pinned", "loaded"] + (["streamed"] if weighted == 1 and grid == (1, 1) else [])
+        layers = tuple(
+            LayerPlan(
+                node=node.index,
+                kernel=draw(st.sampled_from(kernels(graph, node.index, exact))),
+                residency=draw(st.sampled_from(residencies)) if node.weights is not None else "none",
+                raw=draw(st.sampled_from((8, 16))),
+                strip=draw(st.integers(0, 2)),
+            )
+            for node in nodes
+        )
+        groups.append(Group(layers, grid, draw(st.sampled_from(caches))))
+        start = end
+    return Plan(graph.name, graph.fingerprint(), tuple(groups), threads, exact)
+
+
+def tileable(graph: Graph, index: int) -> bool:
+    """Whether a layer may be in a group with more than one tile."""
+    node = graph.node(index)
+    if node.kind == "shortcut":
+        return all((s.h, s.w) == (node.out_shape.h, node.out_shape.w) for s in node.in_shapes)
+    return node.kind in ("convolutional", "maxpool", "upsample", "route", "dropout", "region", "yolo")
+
+
+def kernels(graph: Graph, index: int, exact: bool = True) -> list[str]:
+    """Kernels that can run a layer; 'first' wherever it can."""
+    options = graph.node(index).options
+    if not isinstance(options, ConvOptions):
+        return ["none"]
+    readers = [graph.node(i).options for i in graph.consumers(-1)]
+    if graph.node(index).inputs[0] == -1 and graph.input.c == 3 \
+            and all(isinstance(r, ConvOptions) and r.groups == 1 for r in readers):
+        return ["first"]
+    if options.groups > 1:
+        return ["general"]
+    found = ["direct", "direct", "general"]
+    if not exact and (options.size, options.stride, options.dilation, options.pad) == (3, 1, 1, 1):
+        found.append("winograd")
+    return found
