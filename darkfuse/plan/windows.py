@@ -9,7 +9,7 @@ from typing import Dict, List, Tuple
 from darkfuse.errors import PlanError
 from darkfuse.plan.region import Axis, Link, read, solve
 from darkfuse.plan.types import Group
-from darkfuse.plan.wiring import BLOCK, Leaf, Wiring
+from darkfuse.plan.wiring import BLOCK, Wiring
 
 FLOAT = 4  # bytes
 
