@@ -97,10 +97,15 @@ typedef struct {
                     int y0, int y1, int x0, int x1, int b0, int b1);
     void (*upsample)(const df_view *in, const df_view *out, int stride, float scale,
                      int y0, int y1, int x0, int x1, int b0, int b1);
-    /* out = act(a + b), equal shapes; Darknet's strided shortcut of unequal shapes is shortcut_any */
+    /* out = act(a + b); out has a's shape.  Where b's differs, Darknet's: overlapping channels only, the
+     * larger map sampled at stride width / width (whole b rows in view, then). */
     void (*shortcut)(const df_view *a, const df_view *b, const df_view *out, int act,
                      int y0, int y1, int x0, int x1, int b0, int b1);
     void (*copy)(const df_view *in, const df_view *out, int y0, int y1, int x0, int x1, int b0, int b1);
+
+    /* `rounds` turns of independent multiply-adds in registers; returns the floating point operations done.
+     * What benchmarks call this core's peak. */
+    int64_t (*fma_burst)(int64_t rounds);
 } df_table;
 
 /* The best table this CPU can run, or the one named ("generic", "avx2", ...; NULL: DARKFUSE_ISA from the
@@ -113,6 +118,6 @@ size_t df_packed_floats(const df_conv *c, int kernel, int out_channels);
 /* direct: round32(oc) * round16(in_c) * size^2 ; first: round32(oc) * in_c * size^2 ;
  * general: round32(oc) * (in_c / groups) * size^2 */
 size_t df_wino_u_floats(const df_conv *c, int tiles);        /* 36 * tiles * round16(in_c) */
-size_t df_wino_scratch_floats(const df_conv *c, int tiles);  /* 36 * 32 * (tiles + min(64, round16(in_c))) */
+size_t df_wino_scratch_floats(const df_conv *c, int tiles);  /* 36 * 32 * (tiles + min(64, round16(in_c)) + 1) */
 
 #endif

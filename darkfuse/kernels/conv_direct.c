@@ -1,0 +1,57 @@
+/* Convolution of any size, stride and dilation (groups == 1) over rows of channel blocks, without im2col.
+ * Sums run over (ic/16, kh, kw, ic%16). */
+#include "tiles.h"
+
+#define ANY_WIDEST 4 /* of strides other than 1 and 2, whose addresses need registers */
+
+#define KINDS(V) \
+    TILES(V, one, DF_CB, DF_CB) TILES(V, two, 2 * DF_CB, DF_CB) TILES_4(V, any, w->step, DF_CB)
+#define KIND_NAMES(V) {{TILE_NAMES(V, one)}, {TILE_NAMES(V, two)}, {NAMES_4(V, any)}}
+
+/* [stride 1, 2, any][pixels - 1] */
+#if NV == 4
+KINDS(4)
+static tile_fn *const full[3][WIDEST] = KIND_NAMES(4);
+#else
+KINDS(2)
+static tile_fn *const full[3][WIDEST] = KIND_NAMES(2);
+#endif
+#if DF_VL == 16 /* a panel's last 16 channels */
+KINDS(1)
+static tile_fn *const half[3][WIDEST] = KIND_NAMES(1);
+#else
+#define half full
+#endif
+
+static void direct_strip(const panel_job *j, const df_view *dst, int block, int y0, int y1, int x0, int x1)
+{
+    const df_conv *c = j->c;
+    const df_view *in = j->in;
+    const int kind = c->stride <= 2 ? c->stride - 1 : 2;
+    const int blocks = (c->in_c + DF_CB - 1) / DF_CB;
+    const int lanes = least(j->lanes, NV * DF_VL);
+    /* channel blocks whose weights, for these lanes, take up to half of an L1 of 32 KiB */
+    const int block_floats = lanes * DF_CB * c->size * c->size;
+    const int group = block_floats < 4096 ? 4096 / block_floats : 1;
+    const int64_t in_x = (int64_t)(x0 * c->stride - c->pad - in->x0) * DF_CB;
+    walk w = {
+        .row = in->row_stride, .block = (int64_t)in->cols * DF_CB, .out_block = (int64_t)dst->cols * DF_CB,
+        .step = (int64_t)c->stride * DF_CB, .tap = (int64_t)c->dilation * DF_CB, .slope = j->slope,
+        .size = c->size, .taps = c->size, .run = DF_CB, .slots = in->slots, .hop = c->dilation % in->slots,
+    };
+    tile_fn *const *fn = lanes < NV * DF_VL ? half[kind] : full[kind];
+    for (int l = 0; l < j->lanes; l += lanes) {
+        w.w = j->w + l;
+        for (w.b0 = 0; w.b0 < blocks; w.b0 = w.b1) {
+            w.b1 = least(w.b0 + group, blocks);
+            w.bias = w.b1 == blocks ? j->bias + l : NULL;
+            walk_rows(&w, fn, kind < 2 ? WIDEST : ANY_WIDEST, c, in, in_x, dst, block, l, y0, y1, x0, x1);
+        }
+    }
+}
+
+void DF_NAME(conv_direct)(const df_conv *c, const df_view *in, const df_view *out, const float *packed,
+                 const float *bias, int panel, int y0, int y1, int x0, int x1)
+{
+    run_panel(direct_strip, WIDEST, c, in, out, packed, bias, panel, y0, y1, x0, x1);
+}

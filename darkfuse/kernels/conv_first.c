@@ -1,0 +1,47 @@
+/* The first layer (three interleaved channels, dilation 1): a row of the window is 3 * size contiguous
+ * floats, and the next pixel's window begins 3 * stride floats on.  Sums run over (kh, kw, ic). */
+#include "tiles.h"
+
+#define KINDS(V) TILES(V, one, 3, w->run) TILES(V, two, 6, w->run) TILES_4(V, any, w->step, w->run)
+#define KIND_NAMES(V) {{TILE_NAMES(V, one)}, {TILE_NAMES(V, two)}, {NAMES_4(V, any)}}
+
+/* [stride 1, 2, any][pixels - 1] */
+#if NV == 4
+KINDS(4)
+static tile_fn *const full[3][WIDEST] = KIND_NAMES(4);
+#else
+KINDS(2)
+static tile_fn *const full[3][WIDEST] = KIND_NAMES(2);
+#endif
+#if DF_VL == 16 /* a panel's last 16 channels */
+KINDS(1)
+static tile_fn *const half[3][WIDEST] = KIND_NAMES(1);
+#else
+#define half full
+#endif
+
+static void first_strip(const panel_job *j, const df_view *dst, int block, int y0, int y1, int x0, int x1)
+{
+    const df_conv *c = j->c;
+    const df_view *in = j->in;
+    const int kind = c->stride <= 2 ? c->stride - 1 : 2;
+    const int lanes = least(j->lanes, NV * DF_VL);
+    const int64_t in_x = (int64_t)(x0 * c->stride - c->pad - in->x0) * in->pixel;
+    walk w = {
+        .row = in->row_stride, .out_block = (int64_t)dst->cols * DF_CB, .step = (int64_t)c->stride * in->pixel,
+        .slope = j->slope, .size = c->size, .taps = 1, .run = c->size * c->in_c, .slots = in->slots,
+        .hop = 1 % in->slots, .b0 = 0, .b1 = 1,
+    };
+    tile_fn *const *fn = lanes < NV * DF_VL ? half[kind] : full[kind];
+    for (int l = 0; l < j->lanes; l += lanes) {
+        w.w = j->w + l;
+        w.bias = j->bias + l;
+        walk_rows(&w, fn, kind < 2 ? WIDEST : 4, c, in, in_x, dst, block, l, y0, y1, x0, x1);
+    }
+}
+
+void DF_NAME(conv_first)(const df_conv *c, const df_view *in, const df_view *out, const float *packed,
+                const float *bias, int panel, int y0, int y1, int x0, int x1)
+{
+    run_panel(first_strip, WIDEST, c, in, out, packed, bias, panel, y0, y1, x0, x1);
+}

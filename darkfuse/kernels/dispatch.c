@@ -1,0 +1,111 @@
+/* Which table this CPU runs, and the sizes every ISA shares.  Compiled once, without ISA flags; the build
+ * says which tables exist with -DDF_HAVE_<ISA>. */
+#include "df_kernels.h"
+
+#include <stdlib.h>
+#include <string.h>
+#if defined(__linux__) && (defined(__arm__) || defined(__aarch64__))
+#include <sys/auxv.h>
+#endif
+
+extern const df_table df_table__generic;
+#ifdef DF_HAVE_AVX2
+extern const df_table df_table__avx2;
+#endif
+#ifdef DF_HAVE_AVX512
+extern const df_table df_table__avx512;
+#endif
+#ifdef DF_HAVE_NEON
+extern const df_table df_table__neon;
+#endif
+
+#ifdef DF_HAVE_NEON
+static int has_neon(void)
+{
+#if defined(__arm__) && defined(__linux__)
+    /* armhf promises no more than VFPv3-D16: NEON (bit 12) and fused multiply-add (VFPv4, bit 16) are asked for */
+    const unsigned long need = 1ul << 12 | 1ul << 16;
+    return (getauxval(AT_HWCAP) & need) == need;
+#else
+    return 1; /* part of every aarch64 */
+#endif
+}
+#endif
+
+/* Tables this CPU can run, worst first; returns how many. */
+static int usable(const df_table *tables[4])
+{
+    int n = 0;
+    tables[n++] = &df_table__generic;
+#ifdef DF_HAVE_AVX2
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        tables[n++] = &df_table__avx2;
+#endif
+#ifdef DF_HAVE_AVX512
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")
+        && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")
+        && __builtin_cpu_supports("fma"))
+        tables[n++] = &df_table__avx512;
+#endif
+#ifdef DF_HAVE_NEON
+    if (has_neon())
+        tables[n++] = &df_table__neon;
+#endif
+    return n;
+}
+
+const df_table *df_kernels(const char *isa)
+{
+    const df_table *tables[4];
+    int n = usable(tables);
+    if (!isa)
+        isa = getenv("DARKFUSE_ISA");
+    if (!isa || !*isa)
+        return tables[n - 1];
+    for (int i = 0; i < n; i++)
+        if (!strcmp(tables[i]->isa, isa))
+            return tables[i];
+    return NULL;
+}
+
+/* a * b, or 0 when it overflows (or either is 0) */
+static size_t product(size_t a, size_t b)
+{
+    size_t r;
+    return __builtin_mul_overflow(a, b, &r) ? 0 : r;
+}
+
+static size_t count(int32_t n) { return n > 0 ? (size_t)n : 0; }
+
+size_t df_packed_floats(const df_conv *c, int kernel, int out_channels)
+{
+    size_t in = count(c->in_c), taps = product(count(c->size), count(c->size));
+    if (kernel == DF_GENERAL)
+        in = c->groups > 0 ? in / (size_t)c->groups : 0;
+    else if (kernel != DF_FIRST)
+        in = df_round(in, DF_CB);
+    /* kernels keep offsets inside one panel in 64 bits but rows of it in 32 */
+    size_t rows = product(in, taps);
+    if (rows > INT32_MAX / DF_PANEL)
+        return 0;
+    size_t floats = product(product(df_round(count(out_channels), DF_PANEL), in), taps);
+    return floats > SIZE_MAX / sizeof(float) ? 0 : floats;
+}
+
+static size_t transformed(size_t tiles, size_t channels)
+{
+    size_t floats = product(product(36, tiles), channels);
+    return floats > SIZE_MAX / sizeof(float) ? 0 : floats;
+}
+
+size_t df_wino_u_floats(const df_conv *c, int tiles)
+{
+    return transformed(count(tiles), df_round(count(c->in_c), DF_CB));
+}
+
+size_t df_wino_scratch_floats(const df_conv *c, int tiles)
+{
+    size_t ic = df_round(count(c->in_c), DF_CB);
+    return transformed(count(tiles) + (ic < DF_WINO_IC ? ic : DF_WINO_IC) + 1, DF_PANEL);
+}

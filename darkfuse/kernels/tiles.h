@@ -1,0 +1,144 @@
+/* The micro-kernel of conv_direct and conv_first, and the machinery that makes one function per tile width.
+ *
+ * A tile of P pixels x NV vectors of output channels stays in registers while rows of the input are walked;
+ * each step multiplies one broadcast input value of each pixel by NV vectors of weights.  The order of the
+ * sums does not depend on the tile, the strip or the region: same bits for any of them. */
+#ifndef DF_TILES_H
+#define DF_TILES_H
+
+#include "panel.h"
+
+/* NV vectors x WIDEST pixels: as many accumulators as the registers leave room for beside the weights and
+ * one broadcast. */
+#if DF_VL == 16
+#define NV 2
+#define WIDEST 14
+#elif defined(__aarch64__)
+#define NV 4
+#define WIDEST 6
+#elif defined(__ARM_NEON)
+#define NV 2
+#define WIDEST 5
+#else
+#define NV 2
+#define WIDEST 6
+#endif
+
+/* Where one output row's sums come from.  The packed panel is (blocks, size, taps, run, 32). */
+typedef struct {
+    const float *w;       /* the panel, at the lanes of this walk */
+    const float *bias;    /* of these lanes; NULL while sums are partial */
+    int64_t row, block;   /* input floats from slot to slot, from channel block to channel block */
+    int64_t out_block;    /* output floats from channel block to channel block */
+    int64_t step;         /* input floats from pixel to pixel */
+    int64_t tap;          /* input floats from kw to kw + 1 */
+    float slope;
+    int size, taps;       /* rows kh; runs in a row */
+    int run;              /* input floats multiplied at one tap */
+    int slot, slots, hop; /* slot of the first row walked; slots to move for the next kh, below `slots` */
+    int k0, k1;           /* rows kh inside the map */
+    int b0, b1;           /* channel blocks */
+} walk;
+
+typedef void tile_fn(const walk *w, const float *in, float *out);
+
+/* in: first pixel's tap 0 (slot 0, block 0); out: first pixel's first lane */
+DF_INLINE void tile(const walk *w, const float *in, float *out, const int pixels, const int nv,
+                    const int64_t step, const int run)
+{
+    vf acc[WIDEST][NV];
+#pragma GCC unroll 16
+    for (int p = 0; p < pixels; p++)
+#pragma GCC unroll 4
+        for (int v = 0; v < nv; v++)
+            acc[p][v] = w->b0 ? vf_load(out + p * DF_CB + v * DF_VL / DF_CB * w->out_block + v * DF_VL % DF_CB)
+                              : vf_zero();
+
+    const int64_t kernel_row = (int64_t)w->taps * run * DF_PANEL;
+    for (int b = w->b0; b < w->b1; b++) {
+        int slot = w->slot;
+        const float *weights = w->w + (b * w->size + w->k0) * kernel_row;
+        for (int k = w->k0; k < w->k1; k++) {
+            const float *at = in + slot * w->row + b * w->block;
+            slot += w->hop;
+            slot -= slot >= w->slots ? w->slots : 0;
+            for (int t = 0; t < w->taps; t++, at += w->tap) {
+                const float *a = at;
+#pragma GCC unroll 2
+                for (int c = 0; c < run; c++, a++, weights += DF_PANEL) {
+                    /* neighbouring windows overlap: without this the compiler carries loads from turn to
+                     * turn and spills */
+                    __asm__("" : "+r"(a));
+                    vf f[NV];
+#pragma GCC unroll 4
+                    for (int v = 0; v < nv; v++)
+                        f[v] = vf_load(weights + v * DF_VL);
+#pragma GCC unroll 16
+                    for (int p = 0; p < pixels; p++) {
+                        const vf x = vf_set(a[p * step]);
+#pragma GCC unroll 4
+                        for (int v = 0; v < nv; v++)
+                            acc[p][v] += x * f[v];
+                    }
+                }
+            }
+        }
+    }
+
+#pragma GCC unroll 16
+    for (int p = 0; p < pixels; p++)
+#pragma GCC unroll 4
+        for (int v = 0; v < nv; v++) {
+            vf y = acc[p][v];
+            if (w->bias)
+                y = act_sloped(y + vf_load(w->bias + v * DF_VL), w->slope);
+            vf_store(out + p * DF_CB + v * DF_VL / DF_CB * w->out_block + v * DF_VL % DF_CB, y);
+        }
+}
+
+/* TILES(V, S, STEP, RUN) defines functions of V vectors and 1 .. WIDEST pixels, TILE_NAMES(V, S) lists them;
+ * TILES_4 and NAMES_4 stop at 4 pixels. */
+#define TILE(P, V, S, STEP, RUN) \
+    static void tile_##P##x##V##_##S(const walk *w, const float *in, float *out) \
+    { \
+        tile(w, in, out, P, V, STEP, RUN); \
+    }
+#define TILES_4(V, S, STEP, RUN) \
+    TILE(1, V, S, STEP, RUN) TILE(2, V, S, STEP, RUN) TILE(3, V, S, STEP, RUN) TILE(4, V, S, STEP, RUN)
+#define TILES_5(V, S, STEP, RUN) TILES_4(V, S, STEP, RUN) TILE(5, V, S, STEP, RUN)
+#define TILES_6(V, S, STEP, RUN) TILES_5(V, S, STEP, RUN) TILE(6, V, S, STEP, RUN)
+#define TILES_14(V, S, STEP, RUN) \
+    TILES_6(V, S, STEP, RUN) TILE(7, V, S, STEP, RUN) TILE(8, V, S, STEP, RUN) TILE(9, V, S, STEP, RUN) \
+    TILE(10, V, S, STEP, RUN) TILE(11, V, S, STEP, RUN) TILE(12, V, S, STEP, RUN) \
+    TILE(13, V, S, STEP, RUN) TILE(14, V, S, STEP, RUN)
+#define NAMES_4(V, S) tile_1x##V##_##S, tile_2x##V##_##S, tile_3x##V##_##S, tile_4x##V##_##S
+#define NAMES_5(V, S) NAMES_4(V, S), tile_5x##V##_##S
+#define NAMES_6(V, S) NAMES_5(V, S), tile_6x##V##_##S
+#define NAMES_14(V, S) \
+    NAMES_6(V, S), tile_7x##V##_##S, tile_8x##V##_##S, tile_9x##V##_##S, tile_10x##V##_##S, \
+        tile_11x##V##_##S, tile_12x##V##_##S, tile_13x##V##_##S, tile_14x##V##_##S
+#define CAT_(a, b) a##b
+#define CAT(a, b) CAT_(a, b)
+#define TILES CAT(TILES_, WIDEST)
+#define TILE_NAMES CAT(NAMES_, WIDEST)
+
+/* Rows [y0, y1) of one set of lanes; in x0 is the input column (in floats from the slot's start) of the
+ * first pixel's tap 0. */
+DF_INLINE void walk_rows(walk *w, tile_fn *const *fn, const int widest, const df_conv *c, const df_view *in,
+                         int64_t in_x, const df_view *dst, int block, int lane, int y0, int y1, int x0, int x1)
+{
+    const int tiles = tile_count(x1 - x0, widest);
+    for (int y = y0; y < y1; y++) {
+        const int top = y * c->stride - c->pad, d = c->dilation;
+        w->k0 = top < 0 ? (-top + d - 1) / d : 0;
+        w->k1 = least(c->size, in->height > top ? (in->height - top + d - 1) / d : 0);
+        w->slot = w->k0 < w->k1 ? (top + w->k0 * d) % in->slots : 0;
+        float *o = df_pixel(dst, y, block + lane / DF_CB, x0) + lane % DF_CB;
+        for (int t = 0; t < tiles; t++) {
+            const int from = tile_start(x1 - x0, tiles, t), to = tile_start(x1 - x0, tiles, t + 1);
+            fn[to - from - 1](w, in->base + in_x + from * w->step, o + (int64_t)from * DF_CB);
+        }
+    }
+}
+
+#endif
