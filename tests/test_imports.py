@@ -26,7 +26,7 @@ ROOMS: dict[str, set[str]] = {
 # Modules outside the rooms that every room may use, and that use nothing of ours but each other.
 COMMON = {"errors", "process"}
 HEAVY = {"numpy", "cv2", "PIL", "psutil"}
-# Written in numpy, to check kernels against; nothing in the package may import it.
+# Written in numpy, to check kernels against; no other module may import it at its top.
 REFERENCE = "kernels.reference"
 # A line of Cython that imports: `from darkfuse.plan.types import ...`, `from darkfuse.kernels cimport x`
 CYTHON_IMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+c?import\b|c?import\s+([\w., ]+))", re.MULTILINE)
