@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from darkfuse.graph import load_graph
-from tools.bench.network import input_array
+from tools.bench.network import input_array, without_heads
 from tools.bench.peer import Forward, Job, Peer
 
 
@@ -22,12 +21,13 @@ class Darkfuse(Peer):
     def start(self, job: Job, threads: int) -> Forward:
         import darkfuse
 
-        net = darkfuse.load(
-            job.cfg, job.weights, threads=threads, mem="resident", exact=self.variant == "exact"
-        )
-        image = input_array(load_graph(job.cfg), job.seed)
+        exact = self.variant == "exact"
+        net = darkfuse.load(job.cfg, job.weights, threads=threads, mem="resident", exact=exact)
+        image = input_array(net.graph, job.seed)
+        outputs = without_heads(net.graph)[1]
 
         def forward() -> list[np.ndarray]:
-            return list(net.forward(image))
+            maps = net.forward(image, outputs)
+            return [maps[index] for index in outputs]
 
         return forward
