@@ -4,8 +4,8 @@
     bench_memory.py --limits 48M,32M --swap-limits 16M --peers ncnn,onnxruntime-lean --json memory.json
 
 For every limit a whole `darkfuse detect --mem LIMIT` runs in a cgroup of that size, swap forbidden. Its
-weights are not in the page cache and do not fit there, so every frame reads them from the disk. The latency is
-the median of its frames but the first. Beside it stand a frame with everything resident, and the time that
+weights are not in the page cache and do not fit there, so every frame reads them from the disk. The latency
+is the median of its frames but the first. Beside it stand a frame with everything resident, and the time that
 plain reading of as many bytes takes in such a cgroup. Peers may swap: none of them would start without.
 """
 
