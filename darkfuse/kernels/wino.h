@@ -65,17 +65,27 @@ DF_INLINE int64_t wino_u(int b, int tiles)
     return before * tiles * DF_CB;
 }
 
+/* Floats after each frequency of m and of w.  Without them the 36 frequencies lie a multiple of 4096 bytes
+ * apart, fall into one set of the first-level cache and evict each other before their lines are full: on
+ * Zen 4 the filter transform took 5 times as long.  One 64-byte line is enough. */
+#define WINO_GAP 16
+
+DF_INLINE int64_t wino_m_step(int tiles) { return (int64_t)tiles * DF_PANEL + WINO_GAP; }
+DF_INLINE int64_t wino_w_step(int blocks) { return (int64_t)blocks * DF_CB * DF_PANEL + WINO_GAP; }
+
 #pragma GCC visibility push(hidden)
 
 /* Filters of one panel of 32 output channels and at most 64 input channels, packed as conv_direct reads them,
- * to w: (36, 32 / WINO_LANES, channels, WINO_LANES), channels = 16 * blocks. */
+ * to w: (36: wino_w_step, 32 / WINO_LANES, 16 * blocks, WINO_LANES). */
 void DF_NAME(wino_filter)(const float *packed, int blocks, float *w);
 
 /* One frequency: m (tiles, 32) = or += u (blocks, tiles, 16) times w (32 / WINO_LANES, channels, WINO_LANES);
  * u's blocks are `next` floats apart. */
-void DF_NAME(wino_gemm)(const float *u, int64_t next, int blocks, int tiles, const float *w, float *m, bool add);
+void DF_NAME(wino_gemm)(const float *u, int64_t next, int blocks, int tiles, const float *w, float *m,
+                        bool add);
 
-/* Tiles [t0, t1) of the strip: A^T m A, bias, activation and pooling of m (36, t1 - t0, 32) into out. */
+/* Tiles [t0, t1) of the strip: A^T m A, bias, activation and pooling of m (36: wino_m_step, t1 - t0, 32)
+ * into out. */
 void DF_NAME(wino_output)(const df_conv *c, const df_view *out, const df_strip *s, const float *m,
                           const float *bias, int panel, int t0, int t1);
 

@@ -56,7 +56,7 @@ DF_INLINE void filter(const float *g, float *w, int64_t step)
 
 void DF_NAME(wino_filter)(const float *packed, int blocks, float *w)
 {
-    int64_t channels = (int64_t)blocks * DF_CB, step = channels * DF_PANEL;
+    int64_t channels = (int64_t)blocks * DF_CB, step = wino_w_step(blocks);
     for (int b = 0; b < blocks; b++, packed += 9 * DF_CB * DF_PANEL)
         for (int i = 0; i < DF_CB; i++)
             for (int lane = 0; lane < DF_PANEL; lane += DF_VL)

@@ -86,7 +86,7 @@ DF_INLINE void store_tile(const vf y[16], const place *p)
 void DF_NAME(wino_output)(const df_conv *c, const df_view *out, const df_strip *s, const float *m,
                           const float *bias, int panel, int t0, int t1)
 {
-    int64_t step = (int64_t)(t1 - t0) * DF_PANEL;
+    int64_t step = wino_m_step(t1 - t0);
     int pool = c->pool ? 2 : 1, sloped = act_is_slope(c->act);
     float slope = act_slope(c->act);
     for (int half = 0; half < DF_PANEL; half += DF_CB) {

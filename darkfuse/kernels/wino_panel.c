@@ -5,13 +5,13 @@ void DF_NAME(wino_panel)(const df_conv *c, const df_view *out, const df_strip *s
                          const float *bias, int panel, const float *u, int t0, int t1, float *scratch)
 {
     int tiles = s->tiles_y * s->tiles_x, blocks = (c->in_c + DF_CB - 1) / DF_CB;
-    int64_t m_step = (int64_t)(t1 - t0) * DF_PANEL;
-    float *m = scratch;                     /* (36, t1 - t0, 32) */
-    float *w = scratch + WINO_FREQS * m_step; /* (36, 32 / WINO_LANES, channels <= 64, WINO_LANES) */
+    int64_t m_step = wino_m_step(t1 - t0);
+    float *m = scratch;                       /* (36: m_step, t1 - t0, 32) */
+    float *w = scratch + WINO_FREQS * m_step; /* (36: w_step, 32 / WINO_LANES, 16 * n, WINO_LANES) */
 
     for (int b = 0; b < blocks; b += WINO_BLOCKS) {
         int n = wino_panel_blocks(b, blocks);
-        int64_t u_step = wino_u_step(b, blocks, tiles), w_step = (int64_t)n * DF_CB * DF_PANEL;
+        int64_t u_step = wino_u_step(b, blocks, tiles), w_step = wino_w_step(n);
         const float *from = u + wino_u(b, tiles) + (int64_t)t0 * DF_CB;
 
         DF_NAME(wino_filter)(packed + (int64_t)b * 9 * DF_CB * DF_PANEL, n, w);
