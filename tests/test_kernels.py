@@ -105,7 +105,7 @@ def test_same_bits_for_any_region(isa, shape, pool):
     for _ in range(4):
         ys = sorted({0, want.shape[1], *rng.integers(0, want.shape[1] + 1, 3).tolist()})
         xs = sorted({0, want.shape[2], *rng.integers(0, want.shape[2] + 1, 3).tolist()})
-        regions = [(a, b, l, r) for a, b in zip(ys, ys[1:]) for l, r in zip(xs, xs[1:])]
+        regions = [(a, b, left, right) for a, b in zip(ys, ys[1:]) for left, right in zip(xs, xs[1:])]
         cut = Map(*want.shape)
         run(isa, shape[-1], c, src, cut, filters, scale, bias, regions)
         np.testing.assert_array_equal(cut.get().view(np.int32), whole.get().view(np.int32))
