@@ -1,0 +1,114 @@
+# Mirrors engine.h; the comments are there.
+from darkfuse.kernels._kernels cimport df_conv, df_table
+from libc.stdint cimport int32_t, int64_t, uint8_t
+
+
+cdef extern from "<stdbool.h>" nogil:
+    ctypedef bint c_bool "bool"
+
+
+cdef extern from "engine.h" nogil:
+    ctypedef int atomic_int
+    ctypedef long atomic_long
+
+    enum: DF_BLOCKS, DF_IMAGE, DF_CHW
+    enum: DF_PINNED, DF_LOADED, DF_STREAMED
+    enum:
+        DF_INPUT, DF_CONV, DF_MAXPOOL, DF_AVGPOOL, DF_UPSAMPLE, DF_SHORTCUT, DF_REORG, DF_COPY, DF_EXPORT
+        DF_CONNECTED, DF_SOFTMAX, DF_ACTIVATE
+    enum: DF_RUNNING, DF_INTERRUPTED, DF_READ_FAILED, DF_NO_THREAD
+    enum: DF_POLLED
+
+    ctypedef struct df_span:
+        int32_t start "from"
+        int32_t end "to"
+
+    ctypedef struct df_keep:
+        float *base
+        int32_t slots, cols, x0
+        c_bool columns
+        const int32_t *top
+        const int32_t *left
+
+    ctypedef struct df_tensor:
+        float *base
+        int64_t row_stride
+        int layout
+        int32_t pixel, channels, blocks, height, width, cols, slots
+        c_bool moves
+        const int32_t *x0
+        const df_keep *keep
+
+    ctypedef struct df_weights:
+        int residency
+        int32_t node, filters, block, raw_filters, slots
+        int64_t per_filter
+        int64_t file_offset, params_offset, norm_offset
+        c_bool batch_normalize, transposed, connected
+        int32_t kernel
+        df_conv conv
+        float *scale
+        float *bias
+        float *packed
+        size_t packed_bytes
+        char *raw
+        int64_t slot_bytes
+        int32_t raw_stage, first_chunk
+
+    ctypedef struct df_op:
+        int kind
+        int32_t node
+        df_tensor *inputs "in"[2]
+        df_tensor *out
+        const df_span *y
+        const df_span *x
+        df_weights *weights
+        df_conv conv
+        int32_t kernel, strip, size, stride, pad, act, groups
+        float scale
+        int32_t from_channel, to_channel, channels
+        c_bool keep_in, keep_out
+
+    ctypedef struct df_stage:
+        df_op *ops
+        df_weights **loaded
+        int32_t n_ops, n_loaded, rows, cols
+        char *shared
+        size_t shared_bytes, thread_bytes
+        double ms
+
+    ctypedef struct df_chunk:
+        pass
+
+    ctypedef struct df_reader:
+        int fd
+        df_chunk *chunks
+        uint8_t *done
+        int64_t bytes
+        double wait_ms
+        int32_t failed_node, failed_errno
+
+    ctypedef struct df_frame:
+        const uint8_t *pixels
+        const float *chw
+        int32_t width, height
+        c_bool letterbox
+
+    ctypedef struct df_engine:
+        const df_table *table
+        df_tensor *tensors
+        df_weights *weights
+        df_stage *stages
+        int32_t n_weights, n_stages, threads
+        df_reader reader
+        df_frame frame
+        int (*poll)(void *) noexcept nogil
+        void *poll_arg
+        int64_t macs
+
+    bint df_reader_plan(df_engine *e)
+    int df_load_weights(df_engine *e, float *through, size_t through_bytes, int *node)
+    int df_run(df_engine *e)
+    double df_now_ms()
+    void *df_arena_map(size_t bytes)
+    void df_arena_unmap(void *arena, size_t bytes)

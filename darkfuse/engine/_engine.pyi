@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from darkfuse.plan.program import Program
+
+class Engine:
+    """Runs one program, frame after frame, inside one arena.
+
+    Parameters
+    ----------
+    program : Program
+        From `plan.lower.lower`. Every size and region in it is checked before anything runs.
+    weights_path : str
+        The Darknet `.weights` file the program's offsets belong to. It stays open until `close`.
+    threads : int
+        Threads of the team, 1 to `program.threads`. With 1, OpenMP is never started.
+    isa : str, optional
+        Kernels to use: 'generic', 'avx2', 'avx512', 'neon'. Default: DARKFUSE_ISA, else the processor's best.
+    guard : bool
+        For tests: every buffer gets a place of its own between guard bytes that are checked after each frame,
+        and starts each frame full of NaNs, so that nothing left behind is ever read unnoticed.
+
+    Raises
+    ------
+    PlanError
+        The program could leave its buffers, or `threads` is not what it is laid out for.
+    WeightsError
+        The weights file cannot be read, or ends too soon.
+    BudgetError
+        The system refuses the arena.
+    """
+
+    def __init__(
+        self, program: Program, weights_path: str, threads: int, isa: Optional[str] = None, guard: bool = False
+    ) -> None: ...
+    def run_image(self, pixels: Any, width: int, height: int, letterbox: bool = True) -> None:
+        """Run on a photo: any C-contiguous buffer of (height, width, 3) uint8 RGB.
+
+        Scaled to the network's input row by row as the first layer needs it, as Darknet's `letterbox_image`
+        and `resize_image` do (`letterbox` false: stretched). Raises WeightsError when weights cannot be read
+        meanwhile, KeyboardInterrupt (or what a signal handler raises) within some 20 ms of a signal.
+        """
+
+    def run_chw(self, data: Any) -> None:
+        """Run on a float32 buffer (channels, height, width) of the network's own input size."""
+
+    def output(self, node: int) -> memoryview:
+        """Layer `node`'s map of the last frame: (channels, height, width), format 'f', read-only.
+
+        A view into the arena, overwritten by the next frame. It keeps the arena alive after `close`.
+        """
+
+    def stats(self) -> dict[str, Any]:
+        """Of the last frame: `latency_ms`, `arena_bytes`, `bytes_read` from the weights file, `macs` executed,
+        `stages_ms` (one per stage), `wait_ms` (compute waiting for reads, mean over the threads), `isa`."""
+
+    def close(self) -> None:
+        """Give back the arena and close the weights file; a closed engine cannot run."""

@@ -1,0 +1,277 @@
+"""Is it safe to run? Every size, offset and region of a program against the buffers it names.
+
+The C engine trusts its structs; a program that would read or write outside the arena is refused here, before
+any of them is filled. What a program computes is not judged (`plan.check` proves that, for small networks).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, Tuple
+
+from darkfuse.errors import PlanError
+from darkfuse.plan.program import Keep, Op, Program, Span, Stage, Tensor, Weights
+
+FLOAT = 4
+BLOCK = 16
+PANEL = 32
+PIXEL = {"blocks": BLOCK, "image": 3, "chw": 1}
+LIMIT = 2**31 - 1
+WHOLE_MAP = ("avgpool", "reorg", "softmax", "connected")  # read all of their input at once
+SAME_CHANNELS = ("maxpool", "avgpool", "upsample", "softmax", "activate", "export")
+INPUTS = {"input": 0, "shortcut": 2}
+
+
+def fail(message: str) -> None:
+    """Refuse the program."""
+    raise PlanError(f"malformed program: {message}; make the plan again")
+
+
+def blocks(channels: int) -> int:
+    """Channel blocks of a map."""
+    return -(-channels // BLOCK)
+
+
+def conv_output(options: Any, length: int) -> int:
+    """Rows (or columns) of a convolution's own output."""
+    extent = (options.size - 1) * options.dilation + 1
+    return int((length + 2 * options.pad - extent) // options.stride + 1)
+
+
+def check(program: Program, threads: int) -> None:
+    """Raise `PlanError` for a program that could leave its buffers."""
+    if not 1 <= threads <= program.threads:
+        raise PlanError(f"the plan is laid out for 1..{program.threads} threads, not {threads}; plan for those")
+    if not 0 <= program.arena_bytes <= sys.maxsize // 2:
+        fail(f"an arena of {program.arena_bytes} bytes")
+    for buffer in program.buffers:
+        if buffer.bytes < 0 or buffer.offset < 0 or buffer.offset % 64 \
+                or buffer.offset + buffer.bytes > program.arena_bytes:
+            fail(f"buffer {buffer.name!r} is misaligned or outside the arena")
+    for tensor in program.tensors:
+        _tensor(program, tensor)
+    for weights in program.weights:
+        _weights(program, weights)
+    for number, stage in enumerate(program.stages):
+        _stage(program, number, stage)
+    used = [op.weights for stage in program.stages for op in stage.ops if op.weights >= 0]
+    if sorted(used) != list(range(len(program.weights))):
+        fail("weights are not used by one operation each")
+    for layer, number in program.outputs:
+        if not 0 <= number < len(program.tensors) or program.tensors[number].layout != "chw":
+            fail(f"the output of layer {layer} is not a map in Darknet's order")
+
+
+def _bytes(program: Program, buffer: int, what: str) -> int:
+    if not 0 <= buffer < len(program.buffers):
+        fail(f"{what} has no buffer")
+    return program.buffers[buffer].bytes
+
+
+def _tensor(program: Program, t: Tensor) -> None:
+    where = f"the map of layer {t.node}"
+    room = _bytes(program, t.buffer, where)
+    sizes = (t.channels, t.height, t.width, t.slots, t.cols)
+    if t.layout not in PIXEL or min(sizes) < 1 or max(sizes) > LIMIT or not t.x0 \
+            or t.offset < 0 or t.offset % FLOAT:
+        fail(f"{where} has impossible sizes")
+    if any(abs(x) > LIMIT - t.cols for x in t.x0):
+        fail(f"{where} has a window far away")
+    if t.layout == "chw":
+        end = t.offset + t.channels * t.height * t.width * FLOAT
+    else:
+        slot = blocks(t.channels) * t.cols * PIXEL[t.layout]
+        if t.row_stride < slot or (t.layout == "image" and t.channels != 3):
+            fail(f"{where} has overlapping rows")
+        end = t.offset + ((t.slots - 1) * t.row_stride + slot) * FLOAT
+    if end > room:
+        fail(f"{where} reaches past its buffer")
+    if t.keep is not None and t.keep.buffer >= 0:
+        room = _bytes(program, t.keep.buffer, where)
+        if t.keep.slots < 1 or t.keep.cols < 1 \
+                or t.keep.slots * t.keep.cols * blocks(t.channels) * PIXEL[t.layout] * FLOAT > room:
+            fail(f"the row cache of layer {t.node} reaches past its buffer")
+
+
+def _weights(program: Program, w: Weights) -> None:
+    where = f"the weights of layer {w.node}"
+    if w.residency not in ("pinned", "loaded", "streamed") or not 1 <= w.filters <= LIMIT or w.per_filter < 1:
+        fail(f"{where} have impossible sizes")
+    params = -(-w.filters // PANEL) * PANEL * FLOAT
+    if min(_bytes(program, w.scale, where), _bytes(program, w.bias, where)) < params:
+        fail(f"scale or bias of layer {w.node} reach past their buffers")
+    _bytes(program, w.packed, where)  # its size depends on the kernel: the engine asks the kernels
+    if w.residency == "pinned":
+        return
+    room = _bytes(program, w.raw, where)
+    if w.raw_filters < 1 or w.slots < 1 or w.slots * w.raw_filters * w.per_filter * FLOAT > room:
+        fail(f"{where} reach past their reader's slots")
+    if w.transposed:
+        fail(f"{where} are stored transposed and must be pinned")
+    if w.residency == "streamed" and (w.block < PANEL or w.block % PANEL
+                                      or (w.filters > w.block and w.block % w.raw_filters)):
+        fail(f"{where} come in blocks of {w.block} filters read {w.raw_filters} at a time")
+
+
+def _stage(program: Program, number: int, stage: Stage) -> None:
+    rows, cols = stage.grid
+    if rows < 1 or cols < 1 or stage.shared_bytes < 0 or stage.thread_bytes < 0:
+        fail(f"stage {number} has impossible sizes")
+    if stage.shared_bytes % 64 or stage.thread_bytes % 64:
+        fail(f"the scratch of stage {number} is misaligned")
+    if stage.shared_bytes or stage.thread_bytes:
+        room = _bytes(program, stage.scratch, f"the scratch of stage {number}")
+        if stage.shared_bytes + program.threads * stage.thread_bytes > room:
+            fail(f"the scratch of stage {number} reaches past its buffer")
+    for op in stage.ops:
+        _op(program, stage, op)
+
+
+def _op(program: Program, stage: Stage, op: Op) -> None:
+    where = f"{op.kind} of layer {op.node}"
+    if len(op.inputs) != INPUTS.get(op.kind, 1) \
+            or not all(0 <= n < len(program.tensors) for n in (*op.inputs, op.output)):
+        fail(f"{where} names maps that are not there")
+    out, inputs = program.tensors[op.output], [program.tensors[n] for n in op.inputs]
+    if len(op.y) != stage.grid[0] or len(op.x) != stage.grid[1]:
+        fail(f"{where} does not say what each tile computes")
+    for tensor in (out, *inputs):
+        if len(tensor.x0) not in (1, stage.grid[1]):
+            fail(f"{where}: a window has not one place per tile column")
+    _spans(where, op.y, out.height)
+    _spans(where, op.x, out.width)
+    _channels(where, op, out, inputs)
+    if op.kind == "conv":
+        _conv(program, stage, op, out, inputs[0])
+    elif op.kind == "connected":
+        w = _weights_of(program, op)
+        values = inputs[0].channels * inputs[0].height * inputs[0].width
+        if (w.filters, w.per_filter) != (out.channels, values):
+            fail(f"{where} does not fit its weights")
+    if (op.kind in ("avgpool", "connected") and (out.height, out.width) != (1, 1)) or (
+            op.kind == "connected" and op.y != ((0, 1),)):
+        fail(f"{where} does not make one pixel")
+    for j, x in enumerate(op.x):
+        if out.layout != "chw":
+            _inside(where, out, j, x)
+        if x[0] < x[1]:
+            for n, tensor in enumerate(inputs):
+                if tensor.layout != "chw":
+                    _inside(where, tensor, j, _reads(where, op, n, tensor, out, x))
+    if out.keep is not None:
+        _keep(where, stage, op, out, out.keep)
+
+
+def _spans(where: str, spans: Sequence[Span], length: int) -> None:
+    for start, end in spans:
+        if not 0 <= start <= end <= length:
+            fail(f"{where} computes {start}..{end} of {length}")
+
+
+def _inside(where: str, t: Tensor, j: int, x: Span) -> None:
+    x0 = t.x0[j if len(t.x0) > 1 else 0]
+    if x[0] < x[1] and not x0 <= x[0] <= x[1] <= x0 + t.cols:
+        fail(f"{where}: columns {x[0]}..{x[1]} are not all stored")
+
+
+def _channels(where: str, op: Op, out: Tensor, inputs: Sequence[Tensor]) -> None:
+    layouts = [t.layout for t in inputs]
+    if op.kind in ("export", "softmax", "connected"):
+        ok = "image" not in layouts[:1] or op.kind == "export"
+        ok = ok and (op.kind != "export" or (out.layout == "chw" and layouts != ["chw"]))
+        ok = ok and out.layout != "image"
+    elif op.kind == "input":
+        ok = out.layout != "chw"
+    else:
+        ok = out.layout == "blocks" and (layouts == ["image"] if op.kernel == "first" else
+                                         all(layout == "blocks" for layout in layouts))
+    if op.kind in SAME_CHANNELS and inputs[0].channels != out.channels:
+        ok = False
+    if op.kind in ("export", "softmax", "activate") \
+            and (inputs[0].height, inputs[0].width) != (out.height, out.width):
+        ok = False
+    if op.kind == "copy":
+        count = op.channels or inputs[0].channels
+        ok = ok and min(op.block_offset, op.dest_channel, count) >= 0 \
+            and op.block_offset + count <= inputs[0].channels and op.dest_channel + count <= out.channels \
+            and (inputs[0].height, inputs[0].width) == (out.height, out.width)
+    if op.kind == "shortcut":
+        here = inputs[0]
+        ok = ok and (here.channels, here.height, here.width) == (out.channels, out.height, out.width)
+    if op.kind == "reorg":
+        s, here = getattr(op.options, "stride", 0), inputs[0]
+        ok = ok and s >= 1 and here.channels % (s * s) == 0 and here.height % s == here.width % s == 0
+        ok = ok and out.channels == here.channels * s * s \
+            and (out.height, out.width) == (here.height // s, here.width // s)
+    if not ok:
+        fail(f"{where} joins maps that do not fit each other")
+
+
+def _weights_of(program: Program, op: Op) -> Weights:
+    if not 0 <= op.weights < len(program.weights):
+        fail(f"{op.kind} of layer {op.node} has no weights")
+    return program.weights[op.weights]
+
+
+def _conv(program: Program, stage: Stage, op: Op, out: Tensor, source: Tensor) -> None:
+    where, o, w = f"convolution of layer {op.node}", op.options, _weights_of(program, op)
+    size, stride, dilation, groups, pad = (
+        int(getattr(o, name, -1)) for name in ("size", "stride", "dilation", "groups", "pad"))
+    if not (0 < size <= 1024 and 0 < stride <= 1024 and 0 < dilation <= 1024 and groups > 0
+            and 0 <= pad <= 1 << 20 and op.pool in (0, 2)):
+        fail(f"{where} has impossible options")
+    if source.channels % groups or out.channels % groups or w.filters != out.channels \
+            or w.per_filter != source.channels // groups * size * size:
+        fail(f"{where} does not fit its weights")
+    for before, after in ((source.height, out.height), (source.width, out.width)):
+        conv = conv_output(o, before)
+        if conv < 1 or after != (-(-conv // 2) if op.pool else conv):
+            fail(f"{where} does not make a map of that size")
+    plain = groups == 1
+    winograd = plain and (size, stride, dilation, pad) == (3, 1, 1, 1)
+    if not {"first": plain, "direct": plain, "general": True, "winograd": winograd}.get(op.kernel, False):
+        fail(f"kernel {op.kernel!r} cannot run the {where}")
+    if w.residency == "streamed" and stage.grid != (1, 1):
+        fail(f"{where} is streamed but runs more than once a frame")
+    if op.strip < 0 or op.strip > LIMIT // 8:
+        fail(f"{where} has strips of {op.strip} rows")
+
+
+def _reads(where: str, op: Op, n: int, source: Tensor, out: Tensor, x: Span) -> Tuple[int, int]:
+    """Columns of input `n` that columns `x` of the output are made of; a convolution's with its padding."""
+    o: Any = op.options
+    same = (source.channels, source.height, source.width) == (out.channels, out.height, out.width)
+    if op.kind in WHOLE_MAP or (op.kind == "shortcut" and not same):
+        return 0, source.width
+    if op.kind == "conv":
+        if op.pool:
+            x = 2 * x[0], min(2 * x[1], conv_output(o, source.width))
+        return x[0] * o.stride - o.pad, (x[1] - 1) * o.stride - o.pad + (o.size - 1) * o.dilation + 1
+    if op.kind == "maxpool":
+        if o.size < 1 or o.stride < 1 or o.padding < 0:
+            fail(f"{where} has impossible options")
+        before = o.padding // 2
+        start, end = x[0] * o.stride - before, (x[1] - 1) * o.stride - before + o.size
+        return max(start, 0), min(end, source.width)
+    if op.kind == "upsample":
+        if o.stride < 1 or source.width * o.stride < out.width or source.height * o.stride < out.height:
+            fail(f"{where} makes a map too large")
+        return x[0] // o.stride, (x[1] - 1) // o.stride + 1
+    return x
+
+
+def _keep(where: str, stage: Stage, op: Op, out: Tensor, k: Keep) -> None:
+    """Every column a moving window carries, in the windows before and after, and in the row cache."""
+    if len(k.top) != stage.grid[0] or len(k.left) != stage.grid[1] or out.layout == "chw" \
+            or not all(0 <= row <= out.height for row in k.top) \
+            or not all(0 <= column <= out.width for column in k.left):
+        fail(f"{where} does not say what its window keeps")
+    for j, x in enumerate(op.x):
+        if k.columns and j > 0:
+            _inside(where, out, j - 1, (k.left[j], x[0]))
+            _inside(where, out, j, (k.left[j], x[0]))
+        first = x[0] if k.columns else min(k.left[j], x[0])
+        _inside(where, out, j, (first, x[1]))
+        if k.buffer >= 0 and first < x[1] and not k.x0 <= first <= x[1] <= k.x0 + k.cols:
+            fail(f"{where}: columns {first}..{x[1]} are not in the row cache")

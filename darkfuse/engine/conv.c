@@ -1,0 +1,118 @@
+/* Convolutions: panels of 32 output channels and strips of rows shared out over the team, weights from a
+ * pinned layer or block by block from the reader. */
+#include "engine.h"
+
+/* One block of packed weights: panels [p0, p1) of the layer, from `packed` on. */
+typedef struct {
+    const float *packed;
+    int64_t panel_floats;
+    int p0, p1;
+} block;
+
+static const float *panel_of(const block *b, int panel)
+{
+    return b->packed + (panel - b->p0) * b->panel_floats;
+}
+
+static void zero_panel_margin(const df_view *out, int panel, int y0, int y1)
+{
+    int per = DF_PANEL / DF_CB;
+    df_zero_margin(out, y0, y1, panel * per, df_min(panel * per + per, out->blocks));
+}
+
+static int64_t macs_per_pixel(const df_conv *c)
+{
+    return (int64_t)(c->in_c / c->groups) * c->size * c->size;
+}
+
+static void run_direct(df_team *t, const df_op *op, const df_view *in, const df_view *out, const block *b,
+                       df_region r)
+{
+    const df_table *k = t->e->table;
+    void (*run)(const df_conv *, const df_view *, const df_view *, const float *, const float *, int, int, int,
+                int, int) = op->kernel == DF_FIRST     ? k->conv_first
+                            : op->kernel == DF_GENERAL ? k->conv_general
+                                                       : k->conv_direct;
+    int panels = b->p1 - b->p0, rows = r.y1 - r.y0, cols = r.x1 - r.x0;
+    int64_t cost = macs_per_pixel(&op->conv) * DF_PANEL * panels * rows * cols * (op->conv.pool ? 4 : 1);
+    int strips = df_strips(t, cost, panels, rows);
+    /* Few rows for many threads (line buffers): cut the rows too. */
+    int parts = strips < rows ? 1 : df_strips(t, cost, (long)panels * strips, (cols + 27) / 28);
+    long items = (long)panels * strips * parts;
+    for (long n; (n = df_take(t, items)) >= 0;) {
+        /* Strips of one panel follow each other: the team shares its weights in the cache. */
+        int part = (int)(n % parts), strip = (int)(n / parts % strips), panel = b->p0 + (int)(n / parts / strips);
+        int y0 = r.y0 + (int)((int64_t)rows * strip / strips), y1 = r.y0 + (int)((int64_t)rows * (strip + 1) / strips);
+        int x0 = r.x0 + (int)((int64_t)cols * part / parts), x1 = r.x0 + (int)((int64_t)cols * (part + 1) / parts);
+        run(&op->conv, in, out, panel_of(b, panel), op->weights->bias, panel, y0, y1, x0, x1);
+        if (part == 0)
+            zero_panel_margin(out, panel, y0, y1);
+    }
+    df_join(t, items);
+}
+
+/* Strips of tile rows; `transform` false when u still holds this (only) strip's transformed input. */
+static void run_winograd(df_team *t, const df_stage *s, const df_op *op, const df_view *in, const df_view *out,
+                         const block *b, df_region conv, bool transform)
+{
+    const df_table *k = t->e->table;
+    const df_conv *c = &op->conv;
+    float *u = (float *)s->shared, *scratch = (float *)(s->shared + s->shared_bytes + t->id * s->thread_bytes);
+    int step = op->strip > 0 ? 4 * op->strip : conv.y1 - conv.y0;
+    int room = (int)(s->thread_bytes / sizeof(float) / 36 / DF_PANEL) - df_min(DF_WINO_IC, (c->in_c + 15) / 16 * 16) - 1;
+    int blocks = (c->in_c + DF_CB - 1) / DF_CB, panels = b->p1 - b->p0, pool = c->pool ? 2 : 1;
+    for (int y = conv.y0; y < conv.y1; y += step) {
+        df_strip strip = {.y0 = y, .y1 = df_min(y + step, conv.y1), .x0 = conv.x0, .x1 = conv.x1};
+        strip.tiles_y = (strip.y1 - strip.y0 + 3) / 4;
+        strip.tiles_x = (strip.x1 - strip.x0 + 3) / 4;
+        int tiles = strip.tiles_y * strip.tiles_x;
+        if (transform) {
+            int pieces = df_min(blocks, 4 * t->n);
+            for (long n; (n = df_take(t, pieces)) >= 0;)
+                k->wino_input(c, in, &strip, (int)(blocks * n / pieces), (int)(blocks * (n + 1) / pieces), u);
+            df_join(t, pieces);
+        }
+        /* Every part of a panel's tiles transforms its filters anew: as few as fill the team and the scratch. */
+        int parts = df_max((tiles + room - 1) / room, panels < t->n ? (t->n + panels - 1) / panels : 1);
+        parts = df_min(parts, tiles);
+        long items = (long)panels * parts;
+        for (long n; (n = df_take(t, items)) >= 0;) {
+            int part = (int)(n % parts), panel = b->p0 + (int)(n / parts);
+            k->wino_panel(c, out, &strip, panel_of(b, panel), op->weights->bias, panel, u,
+                          (int)((int64_t)tiles * part / parts), (int)((int64_t)tiles * (part + 1) / parts), scratch);
+            if (part == 0)
+                zero_panel_margin(out, panel, strip.y0 / pool, (strip.y1 + pool - 1) / pool);
+        }
+        df_join(t, items);
+    }
+}
+
+void df_convolve(df_team *t, const df_stage *s, const df_op *op, int j, df_region r)
+{
+    df_weights *w = op->weights;
+    const df_conv *c = &op->conv;
+    df_view in = df_tile_view(op->in[0], j), out = df_tile_view(op->out, j);
+    int pool = c->pool ? 2 : 1;
+    df_region conv = {r.y0 * pool, df_min(r.y1 * pool, c->conv_h), r.x0 * pool, df_min(r.x1 * pool, c->conv_w)};
+    if (t->id == 0)
+        t->e->macs += macs_per_pixel(c) * c->out_c * (conv.y1 - conv.y0) * (conv.x1 - conv.x0);
+
+    bool streamed = w->residency == DF_STREAMED;
+    int per_block = streamed ? w->block : w->filters;
+    bool one_strip = op->strip <= 0 || 4 * op->strip >= conv.y1 - conv.y0;
+    for (int first = 0; first < w->filters; first += per_block) {
+        int count = df_min(per_block, w->filters - first);
+        if (streamed)
+            df_fill_block(t, w, first, count, first);
+        block b = {
+            .packed = w->packed,
+            .panel_floats = (int64_t)df_packed_floats(c, op->kernel, DF_PANEL),
+            .p0 = first / DF_PANEL,
+            .p1 = (first + count + DF_PANEL - 1) / DF_PANEL,
+        };
+        if (op->kernel == DF_WINOGRAD)
+            run_winograd(t, s, op, &in, &out, &b, conv, first == 0 || !one_strip);
+        else
+            run_direct(t, op, &in, &out, &b, r);
+    }
+}

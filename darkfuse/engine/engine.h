@@ -1,0 +1,219 @@
+/* A program in C structs, and what runs it.  _engine.pyx fills these from plan.program.Program after checking
+ * every size and offset; the C below trusts them. */
+#ifndef DF_ENGINE_H
+#define DF_ENGINE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "df_kernels.h"
+
+enum df_layout { DF_BLOCKS, DF_IMAGE, DF_CHW };
+enum df_residency { DF_PINNED, DF_LOADED, DF_STREAMED };
+enum df_kind {
+    DF_INPUT, DF_CONV, DF_MAXPOOL, DF_AVGPOOL, DF_UPSAMPLE, DF_SHORTCUT, DF_REORG, DF_COPY, DF_EXPORT,
+    DF_CONNECTED, DF_SOFTMAX, DF_ACTIVATE
+};
+enum df_stop { DF_RUNNING, DF_INTERRUPTED, DF_READ_FAILED, DF_NO_THREAD };
+
+typedef struct {
+    int32_t from, to; /* [from, to) */
+} df_span;
+
+/* plan.program.Keep */
+typedef struct {
+    float *base; /* (slots, blocks, cols, pixel) */
+    int32_t slots, cols, x0;
+    bool columns;
+    const int32_t *top, *left; /* per tile row; per tile column */
+} df_keep;
+
+/* plan.program.Tensor */
+typedef struct {
+    float *base;
+    int64_t row_stride;
+    enum df_layout layout;
+    int32_t pixel, channels, blocks, height, width, cols, slots;
+    bool moves;        /* x0 has one entry per tile column, not one for all */
+    const int32_t *x0;
+    const df_keep *keep; /* NULL: none */
+} df_tensor;
+
+/* plan.program.Weights, with the convolution they belong to */
+typedef struct {
+    enum df_residency residency;
+    int32_t node, filters, block, raw_filters, slots;
+    int64_t per_filter;                               /* floats */
+    int64_t file_offset, params_offset, norm_offset;  /* bytes; file_offset -1: all zero */
+    bool batch_normalize, transposed, connected;
+    int32_t kernel; /* enum df_kernel */
+    df_conv conv;
+    float *scale, *bias, *packed;
+    size_t packed_bytes;
+    char *raw;
+    int64_t slot_bytes;
+    int32_t raw_stage;   /* first stage the raw buffer may be written in */
+    int32_t first_chunk; /* in df_reader.chunks */
+} df_weights;
+
+/* plan.program.Op */
+typedef struct {
+    enum df_kind kind;
+    int32_t node;
+    df_tensor *in[2], *out;
+    const df_span *y, *x; /* per tile row; per tile column */
+    df_weights *weights;
+    df_conv conv;
+    int32_t kernel, strip;
+    int32_t size, stride, pad, act, groups;
+    float scale; /* upsample; softmax: temperature */
+    int32_t from_channel, to_channel, channels; /* copy */
+    bool keep_in, keep_out; /* first, last operation of the stage to write this tensor */
+} df_op;
+
+typedef struct {
+    df_op *ops;
+    df_weights **loaded; /* read and packed when the stage starts */
+    int32_t n_ops, n_loaded, rows, cols;
+    char *shared; /* scratch of the team; the threads' own follow it */
+    size_t shared_bytes, thread_bytes;
+    double ms;
+} df_stage;
+
+/* A run of one layer's filters on its way through a slot. */
+typedef struct {
+    const df_weights *weights;
+    int32_t first, count; /* filters */
+    int32_t stage;        /* not before this stage: the slot's bytes serve others until then */
+    int32_t after;        /* not before this chunk (or -1) is packed: it lies in the same bytes */
+    char *slot;
+} df_chunk;
+
+/* One thread that reads the frame's weights ahead of the team, in the order they are used. */
+typedef struct {
+    int fd;
+    df_chunk *chunks;
+    int32_t count;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool quit;
+    int32_t stage;       /* the team's present stage */
+    _Atomic int32_t ready; /* chunks [0, ready) are in their slots */
+    int32_t packed;      /* chunks [0, packed) are out of them again */
+    uint8_t *done;       /* (count,) packed, for those beyond `packed` */
+    int64_t bytes;       /* read this frame */
+    double wait_ms;      /* summed over the team's threads */
+    int32_t failed_node, failed_errno; /* errno 0: the file ended */
+} df_reader;
+
+/* The frame: a photo (height, width, 3) uint8, or a map (channels, height, width) float32. */
+typedef struct {
+    const uint8_t *pixels;
+    const float *chw;
+    int32_t width, height;
+    bool letterbox;
+} df_frame;
+
+typedef struct df_engine {
+    const df_table *table;
+    df_tensor *tensors;
+    df_weights *weights;
+    df_stage *stages;
+    int32_t n_weights, n_stages, threads;
+    df_reader reader;
+    df_frame frame;
+    int (*poll)(void *); /* nonzero: leave; called by the caller's own thread only. May be NULL */
+    void *poll_arg;
+    double polled;
+    atomic_long ticket;
+    atomic_int stop; /* enum df_stop */
+    int64_t macs;
+} df_engine;
+
+/* One thread's place in the team. */
+typedef struct {
+    df_engine *e;
+    int id, n;
+    long base; /* the present loop's first ticket */
+} df_team;
+
+/* The team's loops: `for (long k; (k = df_take(t, n)) >= 0;) ...; df_join(t, n);` in every thread.  Items are
+ * handed out one by one, so a slow core takes fewer.  Each thread draws exactly one ticket past the end, which
+ * makes every loop's first ticket known without a reset.  After a stop no item is handed out any more and the
+ * frame runs dry: no thread ever leaves another waiting. */
+long df_take(df_team *t, long items);
+void df_join(df_team *t, long items);
+
+/* Region of one operation at one tile. */
+typedef struct {
+    int y0, y1, x0, x1;
+} df_region;
+
+df_view df_tile_view(const df_tensor *t, int tile_col);
+/* Zero the stored columns outside the map, rows [y0, y1), blocks [b0, b1). */
+void df_zero_margin(const df_view *v, int y0, int y1, int b0, int b1);
+/* How many strips of rows make a loop over `pieces` pieces of `rows` rows worth sharing out. */
+int df_strips(const df_team *t, int64_t cost, long pieces, int rows);
+
+/* A loop over channel blocks and strips of rows [y0, y1): `while (df_next(t, &p))` sees one block p.b and rows
+ * [p.y0, p.y1); df_next joins the team at the end. */
+typedef struct {
+    int first, rows, blocks, strips; /* the whole */
+    int b, y0, y1;                   /* the piece */
+} df_pieces;
+df_pieces df_cut(const df_team *t, int64_t cost, int blocks, int y0, int y1);
+bool df_next(df_team *t, df_pieces *p);
+
+void df_keep_in(df_team *t, const df_op *op, int i, int j);
+void df_keep_out(df_team *t, const df_op *op, int i, int j, int rows);
+
+void df_input(df_team *t, const df_op *op, int j, df_region r);
+void df_convolve(df_team *t, const df_stage *s, const df_op *op, int j, df_region r);
+void df_connected(df_team *t, const df_op *op, int j);
+void df_layer_op(df_team *t, const df_op *op, int j, df_region r);
+void df_reorg(df_team *t, const df_op *op, int j, df_region r);
+void df_copy(df_team *t, const df_op *op, int j, df_region r);
+void df_shortcut(df_team *t, const df_op *op, int j, df_region r);
+float df_activate(float x, int act);
+
+
+/* Chunks of the frame, in order of use. Returns false when memory is refused. */
+bool df_reader_plan(df_engine *e);
+int df_reader_start(df_engine *e);
+void df_reader_stop(df_engine *e);
+void df_reader_stage(df_engine *e, int stage);
+/* Whole of [offset, offset + bytes): 0, or an errno, or -1 where the file ends. */
+int df_read(int fd, void *to, size_t bytes, int64_t offset);
+/* Filters [first, first + count), as they lie in the file, into w->packed, whose first is `base_filter`. */
+void df_pack(const df_table *table, const df_weights *w, const float *raw, int first, int count, int base_filter);
+/* Read and pack filters [first, first + count) of `w` into w->packed, whose first panel is `base_filter`. */
+void df_fill_block(df_team *t, df_weights *w, int first, int count, int base_filter);
+
+/* Fold scale and bias of every layer and pack the pinned ones, through `through` (room for one filter, or one
+ * row of a transposed layer, at least).  Returns 0, what df_read says, or DF_POLLED; the layer in *node. */
+#define DF_POLLED (-2)
+int df_load_weights(df_engine *e, float *through, size_t through_bytes, int *node);
+
+int df_run(df_engine *e); /* enum df_stop */
+double df_now_ms(void);
+
+/* Pages of an anonymous mapping, touched; NULL when refused. */
+void *df_arena_map(size_t bytes);
+void df_arena_unmap(void *arena, size_t bytes);
+
+/* One value of a map of any layout; `v` is the tile's view of `t`. */
+static inline float *df_value(const df_tensor *t, const df_view *v, int c, int y, int x)
+{
+    if (t->layout == DF_CHW)
+        return v->base + ((int64_t)c * t->height + y) * t->width + x;
+    return df_pixel(v, y, c / DF_CB, x) + c % DF_CB;
+}
+
+static inline int df_min(int a, int b) { return a < b ? a : b; }
+static inline int df_max(int a, int b) { return a > b ? a : b; }
+
+#endif

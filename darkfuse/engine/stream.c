@@ -1,0 +1,241 @@
+/* Weights that are read every frame: a thread fills slots ahead of the team, which packs them. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine.h"
+
+int df_read(int fd, void *to, size_t bytes, int64_t offset)
+{
+    char *at = to;
+    while (bytes > 0) {
+        ssize_t got = pread(fd, at, bytes, (off_t)offset);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return errno;
+        if (got == 0)
+            return -1;
+        at += got;
+        bytes -= (size_t)got;
+        offset += got;
+    }
+    return 0;
+}
+
+static size_t chunk_bytes(const df_chunk *c)
+{
+    return (size_t)c->count * (size_t)c->weights->per_filter * sizeof(float);
+}
+
+static int64_t chunk_offset(const df_chunk *c)
+{
+    return c->weights->file_offset + c->first * c->weights->per_filter * (int64_t)sizeof(float);
+}
+
+static int chunks_of(const df_weights *w)
+{
+    return w->file_offset < 0 ? 0 : (w->filters + w->raw_filters - 1) / w->raw_filters;
+}
+
+static void plan_layer(df_reader *r, df_weights *w)
+{
+    w->first_chunk = r->count;
+    for (int n = 0; n < chunks_of(w); n++) {
+        df_chunk *c = &r->chunks[r->count];
+        *c = (df_chunk){.weights = w, .first = n * w->raw_filters, .stage = w->raw_stage, .after = -1,
+                        .slot = w->raw + (n % w->slots) * w->slot_bytes};
+        c->count = df_min(w->raw_filters, w->filters - c->first);
+        for (int earlier = r->count - 1; earlier >= 0 && c->after < 0; earlier--) {
+            const df_chunk *o = &r->chunks[earlier];
+            if (o->slot < c->slot + chunk_bytes(c) && c->slot < o->slot + chunk_bytes(o))
+                c->after = earlier;
+        }
+        r->count++;
+    }
+}
+
+bool df_reader_plan(df_engine *e)
+{
+    df_reader *r = &e->reader;
+    size_t total = 1;
+    for (int n = 0; n < e->n_weights; n++)
+        if (e->weights[n].residency != DF_PINNED)
+            total += (size_t)chunks_of(&e->weights[n]);
+    r->chunks = calloc(total, sizeof *r->chunks);
+    r->done = calloc(total, 1);
+    if (!r->chunks || !r->done)
+        return false;
+    for (int s = 0; s < e->n_stages; s++) {
+        df_stage *stage = &e->stages[s];
+        for (int n = 0; n < stage->n_loaded; n++)
+            plan_layer(r, stage->loaded[n]);
+        for (int n = 0; n < stage->n_ops; n++)
+            if (stage->ops[n].weights && stage->ops[n].weights->residency == DF_STREAMED)
+                plan_layer(r, stage->ops[n].weights);
+    }
+    return true;
+}
+
+static void *read_ahead(void *arg)
+{
+    df_engine *e = arg;
+    df_reader *r = &e->reader;
+    for (int n = 0; n < r->count; n++) {
+        df_chunk *c = &r->chunks[n];
+        pthread_mutex_lock(&r->lock);
+        while (!r->quit && (r->stage < c->stage || r->packed <= c->after))
+            pthread_cond_wait(&r->changed, &r->lock);
+        bool quit = r->quit;
+        pthread_mutex_unlock(&r->lock);
+        if (quit)
+            break;
+        int failed = df_read(r->fd, c->slot, chunk_bytes(c), chunk_offset(c));
+        /* The page cache counts against a memory cgroup, and the next frame comes too late to profit. */
+        posix_fadvise(r->fd, chunk_offset(c), (off_t)chunk_bytes(c), POSIX_FADV_DONTNEED);
+        pthread_mutex_lock(&r->lock);
+        if (failed) {
+            r->failed_node = c->weights->node;
+            r->failed_errno = failed > 0 ? failed : 0;
+            atomic_store(&e->stop, DF_READ_FAILED);
+        } else {
+            r->bytes += (int64_t)chunk_bytes(c);
+            atomic_store_explicit(&r->ready, n + 1, memory_order_release);
+        }
+        pthread_cond_broadcast(&r->changed);
+        pthread_mutex_unlock(&r->lock);
+        if (failed)
+            break;
+    }
+    return NULL;
+}
+
+int df_reader_start(df_engine *e)
+{
+    df_reader *r = &e->reader;
+    r->quit = false;
+    r->stage = -1;
+    r->packed = 0;
+    r->bytes = 0;
+    r->wait_ms = 0;
+    atomic_store(&r->ready, 0);
+    memset(r->done, 0, (size_t)r->count);
+    if (r->count == 0)
+        return 0;
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_condattr_t clock;
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&r->changed, &clock);
+    pthread_condattr_destroy(&clock);
+    pthread_attr_t small;
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, 128 << 10);
+    /* A thread a frame costs some 30 us and leaves nothing behind to fork, join or wake up wrongly. */
+    int failed = pthread_create(&r->thread, &small, read_ahead, e);
+    pthread_attr_destroy(&small);
+    return failed;
+}
+
+void df_reader_stop(df_engine *e)
+{
+    df_reader *r = &e->reader;
+    if (r->count == 0)
+        return;
+    pthread_mutex_lock(&r->lock);
+    r->quit = true;
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+    pthread_join(r->thread, NULL);
+    pthread_cond_destroy(&r->changed);
+    pthread_mutex_destroy(&r->lock);
+}
+
+void df_reader_stage(df_engine *e, int stage)
+{
+    df_reader *r = &e->reader;
+    if (r->count == 0)
+        return;
+    pthread_mutex_lock(&r->lock);
+    r->stage = stage;
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+}
+
+/* False when the frame was stopped meanwhile. */
+static bool wait_for(df_team *t, int chunk)
+{
+    df_reader *r = &t->e->reader;
+    if (atomic_load_explicit(&r->ready, memory_order_acquire) > chunk)
+        return true;
+    double since = df_now_ms();
+    bool here = false;
+    for (;;) {
+        pthread_mutex_lock(&r->lock);
+        here = atomic_load(&r->ready) > chunk;
+        if (!here && atomic_load(&t->e->stop) == DF_RUNNING) {
+            struct timespec until;
+            clock_gettime(CLOCK_MONOTONIC, &until);
+            until.tv_nsec += 20 * 1000 * 1000;
+            until.tv_sec += until.tv_nsec / 1000000000;
+            until.tv_nsec %= 1000000000;
+            pthread_cond_timedwait(&r->changed, &r->lock, &until);
+            here = atomic_load(&r->ready) > chunk;
+        }
+        if (here)
+            r->wait_ms += df_now_ms() - since;
+        pthread_mutex_unlock(&r->lock);
+        if (here)
+            return true;
+        /* Not under the lock: a signal handler may take its time. */
+        if (t->id == 0 && t->e->poll && t->e->poll(t->e->poll_arg))
+            atomic_store(&t->e->stop, DF_INTERRUPTED);
+        if (atomic_load(&t->e->stop) != DF_RUNNING)
+            return false;
+    }
+}
+
+static void give_back(df_reader *r, int chunk)
+{
+    pthread_mutex_lock(&r->lock);
+    r->done[chunk] = 1;
+    while (r->packed < r->count && r->done[r->packed])
+        r->packed++;
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+}
+
+void df_pack(const df_table *table, const df_weights *w, const float *raw, int first, int count, int base_filter)
+{
+    if (w->connected)
+        memcpy(w->packed + (first - base_filter) * w->per_filter, raw,
+               (size_t)count * (size_t)w->per_filter * sizeof(float));
+    else
+        table->pack(&w->conv, w->kernel, raw, w->scale, first, count, base_filter, w->packed);
+}
+
+void df_fill_block(df_team *t, df_weights *w, int first, int count, int base_filter)
+{
+    if (w->file_offset < 0) {
+        if (t->id == 0)
+            memset(w->packed, 0, w->packed_bytes);
+        df_join(t, 0);
+        return;
+    }
+    df_reader *r = &t->e->reader;
+    /* A block is a whole number of slots (checked at load), so none is packed in two parts. */
+    int from = w->first_chunk + first / w->raw_filters;
+    long items = (count + w->raw_filters - 1) / w->raw_filters;
+    for (long n; (n = df_take(t, items)) >= 0;) {
+        const df_chunk *c = &r->chunks[from + n];
+        if (!wait_for(t, from + (int)n))
+            continue;
+        df_pack(t->e->table, w, (const float *)c->slot, c->first, c->count, base_filter);
+        give_back(r, from + (int)n);
+    }
+    df_join(t, items);
+}

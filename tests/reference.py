@@ -1,0 +1,175 @@
+"""Darknet's forward pass in numpy, written from the formats' description alone: nothing of darkfuse in it.
+
+Slow and plain on purpose. Works in float64 on the float32 weights, so that its own rounding does not count.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+
+
+def read_cfg(path: str | Path) -> tuple[dict[str, str], list[tuple[str, dict[str, str]]]]:
+    """([net] keys, [(section, keys), ...])."""
+    sections: list[tuple[str, dict[str, str]]] = []
+    for line in Path(path).read_text().splitlines():
+        line = line.split("#", 1)[0].split(";", 1)[0].strip()
+        if line.startswith("["):
+            sections.append((line[1 : line.index("]")], {}))
+        elif line:
+            key, _, value = line.partition("=")
+            sections[-1][1][key.strip()] = value.strip()
+    return sections[0][1], sections[1:]
+
+
+class Stream:
+    """The floats of a .weights file, in order."""
+
+    def __init__(self, path: str | Path) -> None:
+        data = Path(path).read_bytes()
+        major, minor, _ = struct.unpack("<iii", data[:12])
+        wide = major * 10 + minor >= 2 and major < 1000 and minor < 1000
+        self.transposed = major > 1000 or minor > 1000
+        self.floats = np.frombuffer(data, "<f4", offset=20 if wide else 16)
+        self.at = 0
+
+    def take(self, *shape: int) -> np.ndarray:
+        count = int(np.prod(shape))
+        self.at += count
+        assert self.at <= len(self.floats), "the weights file is too short"
+        return self.floats[self.at - count : self.at].reshape(shape).astype(np.float64)
+
+
+def logistic(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(x, -80, 80)))
+
+
+def activate(x: np.ndarray, name: str) -> np.ndarray:
+    return {
+        "linear": lambda: x,
+        "leaky": lambda: np.where(x > 0, x, 0.1 * x),
+        "relu": lambda: np.maximum(x, 0),
+        "relu6": lambda: np.clip(x, 0, 6),
+        "logistic": lambda: logistic(x),
+        "swish": lambda: x * logistic(x),
+        "tanh": lambda: np.tanh(x),
+        "elu": lambda: np.where(x >= 0, x, np.expm1(np.minimum(x, 0))),
+        "mish": lambda: x * np.tanh(np.logaddexp(0, x)),
+    }[name]()
+
+
+def convolve(x: np.ndarray, w: np.ndarray, stride: int, pad: int, dilation: int, groups: int) -> np.ndarray:
+    """x (c, h, w), w (n, c/groups, k, k)."""
+    n, per, k, _ = w.shape
+    c, height, width = x.shape
+    padded = np.zeros((c, height + 2 * pad, width + 2 * pad))
+    padded[:, pad : pad + height, pad : pad + width] = x
+    extent = (k - 1) * dilation + 1
+    rows, cols = (height + 2 * pad - extent) // stride + 1, (width + 2 * pad - extent) // stride + 1
+    out = np.zeros((n, rows, cols))
+    for g in range(groups):
+        own = slice(g * n // groups, (g + 1) * n // groups)
+        for i in range(k):
+            for j in range(k):
+                y, z = i * dilation, j * dilation
+                seen = padded[g * per : (g + 1) * per, y : y + (rows - 1) * stride + 1 : stride,
+                              z : z + (cols - 1) * stride + 1 : stride]
+                out[own] += np.tensordot(w[own, :, i, j], seen, 1)
+    return out
+
+
+def maxpool(x: np.ndarray, size: int, stride: int, padding: int) -> np.ndarray:
+    c, height, width = x.shape
+    rows, cols = (height + padding - size) // stride + 1, (width + padding - size) // stride + 1
+    out = np.full((c, rows, cols), -np.inf)
+    for y in range(rows):
+        for z in range(cols):
+            top, left = y * stride - padding // 2, z * stride - padding // 2
+            window = x[:, max(top, 0) : max(top + size, 0), max(left, 0) : max(left + size, 0)]
+            out[:, y, z] = window.max(axis=(1, 2))
+    return out
+
+
+def reorg(x: np.ndarray, s: int) -> np.ndarray:
+    c, height, width = x.shape
+    flat, deep = x.reshape(-1), c // (s * s)
+    out = np.empty(x.size)
+    k, j, i = np.meshgrid(np.arange(c), np.arange(height), np.arange(width), indexing="ij")
+    source = (i * s + k // deep % s) + width * s * ((j * s + k // deep // s) + height * s * (k % deep))
+    out[(i + width * (j + height * k)).reshape(-1)] = flat[source.reshape(-1)]
+    return out.reshape(c * s * s, height // s, width // s)
+
+
+def shortcut(x: np.ndarray, add: np.ndarray) -> np.ndarray:
+    out = x.copy()
+    stride, sample = max(add.shape[2] // x.shape[2], 1), max(x.shape[2] // add.shape[2], 1)
+    for k in range(min(x.shape[0], add.shape[0])):
+        for j in range(min(x.shape[1], add.shape[1])):
+            for i in range(min(x.shape[2], add.shape[2])):
+                out[k, j * sample, i * sample] += add[k, j * stride, i * stride]
+    return out
+
+
+def forward(cfg: str | Path, weights: str | Path, image: np.ndarray) -> list[np.ndarray]:
+    """Every layer's output, (c, h, w) float64; detection layers give what they read."""
+    _, layers = read_cfg(cfg)
+    stream = Stream(weights)
+    outs: list[np.ndarray] = []
+    x = np.asarray(image, np.float64)
+    for number, (kind, o) in enumerate(layers):
+        if kind == "convolutional":
+            n, k, groups = int(o["filters"]), int(o.get("size", 1)), int(o.get("groups", 1))
+            dilation = int(o.get("dilation", 1)) if k > 1 else 1
+            pad = (k // 2 if int(o.get("pad", 0)) else int(o.get("padding", 0))) * dilation
+            bias = stream.take(n)
+            norm = [stream.take(n) for _ in range(3)] if int(o.get("batch_normalize", 0)) else None
+            w = stream.take(n, x.shape[0] // groups, k, k)
+            x = convolve(x, w, int(o.get("stride", 1)), pad, dilation, groups)
+            if norm:
+                scale, mean, variance = (a[:, None, None] for a in norm)
+                x = (x - mean) / (np.sqrt(variance) + 1e-6) * scale
+            x = activate(x + bias[:, None, None], o.get("activation", "logistic"))
+        elif kind == "connected":
+            n = int(o["output"])
+            bias = stream.take(n)
+            w = stream.take(x.size, n).T if stream.transposed else stream.take(n, x.size)
+            x = w @ x.reshape(-1)
+            if int(o.get("batch_normalize", 0)):
+                scale, mean, variance = (stream.take(n) for _ in range(3))
+                x = (x - mean) / (np.sqrt(variance) + 1e-6) * scale
+            x = activate(x + bias, o.get("activation", "logistic")).reshape(n, 1, 1)
+        elif kind == "maxpool":
+            stride = int(o.get("stride", 1))
+            size = int(o.get("size", stride))
+            x = maxpool(x, size, stride, int(o.get("padding", size - 1)))
+        elif kind == "avgpool":
+            x = x.mean(axis=(1, 2), keepdims=True)
+        elif kind == "upsample":
+            s = int(o.get("stride", 2))
+            x = x.repeat(s, axis=1).repeat(s, axis=2) * float(o.get("scale", 1))
+        elif kind == "reorg":
+            x = reorg(x, int(o.get("stride", 1)))
+        elif kind == "route":
+            groups, part = int(o.get("groups", 1)), int(o.get("group_id", 0))
+            pieces = []
+            for index in (int(v) for v in o["layers"].split(",")):
+                source = outs[index if index >= 0 else number + index]
+                count = source.shape[0] // groups
+                pieces.append(source[part * count : (part + 1) * count])
+            x = np.concatenate(pieces)
+        elif kind == "shortcut":
+            index = int(o["from"])
+            added = shortcut(x, outs[index if index >= 0 else number + index])
+            x = activate(added, o.get("activation", "linear"))
+        elif kind == "softmax":
+            groups, heat = int(o.get("groups", 1)), float(o.get("temperature", 1))
+            runs = x.reshape(groups, -1) / heat
+            e = np.exp(runs - runs.max(axis=1, keepdims=True))
+            x = (e / e.sum(axis=1, keepdims=True)).reshape(x.shape)
+        elif kind not in ("region", "yolo", "dropout", "cost"):
+            raise ValueError(kind)
+        outs.append(x)
+    assert stream.at == len(stream.floats), "the weights file is too long"
+    return outs
