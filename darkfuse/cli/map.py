@@ -38,21 +38,23 @@ def run(args: argparse.Namespace) -> int:
     from darkfuse.cli.detect import JsonFile
     from darkfuse.cli.progress import Progress
     from darkfuse.detect.dataset import photos, truths
+    from darkfuse.detect.decode import class_count
     from darkfuse.detect.map import evaluate, of_result
     from darkfuse.detect.map_table import as_json, table
 
     chosen = photos(args.data, args.split, args.limit)
     net = darkfuse.load(args.cfg, args.weights, threads=args.threads, mem=args.mem, names=args.names)
+    classes = class_count(net.graph)
+    names = [net.names[i] if i < len(net.names) else str(i) for i in range(classes)]
     found, there, seconds = [], [], 0.0
     with net, Progress("photos", len(chosen)) as bar:
         for done, photo in enumerate(chosen, 1):
             result = net.detect(photo.image, thresh=args.thresh, nms=args.nms)
             found.append(of_result(result))
-            there.append(truths(photo, result.width, result.height, len(net.names)))
+            there.append(truths(photo, result.width, result.height, classes))
             seconds += result.seconds
             bar.update(done)
-        names = list(net.names)
-    score = evaluate(found, there, len(names))
+    score = evaluate(found, there, classes)
     with JsonFile(args.json) as file:
         file.write(as_json(score, names, seconds) + "\n")
     if args.json != "-":
