@@ -1,0 +1,146 @@
+"""A device profile: the few rates from which the cost model works out how long a plan takes.
+
+``darkfuse calibrate`` measures one for the machine it runs on; a handful of built-in ones (from public
+figures, marked as estimates) answer for boards that are not at hand.
+"""
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+
+from darkfuse.errors import DarkfuseError
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What a team of so many threads reaches, all together.
+
+    direct3, direct1, first, general : GFLOP/s (2 per multiply-add) of the direct kernels on whole maps
+    gemm : GFLOP/s of Winograd's 36 matrix products, counted in their own multiply-adds
+    wino_in, wino_out : 4x4 tiles x channels a nanosecond through the input / output transform
+    wino_filter : 3x3 filter planes (input x output channels) a nanosecond through the filter transform
+    pack : GB/s from Darknet's order into packed panels
+    weights : GB/s at which packed weights too large for the cache are walked again for each tile
+    memory : GB/s of map bytes, read and written, through pooling, upsampling, copies
+    op_us : microseconds an operation costs on each tile before it computes anything
+    """
+
+    direct3: float
+    direct1: float
+    first: float
+    general: float
+    gemm: float
+    wino_in: float
+    wino_out: float
+    wino_filter: float
+    pack: float
+    weights: float
+    memory: float
+    op_us: float
+
+    def scaled(self, factor: float) -> Rates:
+        """The same team `factor` times as fast."""
+        values = dataclasses.asdict(self)
+        return Rates(**{k: v if k == "op_us" else v * factor for k, v in values.items()})
+
+
+@dataclass(frozen=True)
+class Device:
+    """Rates per number of threads, the storage's read bandwidth (GB/s), and the cache a core has to itself."""
+
+    name: str
+    read: float
+    cache_bytes: int
+    rates: dict[int, Rates]
+    estimate: bool = False
+
+    def at(self, threads: int) -> Rates:
+        """Rates for a team of `threads`, scaled from the nearest measured one where it was not measured."""
+        if threads in self.rates:
+            return self.rates[threads]
+        nearest = min(self.rates, key=lambda n: abs(n - threads))
+        return self.rates[nearest].scaled(threads / nearest)
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True) + "\n"
+
+    @staticmethod
+    def from_json(text: str) -> Device:
+        """Raises ValueError, KeyError or TypeError on text that is not a profile."""
+        raw = json.loads(text)
+        raw["rates"] = {int(n): Rates(**values) for n, values in raw["rates"].items()}
+        device = Device(**raw)
+        numbers = [device.read, *(v for r in device.rates.values() for v in dataclasses.asdict(r).values())]
+        if not device.rates or not all(isinstance(v, (int, float)) and v > 0 for v in numbers):
+            raise ValueError("a rate is missing or not positive")
+        return device
+
+
+def _estimate(name: str, peak: float, cores: int, read: float, memory: float, cache_kb: int) -> Device:
+    """A profile from public figures: float32 peak of one core (GFLOP/s), cores, GB/s of storage and memory.
+
+    The shares of peak are what our kernels were measured to reach on cores we have.
+    """
+    one = Rates(
+        direct3=0.75 * peak, direct1=0.65 * peak, first=0.55 * peak, general=0.1 * peak, gemm=0.7 * peak,
+        wino_in=0.004 * peak, wino_out=0.005 * peak, wino_filter=0.006 * peak, pack=0.5 * memory,
+        weights=0.8 * memory, memory=memory, op_us=8.0,
+    )
+    # Bandwidth does not grow with the cores of these boards; arithmetic nearly does.
+    rates = {1: one}
+    for n in range(2, cores + 1):
+        fast = one.scaled(0.92 * n)
+        rates[n] = dataclasses.replace(fast, pack=one.pack * 1.3, weights=one.weights * 1.3, memory=memory * 1.2)
+    return Device(name, read, cache_kb * 1024, rates, estimate=True)
+
+
+# Peaks: 4-wide FMA at 1.2, 1.5 and 2.4 GHz (Cortex-A53: one 64-bit FMA pipe pair; A72: one 128-bit pipe;
+# A76: two). Storage: SD cards in the slot these boards have. generic-x86: AVX2 at 3 GHz with a SATA disk.
+BUILTIN = {
+    device.name: device
+    for device in (
+        _estimate("rpi3", 9.6, 4, 0.022, 2.0, 128),
+        _estimate("rpi4", 12.0, 4, 0.045, 4.0, 256),
+        _estimate("rpi5", 38.4, 4, 0.085, 9.0, 512),
+        _estimate("jetson-nano", 11.4, 4, 0.080, 6.0, 512),
+        _estimate("generic-x86", 96.0, 4, 0.5, 12.0, 512),
+    )
+}
+
+
+def cache_folder() -> str:
+    """Where measured profiles are kept: $XDG_CACHE_HOME/darkfuse or ~/.cache/darkfuse."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.join(base, "darkfuse")
+
+
+def load_device(name: str | None = None) -> Device:
+    """A profile by name or path; without one this machine's measured profile, else 'generic-x86'.
+
+    Raises
+    ------
+    DarkfuseError
+        No such profile, or the file is not one.
+    """
+    if name in BUILTIN:
+        return BUILTIN[str(name)]
+    if name is None:
+        path = os.path.join(cache_folder(), "this-machine.json")
+        if not os.path.exists(path):
+            return BUILTIN["generic-x86"]
+    elif os.path.exists(name):
+        path = name
+    else:
+        path = os.path.join(cache_folder(), f"{name}.json")
+    try:
+        with open(path) as file:
+            return Device.from_json(file.read())
+    except FileNotFoundError:
+        known = ", ".join(sorted(BUILTIN))
+        raise DarkfuseError(f"no device profile '{name}': built in are {known}; "
+                            "measure this machine with 'darkfuse calibrate'") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DarkfuseError(f"{path} is not a device profile ({error}); "
+                            "write a new one with 'darkfuse calibrate'") from None

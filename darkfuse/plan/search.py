@@ -1,0 +1,372 @@
+"""The best plan for a budget: Pareto-optimal prices per span, dynamic programming over cut points.
+
+A plan cuts the pieces of a network into spans; each span runs as one group. What a plan needs is the largest
+of its groups' stage bytes plus everything pinned, and its time is the sum. Spans are edges from one cut to a
+later one (as in TVM's cascader and msf-CNN), each with its Pareto-optimal options; labels (stage, pinned,
+ms) at a cut keep what no other label beats in all three. Exact over the space `spans.Spans` spans, as long
+as no cut holds more than `LABELS` labels; the tests compare with brute force.
+"""
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+from darkfuse.errors import BudgetError
+from darkfuse.graph import Graph
+from darkfuse.plan.device import Device, load_device
+from darkfuse.plan.lower import lower
+from darkfuse.plan.order import execution_orders
+from darkfuse.plan.pieces import Pieces
+from darkfuse.plan.spans import Option, Recipe, Spans
+from darkfuse.plan.types import Group, Plan
+from darkfuse.plan.units import format_bytes
+
+LABELS = 160  # labels kept at a cut; beyond it the ones nearest to a neighbour go
+LONGEST = 24  # pieces in one fused group
+HEAVIEST = 16 << 20  # bytes of weights in one fused group
+PAPER = 5  # MAFAT's grids: 1x1 to 5x5
+NO_LIMIT = 1 << 62
+
+
+class Label(NamedTuple):
+    stage: int
+    pinned: int
+    ms: float
+    back: Optional[Label]
+    recipe: Optional[Recipe]
+
+    @property
+    def bytes(self) -> int:
+        return self.stage + self.pinned
+
+
+def grids(height: int, width: int, first: bool) -> List[Tuple[Tuple[int, int], str]]:
+    """Grids and cache modes to try for a group whose output map is height x width, coarse to fine.
+
+    first : the group reads the network input. Elsewhere maps are small, and columns of tiles with them.
+    """
+    down = {r for r in range(2, PAPER + 1) if r <= height}
+    down |= {-(-height // rows) for rows in (1, 2, 4, 8, 16, 32) if rows < height}
+    found: List[Tuple[Tuple[int, int], str]] = [((r, 1), "full") for r in sorted(down)]
+    if first:
+        for c in range(2, min(PAPER, width) + 1):
+            found += [((r, c), "full") for r in sorted({1, *down}) if r <= PAPER or r == height]
+            if c <= height:
+                found.append(((c, c), "none"))
+    return found
+
+
+def pareto(options: Iterable[Option]) -> List[Option]:
+    """Options that no other beats in stage bytes, pinned bytes and time at once."""
+    kept: List[Option] = []
+    for option in sorted(options, key=lambda o: (o.ms, o.stage, o.pinned)):
+        if not any(k.stage <= option.stage and k.pinned <= option.pinned for k in kept):
+            kept.append(option)
+    return kept
+
+
+class Search:
+    """Options of every span of one network in one execution order, priced once; then any number of questions.
+
+    Parameters
+    ----------
+    limit : int
+        Arena bytes no plan may exceed; options that cannot are not even priced to the end.
+    """
+
+    def __init__(self, spans: Spans, limit: int = NO_LIMIT) -> None:
+        self.spans, self.limit = spans, limit
+        self.count = len(spans.pieces)
+        self.edges: List[List[Tuple[int, List[Option]]]] = [[] for _ in range(self.count)]
+        for a in range(self.count):
+            for b in range(a + 1, min(a + LONGEST, self.count) + 1):
+                options = self._options(a, b)
+                if options is None:
+                    break
+                if options:
+                    self.edges[a].append((b, options))
+
+    def _options(self, a: int, b: int) -> Optional[List[Option]]:
+        """Options of one span; None when no longer span from `a` can be a group either."""
+        spans = self.spans
+        found = spans.single(a, self.limit) if b == a + 1 else []
+        if not spans.tiles(a, b) or spans.weight_bytes(a, b) > HEAVIEST:
+            return pareto(found) if found else None
+        tail = spans.pieces[b - 1].leaf.shape
+        least: Dict[int, int] = {}  # rows of tiles -> least bytes seen with one column
+        for grid, cache in grids(tail.h, tail.w, a <= spans.net.entry < b):
+            # More columns never save time: they must save bytes.
+            worth = NO_LIMIT if grid[1] == 1 else least.get(grid[0], NO_LIMIT)
+            options = spans.fused(a, b, grid, cache, self.limit, worth)
+            if grid[1] == 1 and options:
+                least[grid[0]] = min(option.stage for option in options)
+            found += options
+        return pareto(found)
+
+    def labels(self, limit: int, keep: int = LABELS, bound: Optional[Bound] = None) -> List[Label]:
+        """Pareto-optimal whole plans within `limit` arena bytes, fastest first; with a bound, only those
+        that can still be the fastest."""
+        price, slowest = (bound.price, bound.slowest) if bound else (0.0, float("inf"))
+        at: List[List[Label]] = [[] for _ in range(self.count + 1)]
+        at[0] = [Label(0, 0, 0.0, None, None)]
+        for a in range(self.count):
+            here = _thin(_pareto_labels(at[a]), keep)
+            at[a] = []
+            for b, options in self.edges[a]:
+                ahead = at[b]
+                room = slowest - (bound.rest[b] if bound else 0.0)
+                for label in here:
+                    before_stage, before_pinned, before_ms = label[:3]
+                    left = room - before_ms - price * before_pinned
+                    for stage, pinned, ms, recipe in options:
+                        if ms > left:
+                            break  # options come fastest first
+                        if stage < before_stage:
+                            stage = before_stage
+                        if ms + price * pinned <= left and stage + pinned + before_pinned <= limit:
+                            ahead.append(Label(stage, pinned + before_pinned, ms + before_ms, label, recipe))
+        return _pareto_labels(at[self.count])
+
+    def fastest(self, limit: int) -> List[Label]:
+        """Labels worth looking at for the fastest plan within `limit`: a rough search bounds the full one."""
+        rough = self.labels(limit, keep=8)
+        if not rough:
+            return self.labels(limit)
+        return self.labels(limit, bound=self._bound(limit, rough[0].ms))
+
+    def _bound(self, limit: int, known: float) -> Bound:
+        """The Lagrangian bound that cuts most: pinned bytes are bought at a price in milliseconds a byte."""
+        least = min(label.stage for label in self.least())
+        room = max(0, limit - least)
+        best = Bound(0.0, self._rest(0.0), known * (1 + 1e-9))
+        score = best.rest[0]
+        low, high = 0.0, 1e-3  # a millisecond for every thousand bytes is dearer than any storage
+        for _ in range(16):
+            prices = low + (high - low) / 3, high - (high - low) / 3
+            tried = [(rest[0] - price * room, price, rest) for price in prices for rest in [self._rest(price)]]
+            low, high = (prices[0], high) if tried[1][0] > tried[0][0] else (low, prices[1])
+            top = max(tried, key=lambda t: t[0])
+            if top[0] > score:
+                score, best = top[0], Bound(top[1], top[2], known * (1 + 1e-9) + top[1] * room)
+        return best
+
+    def _rest(self, price: float) -> List[float]:
+        """Per cut, the least time from there to the end with pinned bytes at `price`, whatever it takes."""
+        rest = [float("inf")] * self.count + [0.0]
+        for a in reversed(range(self.count)):
+            for b, options in self.edges[a]:
+                rest[a] = min(rest[a], rest[b] + min(o.ms + price * o.pinned for o in options))
+        return rest
+
+    def least(self) -> List[Label]:
+        """Pareto-optimal whole plans by stage and pinned bytes, time left out of account."""
+        at: List[List[Label]] = [[] for _ in range(self.count + 1)]
+        at[0] = [Label(0, 0, 0.0, None, None)]
+        for a in range(self.count):
+            for b, options in self.edges[a]:
+                for label in at[a]:
+                    for stage, pinned, ms, recipe in options:
+                        at[b].append(Label(max(stage, label.stage), pinned + label.pinned, label.ms + ms,
+                                           label, recipe))
+                at[b] = _pareto_bytes(at[b])
+        return at[self.count]
+
+
+class Bound(NamedTuple):
+    """ms + price * pinned so far, plus rest[cut], may not exceed `slowest`."""
+
+    price: float
+    rest: List[float]
+    slowest: float
+
+
+def _pareto_bytes(labels: List[Label]) -> List[Label]:
+    """The staircase in (stage, pinned), fastest of equals, at most `LABELS` with the smallest sums."""
+    kept: List[Label] = []
+    for label in sorted(labels, key=lambda x: (x.stage, x.pinned, x.ms)):
+        if not kept or label.pinned < kept[-1].pinned:
+            kept.append(label)
+    return sorted(kept, key=lambda x: x.bytes)[:LABELS]
+
+
+def _pareto_labels(labels: List[Label]) -> List[Label]:
+    """Sorted by time; a staircase of (stage, pinned) tells in one look whether a label is beaten."""
+    labels.sort(key=lambda x: (x.ms, x.stage + x.pinned, x.stage))
+    stairs: List[Tuple[int, int]] = []  # stage rising, pinned falling
+    kept: List[Label] = []
+    for label in labels:
+        spot = bisect.bisect_right(stairs, (label.stage, NO_LIMIT))
+        if spot and stairs[spot - 1][1] <= label.pinned:
+            continue
+        end = spot
+        while end < len(stairs) and stairs[end][1] >= label.pinned:
+            end += 1
+        start = spot - 1 if spot and stairs[spot - 1][0] == label.stage else spot
+        stairs[start:end] = [(label.stage, label.pinned)]
+        kept.append(label)
+    return kept
+
+
+def _thin(labels: List[Label], keep: int) -> List[Label]:
+    """At most `keep`, the fastest and the smallest among them."""
+    if len(labels) <= keep:
+        return labels
+    smallest = min(labels, key=lambda x: x.bytes)
+    step = len(labels) / keep
+    kept = [labels[int(i * step)] for i in range(keep)]
+    return kept if smallest in kept else [*kept, smallest]
+
+
+def _groups(label: Label, spans: Spans) -> Tuple[Group, ...]:
+    found: List[Group] = []
+    while label.back is not None and label.recipe is not None:
+        found.append(spans.group(label.recipe, label.ms - label.back.ms))
+        label = label.back
+    return tuple(reversed(found))
+
+
+def _plan(label: Label, spans: Spans) -> Plan:
+    """The label's plan, with the arena it really takes."""
+    graph = spans.net.graph
+    plan = Plan(graph.name, graph.fingerprint(), _groups(label, spans), spans.threads, spans.net.exact,
+                predicted_ms=round(label.ms, 3))
+    return replace(plan, arena_bytes=lower(graph, plan).arena_bytes)
+
+
+def plan_for(graph: Graph, mem: Optional[int] = None, threads: int = 1, exact: bool = False,
+             device: Optional[Device] = None, latency_ms: Optional[float] = None) -> Plan:
+    """The fastest plan whose arena fits `mem` bytes; or the smallest one.
+
+    Parameters
+    ----------
+    graph : Graph
+    mem : int, optional
+        Arena bytes (the process's budget less what the process itself takes). None: no limit, everything
+        pinned; 0: as little as possible.
+    threads : int
+    exact : bool
+        Leave out Winograd.
+    device : Device, optional
+        Left out: this machine's measured profile, or the generic one.
+    latency_ms : float, optional
+        The smallest plan no slower than this, within `mem` if that is given too.
+
+    Returns
+    -------
+    Plan
+        With `arena_bytes` (exact) and `predicted_ms`.
+
+    Raises
+    ------
+    BudgetError
+        Nothing fits; the message says the least that would, and what takes it.
+    """
+    device = device or load_device()
+    smallest = mem == 0 or latency_ms is not None
+    best: Optional[Plan] = None
+    for order in execution_orders(graph):
+        spans = Spans(Pieces(graph, order, exact), device, threads)
+        search = Search(spans, NO_LIMIT if not mem else mem)
+        if latency_ms is not None:
+            plan = _smallest_within(search, latency_ms)
+        elif mem == 0:
+            plan = _smallest(search)
+        else:
+            plan = _fastest(search, search.limit)
+        if plan is not None and (best is None or _rank(plan, smallest) < _rank(best, smallest)):
+            best = plan
+    if best is None:
+        raise BudgetError(_refusal(graph, mem, threads, exact, device, latency_ms))
+    return best
+
+
+def _rank(plan: Plan, smallest: bool) -> Tuple[float, float]:
+    return (plan.arena_bytes, plan.predicted_ms) if smallest else (plan.predicted_ms, plan.arena_bytes)
+
+
+def _fastest(search: Search, limit: int) -> Optional[Plan]:
+    """The fastest plan whose exact arena fits; where packing needs more than the sum of what is alive, a
+    little less is asked for."""
+    ask = limit
+    for _ in range(6):
+        over = 0
+        for label in search.fastest(ask)[:4]:
+            plan = _plan(label, search.spans)
+            if plan.arena_bytes <= limit:
+                return plan
+            over = max(over, plan.arena_bytes - limit)
+        if not over:
+            return None
+        ask -= max(over, limit // 256)
+    return None
+
+
+def _smallest(search: Search) -> Optional[Plan]:
+    plans = [_plan(label, search.spans) for label in search.least()[:8]]
+    if not plans:
+        return None
+    least = min(plans, key=lambda p: p.arena_bytes)
+    return _fastest(search, least.arena_bytes) or least
+
+
+def _smallest_within(search: Search, latency_ms: float) -> Optional[Plan]:
+    """Bisection over budgets: more memory is never slower."""
+    fast = _fastest(search, search.limit)
+    least = _smallest(search)
+    if fast is None or least is None or fast.predicted_ms > latency_ms:
+        return None
+    if least.predicted_ms <= latency_ms:
+        return least
+    low, high, best = least.arena_bytes, fast.arena_bytes, fast
+    while high - low > max(low // 200, 4096):
+        middle = (low + high) // 2
+        plan = _fastest(search, middle)
+        if plan is not None and plan.predicted_ms <= latency_ms:
+            high, best = plan.arena_bytes, plan
+        else:
+            low = middle
+    return best
+
+
+def _refusal(graph: Graph, mem: Optional[int], threads: int, exact: bool, device: Device,
+             latency_ms: Optional[float]) -> str:
+    """One line: what is impossible, the least that would do, and what takes it."""
+    if latency_ms is not None:
+        try:
+            fastest = plan_for(graph, mem, threads, exact, device)
+        except BudgetError as error:
+            return str(error)
+        return (f"{graph.name}: no plan is predicted to run in {latency_ms:g} ms; the fastest takes "
+                f"{fastest.predicted_ms:.0f} ms")
+    least = plan_for(graph, 0, threads, exact, device)
+    program = lower(graph, least)
+    heavy = sorted(program.buffers, key=lambda b: -b.bytes)[:2]
+    what = " and ".join(f"{b.name} ({format_bytes(b.bytes)})" for b in heavy)
+    return (f"{graph.name}: {format_bytes(mem or 0)} of arena is too little; the least that works is "
+            f"{format_bytes(least.arena_bytes)}, most of it {what}")
+
+
+def frontier(graph: Graph, threads: int = 1, exact: bool = False, device: Optional[Device] = None,
+             points: int = 24) -> List[Plan]:
+    """Plans from the smallest to the fastest, each faster than all smaller ones, at `points` budgets spaced
+    evenly by ratio."""
+    device = device or load_device()
+    plans: List[Plan] = []
+    for order in execution_orders(graph):
+        search = Search(Spans(Pieces(graph, order, exact), device, threads))
+        ends = _smallest(search), _fastest(search, NO_LIMIT)
+        if ends[0] is None or ends[1] is None:
+            continue
+        ratio = max(1.0, ends[1].arena_bytes / ends[0].arena_bytes) ** (1 / max(1, points - 1))
+        plans += [ends[0], ends[1]]
+        for number in range(1, points - 1):
+            plan = _fastest(search, int(ends[0].arena_bytes * ratio**number))
+            plans += [plan] if plan else []
+    plans.sort(key=lambda p: (p.arena_bytes, p.predicted_ms))
+    kept: List[Plan] = []
+    for plan in plans:
+        if not kept or plan.predicted_ms < kept[-1].predicted_ms:
+            kept.append(plan)
+    return kept
