@@ -82,14 +82,15 @@ class Layer(NamedTuple):
         extra += f" d{self.dilation}" if self.dilation > 1 else ""
         extra += f" g{self.groups}" if self.groups > 1 else ""
         extra += " pool" if self.pool else ""
-        return f"{self.in_c:>4}->{self.out_c:<4} {self.width:>3}x{self.height:<3} {self.size}x{self.size}{extra}"
+        size = f"{self.width:>3}x{self.height:<3} {self.size}x{self.size}"
+        return f"{self.in_c:>4}->{self.out_c:<4} {size}{extra}"
 
 
 class Work:
     """A layer with random data, packed for one ISA, ready to run on any region."""
 
     def __init__(self, isa: str, layer: Layer, kernel: str, seed: int, *, slots: int = 0, before: int = 0,
-                 after: int = 0) -> None:
+                 after: int = 0, skew: int = 0) -> None:
         rng = np.random.default_rng(seed)
         in_c, out_c, size, stride, pad, dilation, groups, act, pool, h, w = layer
         self.layer, self.kind = layer, _kernels.KERNELS[kernel]
@@ -102,8 +103,9 @@ class Work:
         self.bias = rng.standard_normal(out_c, np.float32)
         # Winograd reads up to 5 columns past the map's last whole tile
         self.src = Map(in_c, h, w, margin=pad + 4 * (kernel == "winograd"), image=in_c == 3,
-                       before=before, after=after).put(self.x)
-        self.out = Map(out_c, *layer.out_size, margin=1, before=after, after=before, slots=slots)
+                       before=before, after=after, skew=skew).put(self.x)
+        self.out = Map(out_c, *layer.out_size, margin=1, before=after, after=before, slots=slots,
+                       skew=skew)
         self.packed = panels(self.k, self.conv, self.kind, self.filters, np.ones(out_c, np.float32))
         self.padded_bias = padded(self.bias)
 
@@ -121,8 +123,8 @@ class Work:
         step = 4 * tile_rows or h
         across = (w + 3) // 4
         most = (min(step, h) + 3) // 4 * across
-        u = np.empty(self.conv.wino_u_floats(most), np.float32)
-        scratch = np.empty(self.conv.wino_scratch_floats(most), np.float32)
+        u = reference.aligned(self.conv.wino_u_floats(most))
+        scratch = reference.aligned(self.conv.wino_scratch_floats(most))
         blocks = (self.layer.in_c + 15) // 16
 
         def go() -> None:
@@ -162,7 +164,8 @@ def check_one(isa: str, layer: Layer, kernel: str, rng: np.random.Generator) -> 
     """'' or what is wrong."""
     before, after = (int(n) for n in rng.integers(0, 3, 2))
     image = layer.in_c == 3
-    work = Work(isa, layer, kernel, 1, before=0 if image else before, after=0 if image else after)
+    work = Work(isa, layer, kernel, 1, before=0 if image else before, after=0 if image else after,
+                skew=int(rng.integers(0, 4)))
     h, w = layer.out_size
     want = work.expected()
     if kernel == "winograd":
@@ -273,7 +276,8 @@ def time_layers(cfg: str, sizes: list[int], isas: list[str], rows: int, match: s
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
     verb = verbs.add_parser("check", help="every kernel and ISA on random awkward shapes")
     verb.add_argument("--rounds", type=int, default=200)
@@ -293,7 +297,8 @@ def main() -> int:
             for isa in _kernels.available():
                 print(f"{isa}: {peak(isa):.1f} GFLOP/s")
             return 0
-        time_layers(args.cfg, [int(s) for s in args.size.split(",")], args.isa.split(","), args.rows, args.match)
+        sizes = [int(s) for s in args.size.split(",")]
+        time_layers(args.cfg, sizes, args.isa.split(","), args.rows, args.match)
     except (DarkfuseError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2

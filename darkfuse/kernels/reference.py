@@ -73,6 +73,13 @@ def maxpool(x: np.ndarray, size: int, stride: int, pad_before: int, out_h: int, 
     return np.max(cells, axis=0)
 
 
+def aligned(floats: int, skew: int = 0) -> np.ndarray:
+    """NaNs beginning `skew` floats after a multiple of 64 bytes. Arenas are aligned; kernels must not care."""
+    raw = np.full(floats + 16 + skew, np.nan, np.float32)
+    start = -(raw.ctypes.data // 4) % 16 + skew
+    return raw[start:start + floats]
+
+
 class Map:
     """A map as the kernels see it: rows of channel blocks in a larger buffer, NaN where nothing may be read.
 
@@ -87,10 +94,12 @@ class Map:
         Rows stored at a time; 0 for all of them.
     before, after : int
         Channel blocks of a concatenation around this one; NaN, and checked to stay so by `intact`.
+    skew : int
+        Floats by which the map misses 64-byte alignment.
     """
 
     def __init__(self, channels: int, height: int, width: int, *, margin: int = 1, image: bool = False,
-                 slots: int = 0, before: int = 0, after: int = 0) -> None:
+                 slots: int = 0, before: int = 0, after: int = 0, skew: int = 1) -> None:
         self.shape = (channels, height, width)
         self.pixel = 3 if image else BLOCK
         self.margin, self.before = margin, before
@@ -98,14 +107,14 @@ class Map:
         self.blocks = 1 if image else -(-channels // BLOCK)
         self.cols = width + 2 * margin
         total = before + self.blocks + after
-        # (slots, blocks, cols, pixel); one float of offset: kernels must not count on alignment
+        # (slots, blocks, cols, pixel)
         self.row = total * self.cols * self.pixel
-        self.data = np.full(1 + self.slots * self.row, np.nan, np.float32)
-        self.array = self.data[1:].reshape(self.slots, total, self.cols, self.pixel)
+        self.data = aligned(self.slots * self.row, skew)
+        self.array = self.data.reshape(self.slots, total, self.cols, self.pixel)
         mine = self.array[:, before:before + self.blocks]
         mine[:, :, :margin] = 0
         mine[:, :, margin + width:] = 0
-        self.view = View(self.data, offset=1 + before * self.cols * self.pixel, row_stride=self.row,
+        self.view = View(self.data, offset=before * self.cols * self.pixel, row_stride=self.row,
                          pixel=self.pixel, cols=self.cols, x0=-margin, slots=self.slots, blocks=self.blocks,
                          channels=channels, height=height, width=width)
 
@@ -137,7 +146,7 @@ def panels(k: Kernels, c: Conv, kernel: int, w: np.ndarray, scale: np.ndarray) -
     packed = []
     for oc in range(0, len(w), PANEL):
         n = min(PANEL, len(w) - oc)
-        area = np.full(c.packed_floats(kernel, n), np.nan, np.float32)
+        area = aligned(c.packed_floats(kernel, n))
         k.pack(c, kernel, np.ascontiguousarray(w[oc:oc + n]).reshape(-1), scale, oc, n, oc, area)
         packed.append(area)
     return packed
