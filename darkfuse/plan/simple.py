@@ -6,6 +6,8 @@ from darkfuse.graph import Graph, Node
 from darkfuse.graph.layers.convolutional import ConvOptions
 from darkfuse.plan.types import Group, LayerPlan, Plan
 
+READ_BYTES = 256 << 10  # large enough that a read costs its bytes and no more
+
 
 def choose_kernel(graph: Graph, node: Node, exact: bool = False) -> str:
     """Kernel for one layer by rule of thumb; 'none' for a layer without one.
@@ -43,16 +45,26 @@ def choose_strip(node: Node) -> int:
     return 4 if node.out_shape.w <= 76 else 2
 
 
-def plan_layer(graph: Graph, node: Node, residency: str, exact: bool = False, block: int = 32,
-               raw: int = 16) -> LayerPlan:
-    """A `LayerPlan` with kernel and strip by rule of thumb; `residency` counts for layers with weights."""
+def choose_raw(node: Node, block: int = 32) -> int:
+    """Filters in one read: near `READ_BYTES`, in eighths as packing likes them, no more than a block."""
+    if node.weights is None:
+        return 16
+    per_filter = 4 * node.weights.kernels // node.weights.biases
+    return max(8, min(block, READ_BYTES // per_filter // 8 * 8))
+
+
+def plan_layer(graph: Graph, node: Node, residency: str, exact: bool = False, block: int = 32) -> LayerPlan:
+    """A `LayerPlan` with kernel, strip and reads by rule of thumb.
+
+    `residency` counts for layers with weights; the others get 'none'.
+    """
     kernel = choose_kernel(graph, node, exact)
     return LayerPlan(
         node=node.index,
         kernel=kernel,
         residency=residency if node.weights is not None else "none",
         block=block,
-        raw=raw,
+        raw=choose_raw(node, block),
         strip=choose_strip(node) if kernel == "winograd" else 0,
     )
 
