@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from typing import TYPE_CHECKING, Any, Sequence
 
 from darkfuse import process
-from darkfuse.budget import Budget, refuse, share
+from darkfuse.budget import Budget, share
 from darkfuse.detect.decode import class_count, decode
 from darkfuse.detect.types import Result
 from darkfuse.errors import DarkfuseError, ImageError
@@ -16,11 +15,15 @@ from darkfuse.graph.weights import weight_offsets
 from darkfuse.media.decode import Picture
 from darkfuse.places import DEFAULT_CFG, class_names, find_cfg, find_weights
 from darkfuse.plan.types import Plan
+from darkfuse.planning import choose
 
 if TYPE_CHECKING:
     import numpy as np
 
     from darkfuse.model.weights import WeightsIndex
+
+# Of the numbers the engine keeps, those in `Network.stats`
+COUNTED = ("latency_ms", "arena_bytes", "bytes_read", "macs")
 
 
 def load(
@@ -46,8 +49,8 @@ def load(
     threads : int, optional
         Default: one a physical core.
     mem : str or int, optional
-        Memory for the whole process, `"48M"` or bytes. `"resident"`: everything is kept, the fastest. Default:
-        half of what the machine (or this process's memory cgroup) has free.
+        Memory for the whole process, `"48M"` or bytes. `"resident"`: everything is kept, the fastest.
+        Default: half of what the machine (or this process's memory cgroup) has free.
     exact : bool
         Only kernels that round as Darknet's do, whatever they cost.
     plan : Plan or str, optional
@@ -76,7 +79,7 @@ def load(
     import darkfuse.engine._engine  # noqa: F401
 
     budget = share(mem, graph.input.c * graph.input.h * graph.input.w)
-    chosen = _plan(graph, budget, threads or process.cpu_count(), exact, plan, device)
+    chosen = choose(graph, budget, threads or process.cpu_count(), exact, plan, device)
     return Network(graph, index, chosen, budget, _names(graph, weights_path, names), isa)
 
 
@@ -94,14 +97,16 @@ class Network:
     names : tuple of str
         Class names, empty when none were found.
     stats : dict
-        Of the last frame: `latency_ms`, `arena_bytes`, `peak_rss_bytes` (VmHWM, None where the system does not
-        tell), `bytes_read` from the weights, `macs` executed.
+        Of the last frame: `latency_ms`, `arena_bytes`, `peak_rss_bytes` (VmHWM; None where the system does
+        not tell), `bytes_read` from the weights, `macs` executed. `engine_stats` has what else the engine
+        counts.
     """
 
     def __init__(self, graph: Graph, index: WeightsIndex, plan: Plan, budget: Budget,
                  names: tuple[str, ...], isa: str | None = None) -> None:
         self.graph, self.plan, self.budget, self.names = graph, plan, budget, names
         self.stats: dict[str, Any] = {}
+        self.engine_stats: dict[str, Any] = {}
         self._index, self._isa = index, isa
         self._engine: Any = None
         self._extra: tuple[int, ...] = ()
@@ -124,7 +129,7 @@ class Network:
         Parameters
         ----------
         image : path or array
-            A picture file; or (height, width, 3) uint8, RGB (an OpenCV image is BGR: pass `image[..., ::-1]`).
+            A picture file; or (height, width, 3) uint8, RGB (OpenCV's are BGR: pass `image[..., ::-1]`).
         thresh : float
             Least score.
         nms : float
@@ -146,8 +151,8 @@ class Network:
         engine.run_image(picture.pixels, picture.width, picture.height, letterbox)
         self._note(engine)
         raw = {index: engine.output(index) for index in self.graph.outputs}
-        return decode(self.graph, raw, picture.original_width, picture.original_height, thresh, nms, letterbox,
-                      self.names or None, path, self.stats["latency_ms"] / 1000)
+        return decode(self.graph, raw, picture.original_width, picture.original_height, thresh, nms,
+                      letterbox, self.names or None, path, self.stats["latency_ms"] / 1000)
 
     def forward(self, chw: Any, layers: Sequence[int] | None = None) -> dict[int, np.ndarray]:
         """Run the network on a map as it is, and give maps of layers as Darknet has them.
@@ -180,7 +185,8 @@ class Network:
                                 f"({source.c}, {source.h}, {source.w}), not {given.shape}")
         for layer in wanted:
             if not 0 <= layer < len(self.graph.nodes):
-                raise DarkfuseError(f"{self.graph.path}: has layers 0..{len(self.graph.nodes) - 1}, not {layer}")
+                last = len(self.graph.nodes) - 1
+                raise DarkfuseError(f"{self.graph.path}: has layers 0..{last}, not {layer}")
         engine = self._running(tuple(layer for layer in wanted if layer not in self.graph.outputs))
         engine.run_chw(given)
         self._note(engine)
@@ -200,7 +206,7 @@ class Network:
         from darkfuse.media.draw import draw
 
         if not result.path:
-            raise ImageError("this result came from an array, not from a file: there is no picture to draw on")
+            raise ImageError("this result came from an array, not from a file: no picture to draw on")
         marks = []
         for box, labels in result.by_box():
             text = ", ".join(f"{label.name} {label.confidence * 100:.0f}%" for label in labels)
@@ -217,8 +223,8 @@ class Network:
         peak = self.stats.get("peak_rss_bytes")
         memory = "" if peak is None else f", process peak {format_bytes(peak)}" + (
             f" of {format_bytes(self.budget.total)}" if self.budget.total else "")
-        return (f"{self.stats['latency_ms']:.1f} ms, arena {format_bytes(self.stats['arena_bytes'])}{memory}, "
-                f"{format_bytes(self.stats['bytes_read'])} of weights read, "
+        arena, read = (format_bytes(self.stats[name]) for name in ("arena_bytes", "bytes_read"))
+        return (f"{self.stats['latency_ms']:.1f} ms, arena {arena}{memory}, {read} of weights read, "
                 f"{self.stats['macs'] / 1e9:.3f} G multiply-adds")
 
     def _decode(self, path: str, letterbox: bool) -> Picture:
@@ -248,16 +254,9 @@ class Network:
         return self._engine
 
     def _note(self, engine: Any) -> None:
-        self.stats = {**engine.stats(), "peak_rss_bytes": process.peak_rss_bytes()}
-
-
-def _plan(graph: Graph, budget: Budget, threads: int, exact: bool, plan: Plan | str | None,
-          device: str | None) -> Plan:
-    if isinstance(plan, Plan):
-        return plan
-    from darkfuse.plan.simple import layer_by_layer
-
-    return layer_by_layer(graph, threads, "pinned" if budget.total is None or budget.total > 1<<30 else "streamed", exact)
+        self.engine_stats = engine.stats()
+        self.stats = {name: self.engine_stats[name] for name in COUNTED}
+        self.stats["peak_rss_bytes"] = process.peak_rss_bytes()
 
 
 def _picture(image: Any) -> Picture:
@@ -265,7 +264,8 @@ def _picture(image: Any) -> Picture:
     try:
         view = memoryview(image)
     except TypeError:
-        raise ImageError(f"expected a path or a (height, width, 3) uint8 array, not {type(image).__name__}") from None
+        kind = type(image).__name__
+        raise ImageError(f"expected a path or a (height, width, 3) uint8 array, not {kind}") from None
     if view.ndim != 3 or view.shape is None or view.shape[2] != 3 or view.format != "B" or 0 in view.shape:
         raise ImageError(f"expected a (height, width, 3) uint8 array, not {view.shape} of {view.format!r}")
     height, width, _ = view.shape
@@ -273,7 +273,9 @@ def _picture(image: Any) -> Picture:
     return Picture(width, height, pixels, width, height)
 
 
-def _names(graph: Graph, weights: str, names: str | os.PathLike[str] | Sequence[str] | None) -> tuple[str, ...]:
+def _names(
+    graph: Graph, weights: str, names: str | os.PathLike[str] | Sequence[str] | None
+) -> tuple[str, ...]:
     from darkfuse.model.names import read_data, read_names
 
     if names is None:

@@ -42,12 +42,13 @@ class Budget:
 
     def arena(self, spent: int) -> int | None:
         """What is left for the engine when `spent` bytes are taken by what is already loaded."""
-        if self.total is None or self.picture is None:
-            return None
-        reserve = self.picture + SLACK_BYTES
-        if not self.aside:
-            reserve += PILLOW_BYTES + 4 * self.picture // 3
-        return self.total - spent - reserve
+        return None if self.total is None else self.total - self.peak(spent, 0)
+
+    def peak(self, spent: int, arena: int) -> int:
+        """Most the process will take, with an arena of that size on top of `spent`."""
+        picture = self.picture or 0
+        pillow = 0 if self.aside else PILLOW_BYTES + 4 * picture // 3
+        return spent + picture + pillow + SLACK_BYTES + arena
 
     def work(self) -> int | None:
         """Bytes Pillow may take for pixels while it decodes or draws, as things stand now."""
@@ -95,10 +96,25 @@ def share(mem: str | int | None, input_bytes: int) -> Budget:
     return Budget(total, max(input_bytes, total // 16), total < ASIDE_BELOW)
 
 
-def refuse(total: int, spent: int, needed: int, name: str) -> BudgetError:
-    """The error for a budget nothing fits: the least that would do, and what takes it."""
-    least = spent + needed
+def refusal(budget: Budget, spent: int, input_bytes: int, arena: int, what: str) -> BudgetError:
+    """The error for a budget nothing fits: the least that would do, and what takes it.
+
+    Parameters
+    ----------
+    budget : Budget
+    spent : int
+        Resident bytes before planning.
+    input_bytes : int
+        As for `share`.
+    arena : int
+        The least the network's own memory can be.
+    what : str
+        How to call the network.
+    """
+    fixed = spent + SLACK_BYTES + arena
+    least = max(fixed + input_bytes, -(-fixed * 16 // 15))  # `share` gives the picture a sixteenth
     return BudgetError(
-        f"{name} does not fit {format_bytes(total)}: the least that works is {format_bytes(least)}, "
-        f"{format_bytes(needed)} of it for the network and {format_bytes(spent)} for Python and the picture"
+        f"{what} does not fit in {format_bytes(budget.total or 0)}: the least that works is "
+        f"{format_bytes(least)}, {format_bytes(arena)} of it for the network's maps and weights and "
+        f"{format_bytes(least - arena)} for Python, libraries and the picture"
     )

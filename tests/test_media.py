@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from darkfuse.detect.types import letterbox_size
-from darkfuse.errors import ImageError
+from darkfuse.errors import DarkfuseError, ImageError
 from darkfuse.media.decode import MAX_PIXELS, decode
 from darkfuse.media.draw import class_colour, draw
 
@@ -117,7 +117,7 @@ def test_decoding_aside_keeps_this_process_small(shared: Path) -> None:
 import sys
 from darkfuse.media.decode import decode
 from darkfuse.process import rss_bytes
-import darkfuse.media.aside
+import darkfuse.aside
 before = rss_bytes()
 picture = decode(sys.argv[1], aside=True)
 print(rss_bytes() - before - len(picture.pixels), any(name.startswith("PIL") for name in sys.modules))
@@ -178,7 +178,7 @@ def test_dead_helper_is_reported(shared: Path, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ImageError, match=r"cannot decode the picture: .* status 1"):
         decode(str(shared / "images" / "dog.jpg"), aside=True)
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    with pytest.raises(ImageError, match="cannot start /nowhere/python"):
+    with pytest.raises(DarkfuseError, match="cannot start /nowhere/python"):
         decode(str(shared / "images" / "dog.jpg"), aside=True)
 
 

@@ -75,6 +75,7 @@ class Job:
         self.net, self.args, self.pictures, self.bad = net, args, pictures, 0
         self.several = pictures is None or len(pictures) > 1
         self.to_stdout = args.json != "-"
+        self.drawn: set[str] = set()
 
     def frames(self) -> Iterator[str]:
         """Detect, print and draw each picture; give the JSON of each."""
@@ -91,7 +92,7 @@ class Job:
                     self.report(result)
                     yield json_frame(result, done + 1, self.net.stats)
                     if not self.args.no_draw:
-                        self.net.draw(result, drawn_name(self.args.out, path, self.several))
+                        self.net.draw(result, self.drawn_name(path))
                     done += 1
                 except ImageError as error:
                     if not self.several:
@@ -101,6 +102,19 @@ class Job:
                     self.bad += 1
                 if total:
                     bar.update(done + self.bad)
+
+    def drawn_name(self, path: str) -> str:
+        """Where the annotated copy of `path` goes; among several each keeps its name, in a folder."""
+        if not self.several:
+            return str(self.args.out)
+        os.makedirs(self.args.out, exist_ok=True)
+        stem = os.path.join(self.args.out, os.path.splitext(os.path.basename(path))[0])
+        name, number = stem, 1
+        while name in self.drawn:  # a.jpg and a.png, or two folders
+            number += 1
+            name = f"{stem}-{number}"
+        self.drawn.add(name)
+        return name + ".jpg"
 
     def report(self, result: Result) -> None:
         """Print what was found; beside JSON on standard output only the statistics, on standard error."""
@@ -152,14 +166,6 @@ def asked_for() -> Iterator[str]:
             return
         if line.strip():
             yield line.rstrip("\r\n")
-
-
-def drawn_name(out: str, path: str, several: bool) -> str:
-    """Where the annotated copy of `path` goes; among several each keeps its name, in a folder."""
-    if not several:
-        return out
-    os.makedirs(out, exist_ok=True)
-    return os.path.join(out, os.path.basename(path) + ".jpg")
 
 
 class JsonFile:

@@ -85,25 +85,32 @@ def decode(
         Missing, unreadable, not a picture, truncated, or too large.
     """
     path = os.fspath(path)
+    job: dict[str, Any] = {"path": path, "fit": fit, "letterbox": letterbox, "keep_bytes": keep_bytes,
+                           "work_bytes": work_bytes}
     if aside:
-        from darkfuse.media.aside import run_aside
+        from darkfuse.aside import call
 
-        told, pixels = run_aside({
-            "task": "decode", "path": path, "fit": fit, "letterbox": letterbox,
-            "keep_bytes": keep_bytes, "work_bytes": work_bytes,
-        }, f"{path}: cannot decode the picture")
-        width, height, original_width, original_height = told["size"]
-        return Picture(width, height, pixels, original_width, original_height)
+        task, failed = "darkfuse.media.decode:pieces", f"{path}: cannot decode the picture"
+        told, pixels = call(task, job, failed, ImageError)
+    else:
+        told, source = pieces(**job)
+        pixels, at = bytearray(told["bytes"]), 0
+        for band in source:
+            pixels[at : at + len(band)] = band
+            at += len(band)
+    width, height, original_width, original_height = told["size"]
+    return Picture(width, height, pixels, original_width, original_height)
+
+
+def pieces(
+    path: str, fit: tuple[int, int] | None, letterbox: bool, keep_bytes: int | None, work_bytes: int | None
+) -> tuple[dict[str, Any], Iterator[bytes]]:
+    """What `decode` does, wherever it does it: the sizes, then the pixels a few rows at a time."""
     with opened(path) as image:
         original = image.size
         image = shrunk(path, image, fit, letterbox, keep_bytes, work_bytes)
-        width, height = image.size
-        pixels = bytearray(width * height * 3)
-        at = 0
-        for band in bands(image):
-            pixels[at : at + len(band)] = band
-            at += len(band)
-    return Picture(width, height, pixels, *original)
+    width, height = image.size
+    return {"size": (width, height, *original), "bytes": width * height * 3}, bands(image)
 
 
 def opened(path: str) -> Any:

@@ -69,12 +69,14 @@ def draw(
     ImageError
         As `decode.decode`; or `out` cannot be written.
     """
-    target = out_path(os.fspath(out))
+    path, target = os.fspath(path), out_path(os.fspath(out))
+    if os.path.exists(target) and os.path.exists(path) and os.path.samefile(path, target):
+        raise ImageError(f"{target}: is the picture itself; give the annotated one another name with --out")
     if aside:
-        from darkfuse.media.aside import run_aside
+        from darkfuse.aside import call
 
-        run_aside({"task": "draw", "path": os.fspath(path), "marks": marks, "classes": classes, "out": target,
-                   "work_bytes": work_bytes}, f"{target}: cannot draw the picture")
+        job = {"path": path, "marks": marks, "classes": classes, "out": target, "work_bytes": work_bytes}
+        call("darkfuse.media.draw:drawn", job, f"{target}: cannot draw the picture", ImageError)
         return target
     with opened(path) as image:
         if work_bytes is not None:
@@ -83,6 +85,11 @@ def draw(
         paint(canvas, marks, classes)
         _save(canvas, target)
     return target
+
+
+def drawn(**job: Any) -> tuple[dict[str, Any], tuple[bytes, ...]]:
+    """`draw`, as a job for `aside.call`."""
+    return {"path": draw(**job)}, ()
 
 
 def paint(image: Any, marks: Sequence[Mark], classes: int) -> None:

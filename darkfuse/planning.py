@@ -1,0 +1,82 @@
+"""Choosing the plan: one given, one written in the cfg, or the search's best for the budget."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+from darkfuse import process
+from darkfuse.aside import call
+from darkfuse.budget import Budget, refusal
+from darkfuse.errors import BudgetError, PlanError
+from darkfuse.graph import Graph, load_graph
+from darkfuse.plan.types import Plan
+
+
+def choose(graph: Graph, budget: Budget, threads: int, exact: bool, plan: Plan | str | None,
+           device: str | None) -> Plan:
+    """The plan to run `graph` with, as `api.load` was asked.
+
+    Raises
+    ------
+    PlanError
+        The plan given is none, or not for this network.
+    BudgetError
+        It, or any plan, does not fit; the message says the least that would.
+    """
+    spent = process.rss_bytes() or 0
+    arena = budget.arena(spent)
+    if plan is not None:
+        given = plan if isinstance(plan, Plan) else read_plan(graph, plan, threads, exact)
+        if arena is not None and given.arena_bytes > arena:
+            raise _refused(graph, budget, spent, given.arena_bytes, f"{graph.path} with this plan")
+        return _named(given, budget, spent)
+    job = {"cfg": graph.path, "width": graph.input.w, "height": graph.input.h, "arena": arena,
+           "threads": threads, "exact": exact, "device": device}
+    if budget.aside:
+        answer, _ = call("darkfuse.planning:search", job, f"{graph.path}: cannot plan", BudgetError)
+    else:
+        answer, _ = search(**job)
+    if "least" in answer:
+        raise _refused(graph, budget, spent, answer["least"], graph.path)
+    return _named(Plan.from_json(answer["plan"]), budget, spent)
+
+
+def search(cfg: str, width: int, height: int, arena: int | None, threads: int, exact: bool,
+           device: str | None) -> tuple[dict[str, Any], tuple[bytes, ...]]:
+    """The best plan within `arena` bytes as {'plan': JSON}, or {'least': bytes}; a job for `aside.call`."""
+    from darkfuse.plan.device import load_device
+    from darkfuse.plan.search import plan_for
+
+    graph, profile = load_graph(cfg, width, height), load_device(device)
+    if arena is None or arena > 0:
+        try:
+            return {"plan": plan_for(graph, arena, threads, exact, profile).to_json()}, ()
+        except BudgetError:
+            pass  # its message is about the arena, a person named the process
+    return {"least": plan_for(graph, 0, threads, exact, profile).arena_bytes}, ()
+
+
+def read_plan(graph: Graph, text: str, threads: int, exact: bool) -> Plan:
+    """A plan from the path of its JSON, or from groups in the paper's notation, `5x5/8/2x2`."""
+    if os.path.exists(text):
+        try:
+            with open(text) as file:
+                return Plan.from_json(file.read())
+        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+            raise PlanError(f"{text}: not a plan: {' '.join(str(error).split())}") from None
+    from darkfuse.plan.notation import parse_notation
+
+    return parse_notation(graph, text, threads, exact)
+
+
+def _named(plan: Plan, budget: Budget, spent: int) -> Plan:
+    if budget.total is None:
+        return plan
+    return dataclasses.replace(plan, budget_bytes=budget.total,
+                               predicted_peak_bytes=budget.peak(spent, plan.arena_bytes))
+
+
+def _refused(graph: Graph, budget: Budget, spent: int, arena: int, what: str) -> BudgetError:
+    return refusal(budget, spent, graph.input.c * graph.input.h * graph.input.w, arena, what)
