@@ -75,7 +75,7 @@ def test_export_reads_back_the_same(tmp_path):
 
 
 def test_warm_start_and_back_is_exact(shared, tmp_path):
-    """yolov3-tiny.weights, read and written by the trainer, differ by no more than the rounding of a variance."""
+    """yolov3-tiny.weights, read and written by the trainer, differ only by the rounding of a variance."""
     source = shared / "models" / "yolov3-tiny.weights"
     net = Net(shared / "models" / "yolov3-tiny.cfg")
     seen = net.load_darknet(source)
@@ -183,7 +183,7 @@ def test_cut_boxes_become_difficult_or_vanish():
 
 
 def test_letterbox_is_darkfuses():
-    """The trainer's own scoring prepares a photo as Darknet does: compared with the size rule darkfuse tests."""
+    """The trainer's own scoring prepares a photo as Darknet does: the size rule is darkfuse's own."""
     from darkfuse.detect.types import letterbox_size
 
     for height, width in ((288, 384), (384, 255), (300, 451), (77, 500)):

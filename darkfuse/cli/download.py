@@ -6,8 +6,6 @@ import argparse
 import os
 from typing import Any
 
-from darkfuse.cli.progress import Progress
-from darkfuse.model.fetch import fetch
 from darkfuse.model.zoo import OFFICIAL
 
 
@@ -37,6 +35,9 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Download and check; says what was checked."""
+    from darkfuse.cli.progress import Progress
+    from darkfuse.model.fetch import fetch
+
     entry = OFFICIAL[args.name]
     present = os.path.exists(os.path.join(args.into, entry.filename))
     with Progress(entry.filename, entry.size) as bar:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import http.client
 import os
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -118,8 +119,8 @@ def _receive_from_any(
             error.close()
         except urllib.error.URLError as error:
             first = first or str(getattr(error.reason, "strerror", None) or error.reason)
-        except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
-            # TimeoutError and ConnectionError are OSErrors: told apart here from a full disk.
+        except (TimeoutError, ConnectionError, ssl.SSLError, http.client.HTTPException) as error:
+            # Most of these are OSErrors: told apart here from a full disk.
             first = first or (str(error) or type(error).__name__)
         # What another site sends is the same file, so the part is kept.
     raise DownloadError(
