@@ -7,7 +7,7 @@ then giving whatever sticks out at the top an earlier turn, ends at or near the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Tuple
 
@@ -117,6 +117,37 @@ def pack(blocks: Sequence[Block], rounds: int = 48) -> Packing:
     for number, offset in best[1].items():
         offsets[number] = floor + offset
     return Packing(tuple(offsets), floor + best[0], bound)
+
+
+def begin_earlier(
+    blocks: Sequence[Block], wanted: Mapping[int, int], packing: Packing
+) -> tuple[list[Block], Packing]:
+    """Let some blocks live longer at the front, where the arena has room for that anyway.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+    wanted : mapping of int to int
+        Blocks that would rather begin before their `first`, and how early.
+    packing : Packing
+        Of the blocks as they are.
+
+    Returns
+    -------
+    list of Block, Packing
+        Never larger than `packing`.
+    """
+    end = max((b.last for b in blocks), default=0)
+    live = [sum(aligned(b.bytes) for b in blocks if b.first <= step <= b.last) for step in range(end + 1)]
+    longer = list(blocks)
+    for number, earliest in wanted.items():
+        size, first = aligned(blocks[number].bytes), blocks[number].first
+        while first > max(earliest, 0) and live[first - 1] + size <= packing.bytes:
+            first -= 1
+            live[first] += size
+        longer[number] = longer[number]._replace(first=first)
+    changed = pack(longer)
+    return (longer, changed) if changed.bytes <= packing.bytes else (list(blocks), packing)
 
 
 def _place(blocks: Sequence[Block], order: Sequence[int]) -> dict[int, int]:

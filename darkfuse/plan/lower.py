@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Dict, List, Optional, Tuple
 
 from darkfuse.errors import PlanError
 from darkfuse.graph import Graph, Options
 from darkfuse.model.weights import WeightsIndex
-from darkfuse.plan.arena import Block, aligned, pack
+from darkfuse.plan.arena import Block, aligned, begin_earlier, pack
 from darkfuse.plan.program import Buffer, Keep, Op, Program, Stage, Tensor, Weights
 from darkfuse.plan.region import Axis, Span, Step, clip
 from darkfuse.plan.types import LayerPlan, Plan
@@ -16,6 +17,7 @@ from darkfuse.plan.weights import (
     check_kernel,
     file_offsets,
     place_weights,
+    raw_bytes,
     wino_scratch_floats,
     wino_u_floats,
 )
@@ -170,9 +172,10 @@ class _Lowering:
         weights = self._place_weights()
         stages = tuple(self._stage(number, layout, place, leaf_tensor, weights)
                        for number in range(len(self.members)))
-        packing = pack([Block(b.bytes, b.first if b.first >= 0 else 0, b.last) for b in self.buffers])
-        buffers = tuple(Buffer(b.name, b.bytes, at, b.first, b.last)
-                        for b, at in zip(self.buffers, packing.offsets))
+        blocks = [Block(b.bytes, max(b.first, 0), b.last) for b in self.buffers]
+        blocks, packing = begin_earlier(blocks, self._read_ahead(stages), pack(blocks))
+        buffers = tuple(replace(b, offset=at, first=-1 if b.first < 0 else block.first)
+                        for b, block, at in zip(self.buffers, blocks, packing.offsets))
         source = self.graph.input
         return Program(
             buffers=buffers,
@@ -196,17 +199,38 @@ class _Lowering:
         transposed = self.weights_index is not None and self.weights_index.transposed
         last = len(self.plan.groups) - 1
         found: Dict[int, int] = {}
+        readers: Dict[int, int] = {}  # stage -> buffer: its layers are read one after another
+        for stage, group in enumerate(self.plan.groups):
+            size = max(raw_bytes(self.graph.node(layer.node), layer) for layer in group.layers)
+            if size:
+                readers[stage] = self._buffer(f"stage {stage} reader", size, stage, stage)
         for layer, stage in self.group_of.items():
             node = self.graph.node(layer)
             if node.weights is None:
                 continue
+            pinned = self.layer_plan[layer].residency == "pinned"
+            raw = -1 if pinned else readers[stage]
 
             def add(name: str, size: int, always: bool, stage: int = stage) -> int:
                 return self._buffer(name, size, -1 if always else stage, last if always else stage)
 
             found[layer] = len(self.weights)
-            self.weights.append(place_weights(node, self.layer_plan[layer], offsets[layer], transposed, add))
+            self.weights.append(place_weights(node, self.layer_plan[layer], offsets[layer], transposed, raw,
+                                              add))
         return found
+
+    def _read_ahead(self, stages: Sequence[Stage]) -> Dict[int, int]:
+        """Reader slots (buffers) that had better exist while the stage before them computes, to be filled
+        by then; and that stage."""
+        wanted = {}
+        before = 0
+        for number, stage in enumerate(stages):
+            for weights in (self.weights[op.weights] for op in stage.ops if op.weights >= 0):
+                if weights.raw >= 0:
+                    wanted[weights.raw] = before
+            if any(op.macs for op in stage.ops):
+                before = number
+        return wanted
 
     def _tensor(self, view: View, node: int, layout: Layout, place: Dict[int, int],
                 keep: Optional[Keep] = None) -> int:

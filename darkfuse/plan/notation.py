@@ -7,7 +7,7 @@ rest over 2x2. Here::
     cut     = index of the layer the next part begins with
     part    = grid { flag } | single
     grid    = R "x" C                          rows and columns of tiles of the part's last map
-    flag    = "n" | "r" | "f"                  cache mode: none (halo recompute), rows, full (as without a flag)
+    flag    = "n" | "r" | "f"                  cache mode: none (halo recompute), rows, full (the default)
             | "l"                              weights loaded every frame (without: kept packed, 'pinned')
     single  = "s" | "l" | "p"                  every layer on its own, whole maps; weights streamed through a
                                                block of filters, loaded, or pinned
@@ -75,8 +75,8 @@ def parse_plan(text: str, graph: Graph, threads: int = 1, exact: bool = False, h
         else:
             last = graph.node(layers[-1]).out_shape
             if not (1 <= grid[0] <= last.h and 1 <= grid[1] <= last.w):
-                raise PlanError(f"plan {text!r}: a {grid[0]}x{grid[1]} grid does not fit the {last.h}x{last.w} "
-                                f"map of layer {layers[-1]}")
+                raise PlanError(f"plan {text!r}: a {grid[0]}x{grid[1]} grid does not fit the "
+                                f"{last.h}x{last.w} map of layer {layers[-1]}")
             groups.append(_group(graph, layers, grid, cache, residency, exact))
     return Plan(graph.name, graph.fingerprint(), tuple(groups), threads, exact)
 
@@ -107,7 +107,8 @@ def format_plan(plan: Plan, graph: Graph) -> str:
 
 def _cut(text: str, word: str, graph: Graph) -> int:
     if not word.isascii() or not word.isdigit() or not 0 < int(word) < len(graph.nodes):
-        raise PlanError(f"plan {text!r}: {word!r} is no layer to cut before; layers are 1..{len(graph.nodes) - 1}")
+        raise PlanError(f"plan {text!r}: {word!r} is no layer to cut before; "
+                        f"those are 1..{len(graph.nodes) - 1}")
     return int(word)
 
 

@@ -90,7 +90,15 @@ def file_offsets(graph: Graph, index: Optional[WeightsIndex]) -> list[Optional[i
     return offsets
 
 
-def place_weights(node: Node, layer: LayerPlan, offset: Optional[int], transposed: bool,
+def raw_bytes(node: Node, layer: LayerPlan) -> int:
+    """Bytes of the reader's slots for one layer; 0 for one that is pinned or has no weights."""
+    if node.weights is None or layer.residency == "pinned":
+        return 0
+    per_filter = node.weights.kernels // node.weights.biases
+    return layer.slots * min(layer.raw, node.weights.biases) * per_filter * FLOAT
+
+
+def place_weights(node: Node, layer: LayerPlan, offset: Optional[int], transposed: bool, raw: int,
                   add: AddBuffer) -> Weights:
     """Buffers and file offsets of one layer.
 
@@ -98,6 +106,8 @@ def place_weights(node: Node, layer: LayerPlan, offset: Optional[int], transpose
     ----------
     offset : int or None
         Bytes from the file's start to the layer's first float; None when the file has none (zeros).
+    raw : int
+        Buffer of the reader's slots, -1 for a pinned layer.
     add : callable
         Makes a buffer.
     """
@@ -117,10 +127,8 @@ def place_weights(node: Node, layer: LayerPlan, offset: Optional[int], transpose
     params = up(filters, PANEL) * FLOAT
     scale = add(f"{name} scale", params, True)
     bias = add(f"{name} bias", params, True)
-    pinned = layer.residency == "pinned"
-    packed = add(f"{name} packed", packed_floats(node, layer.kernel, min(block, up(filters, PANEL))) * FLOAT,
-                 pinned)
-    raw = -1 if pinned else add(f"{name} raw", layer.slots * raw_filters * per_filter * FLOAT, False)
+    packed = add(f"{name} packed", packed_floats(node, layer.kernel, block) * FLOAT,
+                 layer.residency == "pinned")
 
     def part(which: str) -> int:
         return -1 if offset is None else offset + record.offset(which) * FLOAT
