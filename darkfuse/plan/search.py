@@ -4,7 +4,7 @@ A plan cuts the pieces of a network into spans; each span runs as one group. Wha
 of its groups' stage bytes plus everything pinned, and its time is the sum. Spans are edges from one cut to a
 later one (as in TVM's cascader and msf-CNN), each with its Pareto-optimal options; labels (stage, pinned,
 ms) at a cut keep what no other label beats in all three. Exact over the space `spans.Spans` spans, as long
-as no cut holds more than `LABELS` labels; the tests compare with brute force.
+as no cut holds more labels than are kept; the tests compare with brute force.
 """
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from darkfuse.plan.device import Device, load_device
 from darkfuse.plan.lower import lower
 from darkfuse.plan.order import execution_orders
 from darkfuse.plan.pieces import Pieces
-from darkfuse.plan.spans import Option, Recipe, Spans
+from darkfuse.plan.spans import NO_LIMIT, Option, Recipe, Spans
 from darkfuse.plan.types import Group, Plan
 from darkfuse.plan.units import format_bytes
 
-LABELS = 160  # labels kept at a cut; beyond it the ones nearest to a neighbour go
-LONGEST = 24  # pieces in one fused group
+LABELS = 400  # labels kept at a cut, at most
+WORK = 250_000  # labels tried in one search, roughly; a network with many options keeps fewer labels
+LONGEST = 16  # pieces in one fused group
 HEAVIEST = 16 << 20  # bytes of weights in one fused group
 PAPER = 5  # MAFAT's grids: 1x1 to 5x5
-NO_LIMIT = 1 << 62
 
 
 class Label(NamedTuple):
@@ -80,26 +80,39 @@ class Search:
         self.spans, self.limit = spans, limit
         self.count = len(spans.pieces)
         self.edges: List[List[Tuple[int, List[Option]]]] = [[] for _ in range(self.count)]
-        for a in range(self.count):
+        self._apart: Dict[int, Tuple[int, int]] = {}
+        for a in reversed(range(self.count)):
             for b in range(a + 1, min(a + LONGEST, self.count) + 1):
                 options = self._options(a, b)
                 if options is None:
                     break
                 if options:
                     self.edges[a].append((b, options))
+        work = sum(len(options) for edges in self.edges for _, options in edges)
+        self.keep = max(24, min(LABELS, WORK // max(1, work)))
+        self.least_stage = self._least_stage()
 
     def _options(self, a: int, b: int) -> Optional[List[Option]]:
         """Options of one span; None when no longer span from `a` can be a group either."""
         spans = self.spans
-        found = spans.single(a, self.limit) if b == a + 1 else []
+        found = []
+        if b == a + 1:
+            found = spans.single(a)
+            pinned = [o for o in found if o.pinned or o.recipe.single is None]
+            # What its pieces need one by one, at their fastest and with direct kernels: no group that needs
+            # as much is worth having, for it is not faster.
+            self._apart[a] = (max((o.stage for o in pinned[:1]), default=NO_LIMIT),
+                              max((o.stage for o in pinned[-1:]), default=NO_LIMIT))
+            found = [o for o in found if o.stage + o.pinned <= self.limit]
         if not spans.tiles(a, b) or spans.weight_bytes(a, b) > HEAVIEST:
             return pareto(found) if found else None
+        worth, direct = (max(self._apart[p][k] for p in range(a, b)) for k in (0, 1))
         tail = spans.pieces[b - 1].leaf.shape
         least: Dict[int, int] = {}  # rows of tiles -> least bytes seen with one column
         for grid, cache in grids(tail.h, tail.w, a <= spans.net.entry < b):
             # More columns never save time: they must save bytes.
-            worth = NO_LIMIT if grid[1] == 1 else least.get(grid[0], NO_LIMIT)
-            options = spans.fused(a, b, grid, cache, self.limit, worth)
+            enough = min(worth, least.get(grid[0], NO_LIMIT)) if grid[1] > 1 else worth
+            options = spans.fused(a, b, grid, cache, self.limit, enough, min(direct, enough))
             if grid[1] == 1 and options:
                 least[grid[0]] = min(option.stage for option in options)
             found += options
@@ -107,16 +120,17 @@ class Search:
 
     def labels(self, limit: int, keep: int = LABELS, bound: Optional[Bound] = None) -> List[Label]:
         """Pareto-optimal whole plans within `limit` arena bytes, fastest first; with a bound, only those
-        that can still be the fastest."""
-        price, slowest = (bound.price, bound.slowest) if bound else (0.0, float("inf"))
+        that can still be the fastest. Where a cut has more than `keep` labels, those with the least
+        ms + price * bytes stay."""
+        price, slowest, rest = bound or Bound(0.0, float("inf"), [0.0] * (self.count + 1))
         at: List[List[Label]] = [[] for _ in range(self.count + 1)]
         at[0] = [Label(0, 0, 0.0, None, None)]
         for a in range(self.count):
-            here = _thin(_pareto_labels(at[a]), keep)
+            here = _thin(_pareto_labels(at[a]), keep, price, self.least_stage)
             at[a] = []
             for b, options in self.edges[a]:
                 ahead = at[b]
-                room = slowest - (bound.rest[b] if bound else 0.0)
+                room = slowest - rest[b]
                 for label in here:
                     before_stage, before_pinned, before_ms = label[:3]
                     left = room - before_ms - price * before_pinned
@@ -131,26 +145,22 @@ class Search:
 
     def fastest(self, limit: int) -> List[Label]:
         """Labels worth looking at for the fastest plan within `limit`: a rough search bounds the full one."""
-        rough = self.labels(limit, keep=8)
+        bound = self._bound(limit)
+        rough = self.labels(limit, 8, bound)
         if not rough:
             return self.labels(limit)
-        return self.labels(limit, bound=self._bound(limit, rough[0].ms))
+        room = bound.price * max(0, limit - self.least_stage)
+        full = self.labels(limit, self.keep, bound._replace(slowest=rough[0].ms * (1 + 1e-9) + room))
+        return full if full and full[0].ms <= rough[0].ms else rough
 
-    def _bound(self, limit: int, known: float) -> Bound:
-        """The Lagrangian bound that cuts most: pinned bytes are bought at a price in milliseconds a byte."""
-        least = min(label.stage for label in self.least())
-        room = max(0, limit - least)
-        best = Bound(0.0, self._rest(0.0), known * (1 + 1e-9))
-        score = best.rest[0]
-        low, high = 0.0, 1e-3  # a millisecond for every thousand bytes is dearer than any storage
-        for _ in range(16):
-            prices = low + (high - low) / 3, high - (high - low) / 3
-            tried = [(rest[0] - price * room, price, rest) for price in prices for rest in [self._rest(price)]]
-            low, high = (prices[0], high) if tried[1][0] > tried[0][0] else (low, prices[1])
-            top = max(tried, key=lambda t: t[0])
-            if top[0] > score:
-                score, best = top[0], Bound(top[1], top[2], known * (1 + 1e-9) + top[1] * room)
-        return best
+    def _bound(self, limit: int) -> Bound:
+        """A Lagrangian bound: pinned bytes are bought at a price in milliseconds a byte. The price that cuts
+        most is near what a byte costs to read, to pack, or both."""
+        device, rates = self.spans.device, self.spans.rates
+        room = max(0, limit - self.least_stage)
+        read, pack = 1e-6 / device.read, 1e-6 / rates.pack
+        bounds = [Bound(p, float("inf"), self._rest(p)) for p in (0.0, pack, 0.5 * read, read, read + pack)]
+        return max(bounds, key=lambda x: x.rest[0] - x.price * room)
 
     def _rest(self, price: float) -> List[float]:
         """Per cut, the least time from there to the end with pinned bytes at `price`, whatever it takes."""
@@ -159,6 +169,14 @@ class Search:
             for b, options in self.edges[a]:
                 rest[a] = min(rest[a], rest[b] + min(o.ms + price * o.pinned for o in options))
         return rest
+
+    def _least_stage(self) -> int:
+        """The least any plan's largest stage can be, pinned bytes aside (minimax path)."""
+        least = [NO_LIMIT] * self.count + [0]
+        for a in reversed(range(self.count)):
+            for b, options in self.edges[a]:
+                least[a] = min(least[a], max(least[b], min(o.stage for o in options)))
+        return least[0]
 
     def least(self) -> List[Label]:
         """Pareto-optimal whole plans by stage and pinned bytes, time left out of account."""
@@ -178,8 +196,8 @@ class Bound(NamedTuple):
     """ms + price * pinned so far, plus rest[cut], may not exceed `slowest`."""
 
     price: float
-    rest: List[float]
     slowest: float
+    rest: List[float]
 
 
 def _pareto_bytes(labels: List[Label]) -> List[Label]:
@@ -209,14 +227,15 @@ def _pareto_labels(labels: List[Label]) -> List[Label]:
     return kept
 
 
-def _thin(labels: List[Label], keep: int) -> List[Label]:
-    """At most `keep`, the fastest and the smallest among them."""
+def _thin(labels: List[Label], keep: int, price: float, floor: int) -> List[Label]:
+    """At most `keep`: half of them the cheapest with bytes beyond a stage of `floor` at `price`, the others
+    spread evenly from the fastest to the smallest."""
     if len(labels) <= keep:
         return labels
-    smallest = min(labels, key=lambda x: x.bytes)
-    step = len(labels) / keep
-    kept = [labels[int(i * step)] for i in range(keep)]
-    return kept if smallest in kept else [*kept, smallest]
+    cheap = sorted(labels, key=lambda x: x.ms + price * (max(x.stage, floor) + x.pinned))[: keep // 2]
+    step = len(labels) / (keep - keep // 2)
+    spread = [labels[int(i * step)] for i in range(keep - keep // 2)]
+    return [*cheap, *spread, min(labels, key=lambda x: x.bytes)]
 
 
 def _groups(label: Label, spans: Spans) -> Tuple[Group, ...]:
@@ -266,7 +285,7 @@ def plan_for(graph: Graph, mem: Optional[int] = None, threads: int = 1, exact: b
     device = device or load_device()
     smallest = mem == 0 or latency_ms is not None
     best: Optional[Plan] = None
-    for order in execution_orders(graph):
+    for order in execution_orders(graph)[-1:]:
         spans = Spans(Pieces(graph, order, exact), device, threads)
         search = Search(spans, NO_LIMIT if not mem else mem)
         if latency_ms is not None:
@@ -354,7 +373,7 @@ def frontier(graph: Graph, threads: int = 1, exact: bool = False, device: Option
     evenly by ratio."""
     device = device or load_device()
     plans: List[Plan] = []
-    for order in execution_orders(graph):
+    for order in execution_orders(graph)[-1:]:
         search = Search(Spans(Pieces(graph, order, exact), device, threads))
         ends = _smallest(search), _fastest(search, NO_LIMIT)
         if ends[0] is None or ends[1] is None:

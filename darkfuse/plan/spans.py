@@ -17,6 +17,7 @@ from darkfuse.plan.types import Group, LayerPlan
 from darkfuse.plan.weights import FLOAT, PANEL, packed_floats, up, wino_scratch_floats, wino_u_floats
 
 STRIPS = (0, 4, 2, 1)  # Winograd tile rows at a time, fastest first
+NO_LIMIT = 1 << 62
 Sizes = List[Tuple[int, int]]  # (size, how many)
 
 
@@ -24,13 +25,13 @@ class Option(NamedTuple):
     """One way to run a span of pieces.
 
     stage : bytes in the arena while the group runs, all maps alive then included;  pinned : bytes kept over
-    frames;  ms : milliseconds;  group : everything a `Group` is made of (see `Spans.group`)
+    frames;  ms : milliseconds;  recipe : everything a `Group` is made of (see `Spans.group`)
     """
 
     stage: int
     pinned: int
     ms: float
-    group: Recipe
+    recipe: Recipe
 
 
 class Recipe(NamedTuple):
@@ -62,6 +63,7 @@ class Spans:
         self.pieces = pieces.pieces
         self.rates = device.at(threads)
         self._reaches: Dict[Tuple[int, int, bool], Dict[int, _Reach]] = {}
+        self._timed: Dict[Tuple[object, ...], float] = {}
         self._loading = [pack_ms(self.rates, p.node) + read_ms(device.read, p.node) if p.node else 0.0
                          for p in self.pieces]
         self._readers = [aligned(2 * min(16, p.node.out_shape.c) * p.raw_filter) if p.node else 0
@@ -119,15 +121,16 @@ class Spans:
     # -- tiled groups ---------------------------------------------------------------------------------
 
     def fused(self, a: int, b: int, grid: Tuple[int, int], cache: str, limit: int,
-              worth: int) -> List[Option]:
+              worth: int = NO_LIMIT, worth_direct: int = NO_LIMIT) -> List[Option]:
         """Pieces [a, b) as one tiled group: with the fastest kernels or direct ones, pinned or loaded.
 
         Parameters
         ----------
         limit : int
             Bytes; options beyond are left out.
-        worth : int
-            Stage bytes (weights left out) from which on the caller has something at least as good.
+        worth, worth_direct : int
+            Stage bytes (weights left out) from which on the caller has something at least as good, whatever
+            the kernels, and with direct kernels.
         """
         share = self._share(b, grid)
         stage = self.net.outside_bytes(a, b, True)
@@ -162,11 +165,13 @@ class Spans:
         scratch = aligned(shared) + self.threads * aligned(thread)
         packed = self.weight_bytes(a, b)
         loaded, loading = packed + sum(self._readers[a:b]), sum(self._loading[a:b])
-        found = [
-            Option(stage + scratch, packed, fast, Recipe(a, b, grid, cache, "fast", "pinned")),
-            Option(stage + scratch + loaded, 0, fast + loading, Recipe(a, b, grid, cache, "fast", "loaded")),
-        ]
-        if scratch:
+        found = []
+        if stage + scratch < worth:
+            found = [
+                Option(stage + scratch, packed, fast, Recipe(a, b, grid, cache, "fast", "pinned")),
+                Option(stage + scratch + loaded, 0, fast + loading, Recipe(a, b, grid, cache, "fast", "loaded")),
+            ]
+        if scratch and stage < worth_direct:
             found += [
                 Option(stage, packed, direct, Recipe(a, b, grid, cache, "direct", "pinned")),
                 Option(stage + loaded, 0, direct + loading, Recipe(a, b, grid, cache, "direct", "loaded")),
@@ -202,15 +207,25 @@ class Spans:
             return ms, "none", 0, ms
         if piece.pools:
             heights, widths = [(2 * h, n) for h, n in heights], [(2 * w, n) for w, n in widths]
-        cache = self.device.cache_bytes
         plain = piece.rule if piece.rule != "winograd" else "direct"
-        direct = conv_ms(self.rates, piece.node, plain, heights, widths, 0, cache)
+        direct = self._conv_ms(piece, plain, heights, widths, 0)
         if piece.rule == "winograd":
             strip = 0 if max(h for h, _ in heights) <= 16 else 4
-            ms = conv_ms(self.rates, piece.node, "winograd", heights, widths, strip, cache)
+            ms = self._conv_ms(piece, "winograd", heights, widths, strip)
             if ms < direct:
                 return ms, "winograd", strip, direct
         return direct, plain, 0, direct
+
+    def _conv_ms(self, piece: Piece, kernel: str, heights: Sizes, widths: Sizes, strip: int) -> float:
+        """`conv_ms`, remembered: networks repeat their layers."""
+        node = piece.node
+        assert node is not None
+        key = (node.options, node.in_shapes, kernel, tuple(heights), tuple(widths), strip)
+        ms = self._timed.get(key)
+        if ms is None:
+            ms = conv_ms(self.rates, node, kernel, heights, widths, strip, self.device.cache_bytes)
+            self._timed[key] = ms
+        return ms
 
     def _scratch(self, piece: Piece, strip: int, tall: int, wide: int) -> Tuple[int, int]:
         """Winograd's shared and per-thread bytes for regions of at most tall x wide."""
@@ -223,7 +238,7 @@ class Spans:
 
     # -- groups of one piece --------------------------------------------------------------------------
 
-    def single(self, at: int, limit: int) -> List[Option]:
+    def single(self, at: int) -> List[Option]:
         """Every way to run one piece on its own, whole maps."""
         piece = self.pieces[at]
         stage = self.net.outside_bytes(at, at + 1, False)
@@ -231,8 +246,7 @@ class Spans:
         start = bytes_ms(self.rates, FLOAT * self.net.graph.input.values) if at == self.net.entry else 0.0
         recipe = Recipe(at, at + 1, (1, 1), "full", "fast", "pinned")
         if node is None:
-            found = [Option(stage, 0, start + bytes_ms(self.rates, piece.moved), recipe)]
-            return [option for option in found if stage <= limit]
+            return [Option(stage, 0, start + bytes_ms(self.rates, piece.moved), recipe)]
         found = []
         shape = node.out_shape
         for kernel, strip in self._ways(piece):
@@ -249,7 +263,7 @@ class Spans:
             found.append(Option(stage + scratch, piece.packed, ms, recipe._replace(single=plan)))
             if piece.leaf.kind == "conv":
                 found += self._streamed(piece, kernel, strip, stage + scratch, ms, recipe)
-        return [option for option in found if option.stage + option.pinned <= limit]
+        return found
 
     def _ways(self, piece: Piece) -> List[Tuple[str, int]]:
         """Kernels and strips worth trying."""
