@@ -66,9 +66,9 @@ def read_plan(graph: Graph, text: str, threads: int, exact: bool) -> Plan:
                 return Plan.from_json(file.read())
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise PlanError(f"{text}: not a plan: {' '.join(str(error).split())}") from None
-    from darkfuse.plan.notation import parse_notation
+    from darkfuse.plan.notation import parse_plan
 
-    return parse_notation(graph, text, threads, exact)
+    return parse_plan(text, graph, threads, exact)
 
 
 def _named(plan: Plan, budget: Budget, spent: int) -> Plan:
