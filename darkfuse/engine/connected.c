@@ -41,5 +41,5 @@ void df_connected(df_team *t, const df_op *op, int j)
             memset(df_pixel(&out, 0, out.blocks - 1, 0) + used, 0, (size_t)(DF_CB - used) * sizeof(float));
         df_zero_margin(&out, 0, 1, 0, out.blocks);
     }
-    df_join(t, 0);
+    df_meet(t);
 }

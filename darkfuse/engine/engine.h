@@ -148,6 +148,9 @@ typedef struct {
 long df_take(df_team *t, long items);
 void df_join(df_team *t, long items);
 
+/* Waits for the whole team without a loop before it: a join would count tickets nobody drew. */
+void df_meet(const df_team *t);
+
 /* Region of one operation at one tile. */
 typedef struct {
     int y0, y1, x0, x1;

@@ -223,7 +223,7 @@ void df_fill_block(df_team *t, df_weights *w, int first, int count, int base_fil
     if (w->file_offset < 0) {
         if (t->id == 0)
             memset(w->packed, 0, w->packed_bytes);
-        df_join(t, 0);
+        df_meet(t);
         return;
     }
     df_reader *r = &t->e->reader;

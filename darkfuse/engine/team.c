@@ -38,6 +38,13 @@ void df_join(df_team *t, long items)
     }
 }
 
+void df_meet(const df_team *t)
+{
+    if (t->n > 1) {
+#pragma omp barrier
+    }
+}
+
 #define ITEM_LEAST (1 << 18) /* multiply-adds (or floats moved) that outweigh taking a ticket many times over */
 #define ITEM_MOST (1 << 26)  /* half a second of a slow core would make Ctrl-C wait */
 
