@@ -29,9 +29,8 @@ static void direct_strip(const panel_job *j, const df_view *dst, int block, int 
     const df_view *in = j->in;
     const int kind = c->stride <= 2 ? c->stride - 1 : 2;
     const int blocks = (c->in_c + DF_CB - 1) / DF_CB;
-    const int lanes = least(j->lanes, NV * DF_VL);
-    /* channel blocks whose weights, for these lanes, take up to half of an L1 of 32 KiB */
-    const int block_floats = lanes * DF_CB * c->size * c->size;
+    /* channel blocks whose weights take up to half of an L1 of 32 KiB */
+    const int block_floats = j->lanes * DF_CB * c->size * c->size;
     const int group = block_floats < 4096 ? 4096 / block_floats : 1;
     const int64_t in_x = (int64_t)(x0 * c->stride - c->pad - in->x0) * DF_CB;
     walk w = {
@@ -39,14 +38,10 @@ static void direct_strip(const panel_job *j, const df_view *dst, int block, int 
         .step = (int64_t)c->stride * DF_CB, .tap = (int64_t)c->dilation * DF_CB, .slope = j->slope,
         .size = c->size, .taps = c->size, .run = DF_CB, .slots = in->slots, .hop = c->dilation % in->slots,
     };
-    tile_fn *const *fn = lanes < NV * DF_VL ? half[kind] : full[kind];
-    for (int l = 0; l < j->lanes; l += lanes) {
-        w.w = j->w + l;
-        for (w.b0 = 0; w.b0 < blocks; w.b0 = w.b1) {
-            w.b1 = least(w.b0 + group, blocks);
-            w.bias = w.b1 == blocks ? j->bias + l : NULL;
-            walk_rows(&w, fn, kind < 2 ? WIDEST : ANY_WIDEST, c, in, in_x, dst, block, l, y0, y1, x0, x1);
-        }
+    tile_fn *const *fn = j->lanes < NV * DF_VL ? half[kind] : full[kind];
+    for (w.b0 = 0; w.b0 < blocks; w.b0 = w.b1) {
+        w.b1 = least(w.b0 + group, blocks);
+        walk_rows(&w, fn, kind < 2 ? WIDEST : ANY_WIDEST, j, in_x, dst, block, w.b1 == blocks, y0, y1, x0, x1);
     }
 }
 

@@ -25,19 +25,14 @@ static void first_strip(const panel_job *j, const df_view *dst, int block, int y
     const df_conv *c = j->c;
     const df_view *in = j->in;
     const int kind = c->stride <= 2 ? c->stride - 1 : 2;
-    const int lanes = least(j->lanes, NV * DF_VL);
     const int64_t in_x = (int64_t)(x0 * c->stride - c->pad - in->x0) * in->pixel;
     walk w = {
         .row = in->row_stride, .out_block = (int64_t)dst->cols * DF_CB, .step = (int64_t)c->stride * in->pixel,
         .slope = j->slope, .size = c->size, .taps = 1, .run = c->size * c->in_c, .slots = in->slots,
         .hop = 1 % in->slots, .b0 = 0, .b1 = 1,
     };
-    tile_fn *const *fn = lanes < NV * DF_VL ? half[kind] : full[kind];
-    for (int l = 0; l < j->lanes; l += lanes) {
-        w.w = j->w + l;
-        w.bias = j->bias + l;
-        walk_rows(&w, fn, kind < 2 ? WIDEST : 4, c, in, in_x, dst, block, l, y0, y1, x0, x1);
-    }
+    tile_fn *const *fn = j->lanes < NV * DF_VL ? half[kind] : full[kind];
+    walk_rows(&w, fn, kind < 2 ? WIDEST : 4, j, in_x, dst, block, true, y0, y1, x0, x1);
 }
 
 void DF_NAME(conv_first)(const df_conv *c, const df_view *in, const df_view *out, const float *packed,

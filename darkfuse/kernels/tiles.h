@@ -6,6 +6,8 @@
 #ifndef DF_TILES_H
 #define DF_TILES_H
 
+#include <stdbool.h>
+
 #include "panel.h"
 
 /* NV vectors x WIDEST pixels: as many accumulators as the registers leave room for beside the weights and
@@ -122,21 +124,29 @@ DF_INLINE void tile(const walk *w, const float *in, float *out, const int pixels
 #define TILES CAT(TILES_, WIDEST)
 #define TILE_NAMES CAT(NAMES_, WIDEST)
 
-/* Rows [y0, y1) of one set of lanes; in x0 is the input column (in floats from the slot's start) of the
- * first pixel's tap 0. */
-DF_INLINE void walk_rows(walk *w, tile_fn *const *fn, const int widest, const df_conv *c, const df_view *in,
-                         int64_t in_x, const df_view *dst, int block, int lane, int y0, int y1, int x0, int x1)
+/* Rows [y0, y1) of channel blocks [b0, b1), all lanes of each tile in turn so that its input is read from L1
+ * after the first; in_x is where in a slot the first pixel's tap 0 lies, in floats.  Sums are partial while
+ * `last` is false. */
+DF_INLINE void walk_rows(walk *w, tile_fn *const *fn, const int widest, const panel_job *j, int64_t in_x,
+                         const df_view *dst, int block, bool last, int y0, int y1, int x0, int x1)
 {
-    const int tiles = tile_count(x1 - x0, widest);
+    const df_conv *c = j->c;
+    const df_view *in = j->in;
+    const int tiles = tile_count(x1 - x0, widest), lanes = least(j->lanes, NV * DF_VL);
     for (int y = y0; y < y1; y++) {
         const int top = y * c->stride - c->pad, d = c->dilation;
         w->k0 = top < 0 ? (-top + d - 1) / d : 0;
         w->k1 = least(c->size, in->height > top ? (in->height - top + d - 1) / d : 0);
         w->slot = w->k0 < w->k1 ? (top + w->k0 * d) % in->slots : 0;
-        float *o = df_pixel(dst, y, block + lane / DF_CB, x0) + lane % DF_CB;
+        float *out = df_pixel(dst, y, block, x0);
         for (int t = 0; t < tiles; t++) {
             const int from = tile_start(x1 - x0, tiles, t), to = tile_start(x1 - x0, tiles, t + 1);
-            fn[to - from - 1](w, in->base + in_x + from * w->step, o + (int64_t)from * DF_CB);
+            for (int l = 0; l < j->lanes; l += lanes) {
+                w->w = j->w + l;
+                w->bias = last ? j->bias + l : NULL;
+                fn[to - from - 1](w, in->base + in_x + from * w->step,
+                                  out + l / DF_CB * w->out_block + l % DF_CB + (int64_t)from * DF_CB);
+            }
         }
     }
 }
