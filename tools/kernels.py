@@ -8,8 +8,9 @@
 `check` draws awkward shapes (partial channel blocks, odd maps, strides, dilations, groups, line buffers,
 slices of concatenations, pooled stores) and holds each ISA against float64, against its own bits on other
 regions and, loosely, against the generic path. `time` runs each distinct convolution of a cfg on one core and
-prints GFLOP/s and the share of the multiply-add peak measured just before; Winograd's are effective GFLOP/s,
-counted as if done directly. Figures are medians of processor time, so that a busy machine spoils them less.
+prints GFLOP/s and the share of the multiply-add peak measured around each run; Winograd's are effective
+GFLOP/s, counted as if done directly. Figures are medians of processor time, so that a busy machine spoils them
+less.
 """
 
 from __future__ import annotations
@@ -208,27 +209,37 @@ def check(rounds: int, seed: int) -> int:
     return 0
 
 
-def median_seconds(job: Callable[[], object], least: float = 0.08) -> float:
-    """Median of enough runs to fill `least` seconds, at least five."""
+def seconds(job: Callable[[], object]) -> float:
+    start = time.thread_time()
     job()
-    times: list[float] = []
-    while len(times) < 5 or sum(times) < least:
-        start = time.thread_time()
-        job()
-        times.append(time.thread_time() - start)
-    return statistics.median(times)
+    return time.thread_time() - start
 
 
-def peak(isa: str) -> float:
-    """GFLOP/s of multiply-adds in registers: the best of several, since nothing can make it too fast."""
-    k = _kernels.Kernels(isa)
-    rounds = 2_000_000
-    best = 0.0
-    for _ in range(7):
-        start = time.thread_time()
-        done = k.fma_burst(rounds)
-        best = max(best, done / (time.thread_time() - start) / 1e9)
-    return best
+def burst(k: _kernels.Kernels) -> float:
+    """GFLOP/s of multiply-adds in registers, over about 2 ms."""
+    start = time.thread_time()
+    done = k.fma_burst(200_000)
+    return done / (time.thread_time() - start) / 1e9
+
+
+def measure(job: Callable[[], object], flops: float, k: _kernels.Kernels, least: float = 0.1
+            ) -> tuple[float, float]:
+    """Median GFLOP/s, and median share of the peak measured just before and after each run.
+
+    A core's clock wanders by a tenth within a second, so the peak is taken anew every time.
+    """
+    job()
+    rates: list[float] = []
+    shares: list[float] = []
+    spent = 0.0
+    before = burst(k)
+    while len(rates) < 7 or spent < least:
+        took = seconds(job)
+        after = burst(k)
+        rates.append(flops / took / 1e9)
+        shares.append(rates[-1] / ((before + after) / 2))
+        before, spent = after, spent + took
+    return statistics.median(rates), statistics.median(shares)
 
 
 def layers_of(cfg: str, size: int) -> Iterator[Layer]:
@@ -250,9 +261,6 @@ def layers_of(cfg: str, size: int) -> Iterator[Layer]:
 
 
 def time_layers(cfg: str, sizes: list[int], isas: list[str], rows: int, match: str) -> None:
-    peaks = {isa: peak(isa) for isa in isas}
-    for isa, gflops in peaks.items():
-        print(f"{isa}: multiply-add peak {gflops:.1f} GFLOP/s on this core")
     for size in sizes:
         for layer in layers_of(cfg, size):
             if match not in str(layer):
@@ -267,11 +275,12 @@ def time_layers(cfg: str, sizes: list[int], isas: list[str], rows: int, match: s
                     for y in range(0, h, step):
                         work.run(y, min(y + step, h), 0, w)
 
-                gflops = layer.flops / median_seconds(direct) / 1e9
-                line += f" | {isa} {gflops:6.1f} {100 * gflops / peaks[isa]:5.1f}%"
+                rate, share = measure(direct, layer.flops, work.k)
+                line += f" | {isa} {rate:6.1f} {100 * share:5.1f}%"
                 if layer.winograd:
-                    seconds = median_seconds(Work(isa, layer, "winograd", 0).winograd((rows + 3) // 4))
-                    line += f" wino {layer.flops / seconds / 1e9:6.1f}"
+                    work = Work(isa, layer, "winograd", 0)
+                    rate, _ = measure(work.winograd((rows + 3) // 4), layer.flops, work.k)
+                    line += f" wino {rate:6.1f}"
             print(line, flush=True)
 
 
@@ -295,7 +304,8 @@ def main() -> int:
             return check(args.rounds, args.seed)
         if args.verb == "peak":
             for isa in _kernels.available():
-                print(f"{isa}: {peak(isa):.1f} GFLOP/s")
+                k = _kernels.Kernels(isa)
+                print(f"{isa}: {statistics.median(burst(k) for _ in range(200)):.1f} GFLOP/s")
             return 0
         sizes = [int(s) for s in args.size.split(",")]
         time_layers(args.cfg, sizes, args.isa.split(","), args.rows, args.match)
