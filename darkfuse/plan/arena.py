@@ -2,7 +2,8 @@
 
 Nothing here knows what the blocks are for. Two blocks may share bytes if and only if their lifetimes do not
 meet. Finding the smallest arena is NP-hard (dynamic storage allocation); placing by size into the best gap,
-then giving whatever sticks out at the top an earlier turn, ends at or near the lower bound for networks.
+then moving what lies under the top about in the order of placing, ends at or near the lower bound for
+networks.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def lower_bound(blocks: Sequence[Block]) -> int:
     return most
 
 
-def pack(blocks: Sequence[Block], rounds: int = 48) -> Packing:
+def pack(blocks: Sequence[Block], rounds: int = 160) -> Packing:
     """Place blocks so that no two alive at the same time overlap.
 
     Parameters
@@ -58,8 +59,8 @@ def pack(blocks: Sequence[Block], rounds: int = 48) -> Packing:
     blocks : sequence of Block
         Sizes in bytes; offsets returned are multiples of `ALIGN`.
     rounds : int
-        Packings to try at most; the search ends early when the lower bound is met. The result depends on
-        the blocks and on this number alone.
+        Improvements to try at most; the search ends early when the lower bound is met. The result depends
+        on the blocks and on this number alone.
 
     Raises
     ------
@@ -90,33 +91,32 @@ def pack(blocks: Sequence[Block], rounds: int = 48) -> Packing:
     def life(number: int) -> int:
         return blocks[number].last - blocks[number].first + 1
 
-    best: tuple[int, dict[int, int]] | None = None
-    seen: set[tuple[int, ...]] = set()
     starts = [
         sorted(rest, key=lambda n: (-size(n), -life(n), n)),
         sorted(rest, key=lambda n: (-size(n) * life(n), n)),
         sorted(rest, key=lambda n: (-life(n), -size(n), n)),
         sorted(rest, key=lambda n: (blocks[n].first, -size(n), n)),
     ]
-    for order in starts:
-        for _ in range(max(1, rounds // len(starts))):
-            if tuple(order) in seen:
-                break
-            seen.add(tuple(order))
-            placed = _place(blocks, order)
-            top = max(placed[n] + aligned(size(n)) for n in order)
-            if best is None or top < best[0]:
-                best = top, placed
-            if floor + best[0] <= bound:
-                break
-            highest = [n for n in order if placed[n] + aligned(size(n)) == top]
-            order = highest + [n for n in order if n not in highest]
-        if best is not None and floor + best[0] <= bound:
+    placed, least, order = min(((*_place(blocks, order), order) for order in starts), key=lambda x: x[1])
+    best, top, chance = placed, least, 1
+    for _ in range(rounds):
+        if floor + least <= bound:
             break
-    assert best is not None
-    for number, offset in best[1].items():
+        # Whatever is alive with a block at the top may be in its way: one of those gets another turn.
+        chance = (chance * 6364136223846793005 + 1442695040888963407) % (1 << 64)
+        crown = blocks[next(n for n in order if placed[n] + aligned(size(n)) == top)]
+        near = [n for n in order if blocks[n].first <= crown.last and crown.first <= blocks[n].last]
+        mover = near[(chance >> 48) % len(near)]
+        changed = [n for n in order if n != mover]
+        changed.insert((chance >> 32) % len(order), mover)
+        new, new_top = _place(blocks, changed)
+        if new_top <= top:
+            order, placed, top = changed, new, new_top
+        if new_top < least:
+            best, least = new, new_top
+    for number, offset in best.items():
         offsets[number] = floor + offset
-    return Packing(tuple(offsets), floor + best[0], bound)
+    return Packing(tuple(offsets), floor + least, bound)
 
 
 def begin_earlier(
@@ -150,9 +150,13 @@ def begin_earlier(
     return (longer, changed) if changed.bytes <= packing.bytes else (list(blocks), packing)
 
 
-def _place(blocks: Sequence[Block], order: Sequence[int]) -> dict[int, int]:
-    """One block after another, each into the smallest gap that holds it, or else on top of its neighbours."""
+def _place(blocks: Sequence[Block], order: Sequence[int]) -> tuple[dict[int, int], int]:
+    """One block after another, each into the smallest gap that holds it, or else on top of its neighbours.
+
+    Returns offsets and the highest end.
+    """
     placed: dict[int, int] = {}
+    highest = 0
     for number in order:
         block = blocks[number]
         need = aligned(block.bytes)
@@ -168,4 +172,5 @@ def _place(blocks: Sequence[Block], order: Sequence[int]) -> dict[int, int]:
                 choice, slack = top, gap - need
             top = max(top, end)
         placed[number] = choice if choice >= 0 else top
-    return placed
+        highest = max(highest, placed[number] + need)
+    return placed, highest

@@ -1,0 +1,86 @@
+"""Offsets from lifetimes."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from darkfuse.plan.arena import ALIGN, Block, Packing, aligned, begin_earlier, lower_bound, pack
+
+blocks = st.lists(
+    st.tuples(st.integers(0, 5000), st.integers(0, 15), st.integers(0, 6)).map(
+        lambda t: Block(t[0], t[1], t[1] + t[2])),
+    max_size=40,
+)
+
+
+def check(packed: list[Block], packing: Packing) -> None:
+    for number, (block, offset) in enumerate(zip(packed, packing.offsets)):
+        assert offset % ALIGN == 0
+        assert offset >= 0 and offset + block.bytes <= packing.bytes
+        for other, at in zip(packed[:number], packing.offsets):
+            together = block.first <= other.last and other.first <= block.last
+            apart = offset + block.bytes <= at or at + other.bytes <= offset
+            assert apart or not together or not block.bytes or not other.bytes
+    assert packing.bound <= packing.bytes <= sum(aligned(b.bytes) for b in packed)
+
+
+@settings(max_examples=300, deadline=None)
+@given(blocks)
+def test_blocks_alive_together_never_overlap(given_blocks):
+    packing = pack(given_blocks)
+    check(given_blocks, packing)
+    steps = range(max((b.last for b in given_blocks), default=0) + 1)
+    assert packing.bound == max(
+        sum(aligned(b.bytes) for b in given_blocks if b.first <= step <= b.last) for step in steps)
+    assert packing == pack(given_blocks)
+
+
+@settings(max_examples=200, deadline=None)
+@given(blocks, st.data())
+def test_beginning_earlier_costs_nothing(given_blocks, data):
+    numbers = data.draw(st.sets(st.integers(0, max(len(given_blocks) - 1, 0)), max_size=5))
+    wanted = {n: data.draw(st.integers(-1, 15)) for n in numbers if n < len(given_blocks)}
+    before = pack(given_blocks)
+    longer, packing = begin_earlier(given_blocks, wanted, before)
+    check(longer, packing)
+    assert packing.bytes <= before.bytes
+    for number, (old, new) in enumerate(zip(given_blocks, longer)):
+        assert new == old or (number in wanted and max(wanted[number], 0) <= new.first < old.first)
+        assert (new.bytes, new.last) == (old.bytes, old.last)
+
+
+def test_near_the_bound_on_chains_like_networks():
+    """Maps handed from layer to layer, some of them kept for long, weights that live one step."""
+    generator = random.Random(1)
+    for _ in range(50):
+        steps = 40
+        chain = [Block(generator.randrange(1 << 10, 1 << 22), s, s + 1) for s in range(steps)]
+        chain += [Block(generator.randrange(1 << 10, 1 << 21), s, s) for s in range(steps)]
+        chain += [Block(generator.randrange(1 << 10, 1 << 21), s, s + 8) for s in range(0, steps, 10)]
+        packing = pack(chain)
+        assert packing.bytes <= 1.05 * packing.bound
+
+
+def test_what_begins_earlier_uses_room_that_is_there():
+    given_blocks = [Block(640, 0, 0), Block(128, 1, 1), Block(512, 1, 1)]
+    longer, packing = begin_earlier(given_blocks, {1: 0}, pack(given_blocks))
+    assert packing.bytes == 640 and longer == given_blocks  # step 0 is full
+    given_blocks[0] = Block(512, 0, 0)
+    longer, packing = begin_earlier(given_blocks, {1: 0}, pack(given_blocks))
+    assert packing.bytes == 640 and longer[1] == Block(128, 0, 1)
+
+
+def test_nothing_takes_nothing():
+    assert pack([]) == Packing((), 0, 0)
+    assert lower_bound([Block(0, 0, 3)]) == 0
+
+
+def test_blocks_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match="no block"):
+        pack([Block(-1, 0, 0)])
+    with pytest.raises(ValueError, match="no block"):
+        pack([Block(1, 2, 1)])
