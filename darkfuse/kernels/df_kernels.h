@@ -117,7 +117,7 @@ static inline size_t df_round(size_t n, size_t to) { return (n + to - 1) / to * 
 size_t df_packed_floats(const df_conv *c, int kernel, int out_channels);
 /* direct: round32(oc) * round16(in_c) * size^2 ; first: round32(oc) * in_c * size^2 ;
  * general: round32(oc) * (in_c / groups) * size^2 */
-size_t df_wino_u_floats(const df_conv *c, int tiles);        /* 36 * tiles * round16(in_c) */
+size_t df_wino_u_floats(const df_conv *c, int tiles);        /* 36 * (tiles * round16(in_c) + 16 * ceil(in_c / 64)) */
 size_t df_wino_scratch_floats(const df_conv *c, int tiles);  /* 36 * 32 * (tiles + min(64, round16(in_c)) + 1) */
 
 #endif

@@ -101,7 +101,9 @@ static size_t transformed(size_t tiles, size_t channels)
 
 size_t df_wino_u_floats(const df_conv *c, int tiles)
 {
-    return transformed(count(tiles), df_round(count(c->in_c), DF_CB));
+    size_t ic = df_round(count(c->in_c), DF_CB), gaps = df_round(ic, DF_WINO_IC) / DF_WINO_IC * 16;
+    size_t floats = product(count(tiles), ic);
+    return floats ? transformed(floats + gaps, 1) : 0;
 }
 
 size_t df_wino_scratch_floats(const df_conv *c, int tiles)

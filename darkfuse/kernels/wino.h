@@ -24,7 +24,6 @@
 
 #include "isa.h"
 
-
 #define WINO_FREQS 36
 #define WINO_P 0.70710678118654752f /* p; p^2 = 1/2 */
 #define WINO_R 1.41421356237309505f /* r; r^2 = 2 */
@@ -43,9 +42,13 @@
 #endif
 #define WINO_LANES (WINO_VECS * DF_VL)
 
+/* Floats left free after each frequency of u, m and w.  Without them the 36 frequencies tend to lie a multiple
+ * of 4096 bytes apart, fall into one set of the first-level cache and evict each other before their lines are
+ * full: on Zen 4 the filter transform took 5 times as long.  One 64-byte line is enough. */
+#define WINO_GAP 16
+
 /* Transformed input of a strip, cut into panels of DF_WINO_IC input channels as the filters are:
- * u: (ceil(in_c / 64), 36, blocks of the panel <= 4, tiles, 16), block b of the strip starting at
- * wino_u(), its next frequency wino_u_step() floats on. */
+ * u: (ceil(in_c / 64), 36: wino_u_step, blocks of the panel <= 4, tiles, 16), block b starting at wino_u. */
 #define WINO_BLOCKS (DF_WINO_IC / DF_CB)
 
 DF_INLINE int wino_panel_blocks(int b, int blocks)
@@ -56,19 +59,14 @@ DF_INLINE int wino_panel_blocks(int b, int blocks)
 
 DF_INLINE int64_t wino_u_step(int b, int blocks, int tiles)
 {
-    return (int64_t)wino_panel_blocks(b, blocks) * tiles * DF_CB;
+    return (int64_t)wino_panel_blocks(b, blocks) * tiles * DF_CB + WINO_GAP;
 }
 
 DF_INLINE int64_t wino_u(int b, int tiles)
 {
-    int64_t before = (int64_t)(b / WINO_BLOCKS) * WINO_FREQS * WINO_BLOCKS + b % WINO_BLOCKS;
-    return before * tiles * DF_CB;
+    int64_t full = (int64_t)WINO_BLOCKS * tiles * DF_CB + WINO_GAP; /* step of the panels before b's */
+    return b / WINO_BLOCKS * WINO_FREQS * full + (int64_t)(b % WINO_BLOCKS) * tiles * DF_CB;
 }
-
-/* Floats after each frequency of m and of w.  Without them the 36 frequencies lie a multiple of 4096 bytes
- * apart, fall into one set of the first-level cache and evict each other before their lines are full: on
- * Zen 4 the filter transform took 5 times as long.  One 64-byte line is enough. */
-#define WINO_GAP 16
 
 DF_INLINE int64_t wino_m_step(int tiles) { return (int64_t)tiles * DF_PANEL + WINO_GAP; }
 DF_INLINE int64_t wino_w_step(int blocks) { return (int64_t)blocks * DF_CB * DF_PANEL + WINO_GAP; }

@@ -54,13 +54,24 @@ DF_INLINE void filter(const float *g, float *w, int64_t step)
     store_row(bottom, w + 30 * step, step);
 }
 
-void DF_NAME(wino_filter)(const float *packed, int blocks, float *w)
+/* blocks is a constant at each call, so that the 36 stores need no registers for addresses. */
+DF_INLINE void filters(const float *packed, const int blocks, float *w)
 {
-    int64_t channels = (int64_t)blocks * DF_CB, step = wino_w_step(blocks);
+    const int channels = blocks * DF_CB;
     for (int b = 0; b < blocks; b++, packed += 9 * DF_CB * DF_PANEL)
         for (int i = 0; i < DF_CB; i++)
             for (int lane = 0; lane < DF_PANEL; lane += DF_VL)
                 filter(packed + i * DF_PANEL + lane,
                        w + ((lane / WINO_LANES) * channels + b * DF_CB + i) * WINO_LANES + lane % WINO_LANES,
-                       step);
+                       wino_w_step(blocks));
+}
+
+void DF_NAME(wino_filter)(const float *packed, int blocks, float *w)
+{
+    switch (blocks) {
+    case 1: filters(packed, 1, w); break;
+    case 2: filters(packed, 2, w); break;
+    case 3: filters(packed, 3, w); break;
+    default: filters(packed, WINO_BLOCKS, w); break;
+    }
 }

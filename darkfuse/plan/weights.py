@@ -40,7 +40,8 @@ def packed_floats(node: Node, kernel: str, filters: int) -> int:
 
 def wino_u_floats(node: Node, tiles: int) -> int:
     """Floats of the transformed input of `tiles` 4x4 tiles."""
-    return 36 * tiles * up(node.in_shapes[0].c, 16)
+    channels = up(node.in_shapes[0].c, 16)
+    return 36 * (tiles * channels + 16 * up(channels, WINO_IC) // WINO_IC)
 
 
 def wino_scratch_floats(node: Node, tiles: int) -> int:
