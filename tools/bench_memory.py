@@ -133,11 +133,14 @@ def peer_row(name: str, job: Job, limit: int, threads: int, frames: int, timeout
 
 
 def read_bandwidth(weights: str, limit: int) -> float:
-    """Bytes a second of a bare loop of 1 MiB reads inside a cgroup of `limit` bytes."""
-    usage = run([sys.executable, "-c", READ_LOOP, weights], limit, cold=[weights], capture=True)
-    if usage.status:
-        raise DarkfuseError(f"{weights}: reading it within {format_bytes(limit)} failed: {fate(usage)}")
-    return float(usage.stdout)
+    """Bytes a second of a bare loop of 1 MiB reads inside a cgroup of `limit` bytes; median of three."""
+    rates = []
+    for _ in range(3):
+        usage = run([sys.executable, "-c", READ_LOOP, weights], limit, cold=[weights], capture=True)
+        if usage.status:
+            raise DarkfuseError(f"{weights}: reading it within {format_bytes(limit)} failed: {fate(usage)}")
+        rates.append(float(usage.stdout))
+    return statistics.median(rates)
 
 
 def table(rows: Sequence[Row]) -> str:
