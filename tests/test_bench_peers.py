@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -174,3 +177,46 @@ def test_missing_cfg_is_one_line() -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("/no/such.cfg: ")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_interrupted_it_leaves_no_worker(number: signal.Signals, mixed: str, tmp_path: Path) -> None:
+    if not importlib.util.find_spec("cv2"):
+        pytest.skip("OpenCV is not installed")
+    words = ["--cfg", mixed, "--sizes", "96", "--rounds", "1000000", "--only", "opencv"]
+    place = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen([*TOOL, *words], stderr=subprocess.PIPE, env=place) as tool:
+        while not (workers := children(tool.pid, "/job.json")):
+            if tool.poll() is not None:
+                assert tool.stderr
+                pytest.skip(tool.stderr.read().decode())
+            time.sleep(0.05)
+        time.sleep(0.5)
+        tool.send_signal(number)
+        assert tool.wait() == (-number if number == signal.SIGKILL else 128 + number)
+    deadline = time.monotonic() + 10
+    while any(running(pid) for pid in workers):
+        assert time.monotonic() < deadline, "a worker outlived the tool"
+        time.sleep(0.05)
+    if number != signal.SIGKILL:
+        assert not list(tmp_path.glob("darkfuse-bench-*"))
+
+
+def children(parent: int, word: str) -> list[int]:
+    """Children of a process that have a word in their command line, past `--prepare`."""
+    found = []
+    for task in Path(f"/proc/{parent}/task").glob("*/children"):
+        for pid in task.read_text().split():
+            line = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+            if any(part.endswith(word) for part in line) and "--prepare" not in line:
+                found.append(int(pid))
+    return found
+
+
+def running(pid: int) -> bool:
+    """Whether a process is still there, other than as a zombie nobody has waited for yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -28,7 +28,7 @@ from darkfuse.graph import load_graph
 from darkfuse.plan.units import format_bytes, parse_bytes
 from tools.bench.peer import Job
 from tools.bench.race import ROOT, ask_worker, worker_command, write_job
-from tools.bench_peers import numbers, resized_cfg, write_aside
+from tools.bench_peers import end_cleanly_on_sigterm, numbers, resized_cfg, write_aside
 from tools.make_weights import make_weights
 from tools.memory_limit import Usage, run
 
@@ -252,6 +252,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--scratch", metavar="DIR", help="for weights and models; on a disk, not in memory")
     parser.add_argument("--json", metavar="FILE", help="write all figures there")
     options = parser.parse_args(argv)
+    end_cleanly_on_sigterm()
     try:
         with tempfile.TemporaryDirectory(prefix="darkfuse-bench-", dir=options.scratch) as folder:
             rows = measure(options, folder)

@@ -15,11 +15,12 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain checkout is enough to run this
 
@@ -164,6 +165,15 @@ def numbers(text: str) -> list[int]:
     return found
 
 
+def end_cleanly_on_sigterm() -> None:
+    """Let SIGTERM unwind as Ctrl-C does: models in the scratch folder take gigabytes."""
+
+    def leave(number: int, frame: Any) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -182,6 +192,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(
             f"no peer is called {unknown[0]}" if unknown else "--rounds must be 1 or more, --seed 0 or more"
         )
+    end_cleanly_on_sigterm()
     try:
         with tempfile.TemporaryDirectory(prefix="darkfuse-bench-") as folder:
             versions = installed(names, "-")

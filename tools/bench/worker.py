@@ -14,8 +14,10 @@ and leaves at the end of input. With --frames it runs N frames, prints {"ms", "p
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
+import signal
 import sys
 import time
 from typing import Any, TextIO
@@ -24,6 +26,13 @@ import numpy as np
 
 from tools.bench.peer import Forward, Job
 from tools.bench.registry import PEERS
+
+
+def end_with_parent() -> None:
+    """Have the kernel kill this process when the one that started it dies, even while it is stopped."""
+    if sys.platform == "linux":
+        set_death_signal = 1  # PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
 
 
 def peak_bytes() -> int:
@@ -71,6 +80,7 @@ def main() -> int:
     parser.add_argument("--prepare", action="store_true", help="write the peer's model files and leave")
     parser.add_argument("--version", action="store_true", help="print the runtime's version and leave")
     options = parser.parse_args()
+    end_with_parent()
     # runtimes print what they like on standard output: it goes to standard error, and the replies past it
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
