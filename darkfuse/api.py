@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from darkfuse.model.weights import WeightsIndex
 
+ISAS = ("generic", "avx2", "avx512", "neon")
 # Of the numbers the engine keeps, those in `Network.stats`
 COUNTED = ("latency_ms", "arena_bytes", "bytes_read", "macs")
 
@@ -71,6 +72,8 @@ def load(
     """
     if threads is not None and not 1 <= threads <= 256:
         raise DarkfuseError(f"threads={threads} is outside 1..256")
+    if isa not in (None, *ISAS):
+        raise DarkfuseError(f"isa={isa!r} is none of {', '.join(ISAS)}")
     cfg_path = find_cfg(os.fspath(cfg) if cfg is not None else DEFAULT_CFG)
     graph = load_graph(cfg_path)
     weights_path = os.fspath(weights) if weights is not None else find_weights(cfg_path)
@@ -78,8 +81,9 @@ def load(
     # Loaded before the memory left is measured: its code counts too
     import darkfuse.engine._engine  # noqa: F401
 
-    budget = share(mem, graph.input.c * graph.input.h * graph.input.w)
-    chosen = choose(graph, budget, threads or process.cpu_count(), exact, plan, device)
+    team = threads or process.cpu_count()
+    budget = share(mem, graph.input.c * graph.input.h * graph.input.w, len(graph.nodes), team)
+    chosen = choose(graph, budget, team, exact, plan, device)
     return Network(graph, index, chosen, budget, _names(graph, weights_path, names), isa)
 
 
@@ -163,6 +167,7 @@ class Network:
             (channels, height, width) float32, the network's input size; for pictures planar RGB, 0..1.
         layers : sequence of int, optional
             Layers wanted. Default: the network's outputs. Region and yolo layers give their activated maps.
+            Other layers' maps are kept beside the budget.
 
         Returns
         -------

@@ -46,7 +46,9 @@ def call(
     """
     job_in, job_out = os.pipe()
     back_in, back_out = os.pipe()
-    process, status, answer, data, whole = 0, 0, {}, bytearray(), False
+    process = status = 0
+    answer: dict[str, Any] = {}
+    data, whole = bytearray(), False
     try:
         process = _start(task, job_in, back_out)
         os.close(job_in)

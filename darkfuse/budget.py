@@ -18,8 +18,13 @@ PILLOW_BYTES = 10 << 20
 ASIDE_BYTES = 12 << 20
 # Below this a process with Pillow in it would leave the arena too little
 ASIDE_BELOW = 128 << 20
-# What still comes after the baseline is measured: stacks of threads, operation tables, detections, text
-SLACK_BYTES = 1 << 20
+# What still comes after the baseline is measured: detections and text (a thousand boxes take 300 kB), tables
+# of operations and tiles for each layer, a touched stack for each thread
+SLACK_BYTES = 3 << 19
+LAYER_BYTES = 8 << 10
+THREAD_BYTES = 32 << 10
+# How far two measurements of one and the same process lie apart
+JITTER_BYTES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -32,12 +37,15 @@ class Budget:
         Of the whole process; None when there is no limit.
     picture : int or None
         Of pixels handed to the network; a larger picture is brought to the network's size.
+    slack : int
+        What the process grows by beside arena and picture.
     aside : bool
-        Whether pictures are decoded and drawn in a process of their own.
+        Whether pictures are decoded and drawn, and plans searched, in a process of their own.
     """
 
     total: int | None
     picture: int | None = None
+    slack: int = SLACK_BYTES
     aside: bool = False
 
     def arena(self, spent: int) -> int | None:
@@ -48,7 +56,7 @@ class Budget:
         """Most the process will take, with an arena of that size on top of `spent`."""
         picture = self.picture or 0
         pillow = 0 if self.aside else PILLOW_BYTES + 4 * picture // 3
-        return spent + picture + pillow + SLACK_BYTES + arena
+        return spent + picture + pillow + self.slack + arena
 
     def work(self) -> int | None:
         """Bytes Pillow may take for pixels while it decodes or draws, as things stand now."""
@@ -66,7 +74,7 @@ class Budget:
         return (process.rss_bytes() or 0) + ASIDE_BYTES + pixels <= self.total
 
 
-def share(mem: str | int | None, input_bytes: int) -> Budget:
+def share(mem: str | int | None, input_bytes: int, layers: int = 32, threads: int = 1) -> Budget:
     """Work out the budget of a process.
 
     Parameters
@@ -76,6 +84,8 @@ def share(mem: str | int | None, input_bytes: int) -> Budget:
         or its memory cgroup, has free.
     input_bytes : int
         Of the network's input as 8-bit RGB: no picture is kept smaller than this.
+    layers, threads : int
+        Of the network, and to run it with.
 
     Raises
     ------
@@ -93,7 +103,8 @@ def share(mem: str | int | None, input_bytes: int) -> Budget:
         total = parse_bytes(mem) if isinstance(mem, str) else int(mem)
         if total <= 0:
             raise DarkfuseError(f"mem={mem} is no amount of memory; write it like '48M'")
-    return Budget(total, max(input_bytes, total // 16), total < ASIDE_BELOW)
+    slack = SLACK_BYTES + layers * LAYER_BYTES + threads * THREAD_BYTES
+    return Budget(total, max(input_bytes, total // 16), slack, total < ASIDE_BELOW)
 
 
 def refusal(budget: Budget, spent: int, input_bytes: int, arena: int, what: str) -> BudgetError:
@@ -111,7 +122,7 @@ def refusal(budget: Budget, spent: int, input_bytes: int, arena: int, what: str)
     what : str
         How to call the network.
     """
-    fixed = spent + SLACK_BYTES + arena
+    fixed = spent + JITTER_BYTES + budget.slack + arena
     least = max(fixed + input_bytes, -(-fixed * 16 // 15))  # `share` gives the picture a sixteenth
     return BudgetError(
         f"{what} does not fit in {format_bytes(budget.total or 0)}: the least that works is "

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
+from typing import Callable
 
 import pytest
 
@@ -22,3 +25,21 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("../shared is not there: no reference models or outputs to compare with")
     return folder
+
+
+@pytest.fixture(scope="session")
+def reference_weights(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Weights of a model in `shared/models`: its own, or the seeded ones the references were made with."""
+    folder = tmp_path_factory.mktemp("weights")
+
+    def find(model: str) -> Path:
+        kept, made = (place / f"{model}.weights" for place in (shared / "models", folder))
+        if kept.exists():
+            return kept
+        if not made.exists():
+            cfg = shared / "models" / f"{model}.cfg"
+            subprocess.run([sys.executable, shared / "tools" / "make_weights.py", cfg, made], check=True,
+                           capture_output=True)
+        return made
+
+    return find

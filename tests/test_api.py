@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +13,12 @@ from darkfuse.graph import load_graph
 from tools.make_weights import make_weights
 
 # golden name, model, photo
-REAL = [("yolov3-tiny-dog", "yolov3-tiny", "dog"), ("yolov3-tiny-giraffe", "yolov3-tiny", "giraffe"),
-        ("yolov2-lite-coco-dog", "yolov2-lite-coco", "dog"),
-        ("yolov2-lite-coco-person", "yolov2-lite-coco", "person")]
+REAL = [
+    ("yolov3-tiny-dog", "yolov3-tiny", "dog"),
+    ("yolov3-tiny-giraffe", "yolov3-tiny", "giraffe"),
+    ("yolov2-lite-coco-dog", "yolov2-lite-coco", "dog"),
+    ("yolov2-lite-coco-person", "yolov2-lite-coco", "person"),
+]
 
 
 def golden_lines(path: Path) -> tuple[float, list[tuple[int, float, float, float, float, float]]]:
@@ -32,8 +33,9 @@ def golden_lines(path: Path) -> tuple[float, list[tuple[int, float, float, float
 def test_detections_from_the_jpeg(shared: Path, golden: str, model: str, photo: str, mem: str | None) -> None:
     models = shared / "models"
     thresh, expected = golden_lines(shared / "golden" / f"{golden}.dets.txt")
-    with darkfuse.load(models / f"{model}.cfg", models / f"{model}.weights", mem=mem,
-                       names=models / "coco.names") as net:
+    with darkfuse.load(
+        models / f"{model}.cfg", models / f"{model}.weights", mem=mem, names=models / "coco.names"
+    ) as net:
         result = net.detect(shared / "images" / f"{photo}.jpg", thresh)
     # what lies within the tolerance of the threshold may fall on either side of it
     sure = [d for d in expected if d[1] > thresh + 0.02]
@@ -48,46 +50,45 @@ def agree_within(result, expected, thresh: float, tolerance: float) -> None:
     found = [(d.class_id, d.confidence, *d.box) for d in result.detections]
 
     def has_partner(one, others) -> bool:
-        return any(one[0] == d[0] and all(abs(a - b) <= tolerance for a, b in zip(one[1:], d[1:])) for d in others)
+        return any(
+            one[0] == d[0] and all(abs(a - b) <= tolerance for a, b in zip(one[1:], d[1:])) for d in others
+        )
 
     for one, others in [(d, found) for d in expected] + [(d, expected) for d in found]:
         assert has_partner(one, others) or one[1] <= thresh + tolerance, f"{one} has no partner in {others}"
 
 
-GOLDEN = ["yolov2-416-random-dog", "yolov2-lite-coco-dog", "yolov2-lite-coco-person", "yolov2-tiny-random-dog",
-          "yolov3-tiny-dog", "yolov3-tiny-giraffe", pytest.param("yolov2-608-random-dog", marks=pytest.mark.slow)]
-
-
-@pytest.fixture(scope="session")
-def random_weights(tmp_path_factory: pytest.TempPathFactory, root: Path):
-    """Seeded weights for a cfg that has none of its own, as the reference outputs were made with."""
-    folder = tmp_path_factory.mktemp("weights")
-
-    def make(shared: Path, model: str) -> Path:
-        path = folder / f"{model}.weights"
-        if not path.exists():
-            subprocess.run([sys.executable, shared / "tools" / "make_weights.py", shared / "models" / f"{model}.cfg",
-                            path], check=True, capture_output=True)
-        return path
-
-    return make
+GOLDEN = [
+    "yolov2-416-random-dog",
+    "yolov2-lite-coco-dog",
+    "yolov2-lite-coco-person",
+    "yolov2-tiny-random-dog",
+    "yolov3-tiny-dog",
+    "yolov3-tiny-giraffe",
+    pytest.param("yolov2-608-random-dog", marks=pytest.mark.slow),
+]
 
 
 @pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize("name", GOLDEN)
-def test_layers_and_detections_of_the_reference(shared: Path, tmp_path: Path, random_weights, name: str,
-                                                exact: bool) -> None:
+def test_layers_and_detections_of_the_reference(
+    shared: Path, tmp_path: Path, reference_weights, name: str, exact: bool
+) -> None:
     case = np.load(shared / "golden" / f"{name}.npz")
     model = name.rsplit("-", 1)[0].replace("-random", "")
     size = case["input"].shape[1]
     model = model.replace(f"-{size}", "")
-    weights = shared / "models" / f"{model}.weights"
-    if not weights.exists():
-        weights = random_weights(shared, model)
+    weights = reference_weights(model)
     text = (shared / "models" / f"{model}.cfg").read_text()
     cfg = tmp_path / "net.cfg"
-    cfg.write_text("\n".join(f"{line.split('=')[0].strip()}={size}" if line.split("=")[0].strip() in ("width", "height")
-                             else line for line in text.splitlines()))
+    cfg.write_text(
+        "\n".join(
+            f"{line.split('=')[0].strip()}={size}"
+            if line.split("=")[0].strip() in ("width", "height")
+            else line
+            for line in text.splitlines()
+        )
+    )
     layers = [int(key[5:]) for key in case.files if key.startswith("layer")]
     with darkfuse.load(cfg, weights, mem="resident", exact=exact) as net:
         maps = net.forward(case["input"], layers)
@@ -102,8 +103,12 @@ def test_layers_and_detections_of_the_reference(shared: Path, tmp_path: Path, ra
 @pytest.fixture(scope="module")
 def net(shared: Path):
     models = shared / "models"
-    with darkfuse.load(models / "yolov2-lite-coco.cfg", models / "yolov2-lite-coco.weights", mem="resident",
-                       names=models / "coco.names") as loaded:
+    with darkfuse.load(
+        models / "yolov2-lite-coco.cfg",
+        models / "yolov2-lite-coco.weights",
+        mem="resident",
+        names=models / "coco.names",
+    ) as loaded:
         yield loaded
 
 
@@ -116,7 +121,9 @@ def test_array_and_file_give_the_same(net: darkfuse.Network, shared: Path) -> No
     assert len(from_file) > 0 and from_file.detections == from_array.detections
     assert (from_array.width, from_array.height, from_array.path) == (768, 576, "")
     reverse = np.ascontiguousarray(pixels[..., ::-1])
-    assert net.detect(reverse[..., ::-1], 0.3).detections == from_file.detections  # a view that is not contiguous
+    assert (
+        net.detect(reverse[..., ::-1], 0.3).detections == from_file.detections
+    )  # a view that is not contiguous
     assert net.detect(reverse, 0.3).detections != from_file.detections
     xyxy, confidence, class_id = from_file.numpy()
     assert xyxy.shape == (len(from_file), 4) and (xyxy[:, 2] <= 768).all() and (xyxy[:, 3] <= 576).all()
@@ -167,9 +174,17 @@ def test_what_forward_refuses(net: darkfuse.Network) -> None:
         net.forward(np.zeros((source.c, source.h, source.w), np.float32), [99])
 
 
-@pytest.mark.parametrize("image", [
-    np.zeros((10, 10), np.uint8), np.zeros((10, 10, 4), np.uint8), np.zeros((10, 10, 3), np.float32),
-    np.zeros((0, 10, 3), np.uint8), 7, None])
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((10, 10), np.uint8),
+        np.zeros((10, 10, 4), np.uint8),
+        np.zeros((10, 10, 3), np.float32),
+        np.zeros((0, 10, 3), np.uint8),
+        7,
+        None,
+    ],
+)
 def test_what_is_no_picture(net: darkfuse.Network, image: object) -> None:
     with pytest.raises(ImageError, match="expected a"):
         net.detect(image)
@@ -205,11 +220,22 @@ def test_plans(shared: Path) -> None:
         assert second.detect(shared / "images" / "dog.jpg", 0.3).detections == before.detections
     with pytest.raises(PlanError, match="another network"):
         darkfuse.load(models / "yolov3-tiny.cfg", models / "yolov3-tiny.weights", plan=plan).detect(
-            shared / "images" / "dog.jpg")
+            shared / "images" / "dog.jpg"
+        )
 
 
-@pytest.mark.parametrize("options", [{"threads": 0}, {"threads": 1000}, {"mem": "much"}, {"mem": 0},
-                                     {"device": "no-such-board"}, {"plan": "5x5/nonsense"}, {"isa": "sse9"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"threads": 0},
+        {"threads": 1000},
+        {"mem": "much"},
+        {"mem": 0},
+        {"device": "no-such-board"},
+        {"plan": "5x5/nonsense"},
+        {"isa": "sse9"},
+    ],
+)
 def test_impossible_options(shared: Path, options: dict) -> None:
     models = shared / "models"
     with pytest.raises(DarkfuseError) as raised:

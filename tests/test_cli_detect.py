@@ -21,8 +21,14 @@ from tools.make_weights import make_weights
 
 def darkfuse(*words: object, cwd: Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     root = Path(__file__).resolve().parent.parent
-    return subprocess.run([sys.executable, "-m", "darkfuse.cli.main", "detect", *map(str, words)], cwd=cwd,
-                          env={**os.environ, "PYTHONPATH": str(root)}, input=stdin, capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-m", "darkfuse.cli.main", "detect", *map(str, words)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        input=stdin,
+        capture_output=True,
+        text=True,
+    )
 
 
 @pytest.fixture
@@ -74,8 +80,21 @@ def test_prints_darknets_words_and_draws(tiny: Path) -> None:
 
 
 def test_json_form_and_statistics(tiny: Path) -> None:
-    run = darkfuse("cfg/small.cfg", "weights/small.weights", "a.jpg", "b.png", "--json", "out.json", "--thresh", "0.01",
-                   "--no-draw", "--stats", "--threads", "2", cwd=tiny)
+    run = darkfuse(
+        "cfg/small.cfg",
+        "weights/small.weights",
+        "a.jpg",
+        "b.png",
+        "--json",
+        "out.json",
+        "--thresh",
+        "0.01",
+        "--no-draw",
+        "--stats",
+        "--threads",
+        "2",
+        cwd=tiny,
+    )
     assert run.returncode == 0, run.stderr
     frames = json.loads((tiny / "out.json").read_text())
     assert [(f["frame_id"], f["filename"]) for f in frames] == [(1, "a.jpg"), (2, "b.png")]
@@ -111,45 +130,57 @@ def test_folder_list_and_standard_input(tiny: Path) -> None:
     assert sorted(p.name for p in (tiny / "drawn").iterdir()) == ["a.jpg", "b.jpg"]
     piped = darkfuse("cfg/small.cfg", "--no-draw", cwd=tiny, stdin="photos/b.png\n\nphotos/a.jpg\n")
     assert [line.split(":")[0] for line in piped.stdout.splitlines() if "Predicted in" in line] == [
-        "photos/b.png", "photos/a.jpg"]
+        "photos/b.png",
+        "photos/a.jpg",
+    ]
     assert "Enter Image Path" not in piped.stdout
 
 
 def test_a_bad_picture_among_good_ones(tiny: Path) -> None:
     (tiny / "broken.jpg").write_bytes((tiny / "a.jpg").read_bytes()[:400])
-    run = darkfuse("cfg/small.cfg", "a.jpg", "broken.jpg", "none.jpg", "b.png", "--no-draw", "--json", "o.json", cwd=tiny)
+    run = darkfuse(
+        "cfg/small.cfg", "a.jpg", "broken.jpg", "none.jpg", "b.png", "--no-draw", "--json", "o.json", cwd=tiny
+    )
     assert run.returncode == 2
     assert [f["filename"] for f in json.loads((tiny / "o.json").read_text())] == ["a.jpg", "b.png"]
     lines = run.stderr.splitlines()
     assert len(lines) == 2
-    assert lines[0].startswith("darkfuse: broken.jpg: ") and lines[1].startswith("darkfuse: none.jpg: cannot read")
+    assert lines[0].startswith("darkfuse: broken.jpg: ") and lines[1].startswith(
+        "darkfuse: none.jpg: cannot read"
+    )
 
 
-@pytest.mark.parametrize(("words", "says"), [
-    (["none.cfg", "a.jpg"], "none.cfg: no such cfg file"),
-    (["cfg/small.cfg", "none.weights", "a.jpg"], "none.weights: cannot read the weights"),
-    (["weights/small.weights", "a.jpg"], "name the .cfg these weights belong to"),
-    (["cfg/lonely.cfg", "a.jpg"], "its weights are not at weights/lonely.weights"),
-    (["cfg/small.cfg", "weights/short.weights", "a.jpg"], "too short"),
-    (["cfg/small.cfg", "weights/rubbish.weights", "a.jpg"], "not a Darknet weights file"),
-    (["cfg/unknown.cfg", "weights/small.weights", "a.jpg"], "cfg/unknown.cfg:19: unknown section [regoin]"),
-    (["cfg/zero.cfg", "weights/small.weights", "a.jpg"], "cfg/zero.cfg:2: "),
-    (["cfg/small.cfg", "none.jpg"], "none.jpg: cannot read the picture"),
-    (["cfg/small.cfg", "cfg/small.names"], "not a JPEG, PNG"),
-    (["cfg/small.cfg", "a.jpg", "weights/small.weights"], "the order is CFG WEIGHTS IMAGE"),
-    (["cfg/small.cfg", "empty"], "empty: no pictures in this folder"),
-    (["cfg/small.cfg", "a.jpg", "--names", "none.names"], "none.names: cannot read the names file"),
-    (["cfg/small.cfg", "a.jpg", "--thresh", "x"], "x is not between 0 and 1"),
-    (["cfg/small.cfg", "a.jpg", "-nms", "1.5"], "1.5 is not between 0 and 1"),
-    (["cfg/small.cfg", "a.jpg", "--threads", "0"], "0 is not a number of threads"),
-    (["cfg/small.cfg", "a.jpg", "--mem", "lots"], "not an amount of memory"),
-    (["cfg/small.cfg", "a.jpg", "--mem", "9M"], "the least that works is"),
-    (["cfg/small.cfg", "a.jpg", "--json", "no/where.json"], "no/where.json: cannot write the JSON"),
-    (["cfg/small.cfg", "a.jpg", "--out", "no/where"], "no/where.jpg: cannot write the picture"),
-    (["cfg/small.cfg", "a.jpg", "--out", "a"], "a.jpg: is the picture itself"),
-    (["cfg/small.cfg", "a.jpg", "--isa", "sse9"], "invalid choice: 'sse9'"),
-    (["cfg/small.cfg", "a.jpg", "--frobnicate"], "unrecognized arguments: --frobnicate"),
-])
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["none.cfg", "a.jpg"], "none.cfg: no such cfg file"),
+        (["cfg/small.cfg", "none.weights", "a.jpg"], "none.weights: cannot read the weights"),
+        (["weights/small.weights", "a.jpg"], "name the .cfg these weights belong to"),
+        (["cfg/lonely.cfg", "a.jpg"], "its weights are not at weights/lonely.weights"),
+        (["cfg/small.cfg", "weights/short.weights", "a.jpg"], "too short"),
+        (["cfg/small.cfg", "weights/rubbish.weights", "a.jpg"], "not a Darknet weights file"),
+        (
+            ["cfg/unknown.cfg", "weights/small.weights", "a.jpg"],
+            "cfg/unknown.cfg:19: unknown section [regoin]",
+        ),
+        (["cfg/zero.cfg", "weights/small.weights", "a.jpg"], "cfg/zero.cfg:2: "),
+        (["cfg/small.cfg", "none.jpg"], "none.jpg: cannot read the picture"),
+        (["cfg/small.cfg", "cfg/small.names"], "not a JPEG, PNG"),
+        (["cfg/small.cfg", "a.jpg", "weights/small.weights"], "the order is CFG WEIGHTS IMAGE"),
+        (["cfg/small.cfg", "empty"], "empty: no pictures in this folder"),
+        (["cfg/small.cfg", "a.jpg", "--names", "none.names"], "none.names: cannot read the names file"),
+        (["cfg/small.cfg", "a.jpg", "--thresh", "x"], "x is not between 0 and 1"),
+        (["cfg/small.cfg", "a.jpg", "-nms", "1.5"], "1.5 is not between 0 and 1"),
+        (["cfg/small.cfg", "a.jpg", "--threads", "0"], "0 is not a number of threads"),
+        (["cfg/small.cfg", "a.jpg", "--mem", "lots"], "not an amount of memory"),
+        (["cfg/small.cfg", "a.jpg", "--mem", "9M"], "the least that works is"),
+        (["cfg/small.cfg", "a.jpg", "--json", "no/where.json"], "no/where.json: cannot write the JSON"),
+        (["cfg/small.cfg", "a.jpg", "--out", "no/where"], "no/where.jpg: cannot write the picture"),
+        (["cfg/small.cfg", "a.jpg", "--out", "a"], "a.jpg: is the picture itself"),
+        (["cfg/small.cfg", "a.jpg", "--isa", "sse9"], "invalid choice: 'sse9'"),
+        (["cfg/small.cfg", "a.jpg", "--frobnicate"], "unrecognized arguments: --frobnicate"),
+    ],
+)
 def test_bad_input_is_one_line_and_status_2(tiny: Path, words: list[str], says: str) -> None:
     text = (tiny / "cfg" / "small.cfg").read_text()
     (tiny / "cfg" / "lonely.cfg").write_text(text)
@@ -179,8 +210,13 @@ def test_weights_of_an_annotated_cfg_and_too_long_a_file(tiny: Path) -> None:
 def test_asks_for_paths_when_a_person_is_there(tiny: Path, root: Path) -> None:
     terminal, slave = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "darkfuse.cli.main", "detect", "cfg/small.cfg", "--no-draw"], cwd=tiny, stdin=slave,
-        stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(root)})
+        [sys.executable, "-m", "darkfuse.cli.main", "detect", "cfg/small.cfg", "--no-draw"],
+        cwd=tiny,
+        stdin=slave,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
     os.close(slave)
     os.write(terminal, b"a.jpg\n\x04")
     out, _ = process.communicate(timeout=60)
@@ -201,4 +237,9 @@ def test_arguments_are_told_apart_by_their_endings() -> None:
 def test_folders_are_read_by_name(tmp_path: Path) -> None:
     for name in ("2.JPG", "1.png", "x.txt", "10.jpeg"):
         (tmp_path / name).touch()
-    assert [Path(p).name for p in list_pictures([str(tmp_path), "other"])] == ["1.png", "10.jpeg", "2.JPG", "other"]
+    assert [Path(p).name for p in list_pictures([str(tmp_path), "other"])] == [
+        "1.png",
+        "10.jpeg",
+        "2.JPG",
+        "other",
+    ]

@@ -28,6 +28,7 @@ def array(picture) -> np.ndarray:
 
 def darknet_resize(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
     """Darknet's `resize_image`: corners on corners, across first, then down."""
+
     def line(size_in: int, size_out: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         at = np.arange(size_out) * ((size_in - 1) / max(1, size_out - 1))
         low = np.minimum(at.astype(int), size_in - 1)
@@ -61,7 +62,9 @@ def test_formats_told_by_content(tmp_path: Path, noise: np.ndarray, kind: str) -
     wrong = tmp_path / "wrong.jpg"
     path.rename(wrong)
     picture = decode(str(wrong))
-    expected = np.asarray(image.quantize(256, Image.Quantize.MEDIANCUT).convert("RGB")) if kind == "gif" else noise
+    expected = (
+        np.asarray(image.quantize(256, Image.Quantize.MEDIANCUT).convert("RGB")) if kind == "gif" else noise
+    )
     if kind == "gif":  # 256 colours at best
         assert picture.width == 67 and np.abs(array(picture) - expected.astype(int)).mean() < 30
     else:
@@ -90,8 +93,9 @@ def test_orientation_is_ignored(tmp_path: Path, noise: np.ndarray) -> None:
 @pytest.mark.parametrize("net", [(416, 416), (608, 608), (101, 333)])
 @pytest.mark.parametrize("letterbox", [True, False])
 @pytest.mark.parametrize("name", PHOTOS)
-def test_short_of_memory_is_darknets_resize(shared: Path, name: str, net: tuple[int, int],
-                                            letterbox: bool) -> None:
+def test_short_of_memory_is_darknets_resize(
+    shared: Path, name: str, net: tuple[int, int], letterbox: bool
+) -> None:
     path = str(shared / "images" / name)
     whole, small = decode(path), decode(path, net, letterbox, keep_bytes=1)
     inside = letterbox_size(whole.width, whole.height, *net) if letterbox else net
@@ -122,20 +126,27 @@ before = rss_bytes()
 picture = decode(sys.argv[1], aside=True)
 print(rss_bytes() - before - len(picture.pixels), any(name.startswith("PIL") for name in sys.modules))
 """
-    run = subprocess.run([sys.executable, "-c", code, str(shared / "images" / "kite.jpg")], check=True,
-                         capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(shared / "images" / "kite.jpg")],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     grown, has_pillow = run.stdout.split()
     assert has_pillow == "False"
     assert int(grown) < 1 << 20
 
 
 @pytest.mark.parametrize("aside", [False, True])
-@pytest.mark.parametrize(("content", "says"), [
-    (b"", "the file is empty"),
-    (b"hello, I am a text\n", "not a JPEG, PNG"),
-    (b"\xff\xd8\xff\xe0" + b"\0" * 20, "not a picture that can be read"),
-    (b"\x89PNG\r\n\x1a\n" + b"rubbish" * 9, "not a picture that can be read"),
-])
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "the file is empty"),
+        (b"hello, I am a text\n", "not a JPEG, PNG"),
+        (b"\xff\xd8\xff\xe0" + b"\0" * 20, "not a picture that can be read"),
+        (b"\x89PNG\r\n\x1a\n" + b"rubbish" * 9, "not a picture that can be read"),
+    ],
+)
 def test_not_a_picture(tmp_path: Path, content: bytes, says: str, aside: bool) -> None:
     path = tmp_path / "x.jpg"
     path.write_bytes(content)
@@ -167,8 +178,12 @@ def test_absurd_size_is_refused_before_any_memory_is_taken(tmp_path: Path) -> No
     side = 100_000
     assert side * side > MAX_PIXELS
     path = tmp_path / "bomb.png"
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
-                     + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b""))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(b"\0" * 100))
+        + chunk(b"IEND", b"")
+    )
     with pytest.raises(ImageError, match="100000x100000 is outside"):
         decode(str(path))
 
@@ -216,7 +231,10 @@ def test_draws_frame_and_label_in_the_class_colour(tmp_path: Path, aside: bool) 
 def test_boxes_beyond_the_edge(tmp_path: Path) -> None:
     source = tmp_path / "grey.png"
     Image.new("RGB", (200, 100), (90, 90, 90)).save(source)
-    marks = [(3, "a name much longer than the picture is wide, by far", -0.4, -2.0, 1.5, 3.0), (2, "", 0.9, 0.9, 7, 7)]
+    marks = [
+        (3, "a name much longer than the picture is wide, by far", -0.4, -2.0, 1.5, 3.0),
+        (2, "", 0.9, 0.9, 7, 7),
+    ]
     pixels = np.asarray(Image.open(draw(str(source), marks, 4, str(tmp_path / "out.png"))))
     assert tuple(pixels[99, 0]) == class_colour(3, 4)
 

@@ -1,4 +1,4 @@
-"""OpenCV's own reader of Darknet files as a second witness, over small random networks of every layer type."""
+"""OpenCV's own reader of Darknet files as a second witness, over small random networks of every type."""
 
 from __future__ import annotations
 
@@ -34,13 +34,27 @@ class Maker:
         self.text += f"\n[{kind}]\n" + "".join(f"{key}={value}\n" for key, value in options.items())
         self.index += 1
 
-    def convolutional(self, filters: int | None = None, stride: int = 1, size: int | None = None,
-                      activation: str | None = None, groups: int = 1) -> None:
+    def convolutional(
+        self,
+        filters: int | None = None,
+        stride: int = 1,
+        size: int | None = None,
+        activation: str | None = None,
+        groups: int = 1,
+    ) -> None:
         size = size or self.pick.choice([1, 3, 3, 5])
         filters = filters or self.pick.choice(CHANNELS)
         options = {"groups": groups} if groups > 1 else {}
-        self.add("convolutional", batch_normalize=self.pick.randint(0, 1), filters=filters, size=size,
-                 stride=stride, pad=1, activation=activation or self.pick.choice(ACTIVATIONS), **options)
+        self.add(
+            "convolutional",
+            batch_normalize=self.pick.randint(0, 1),
+            filters=filters,
+            size=size,
+            stride=stride,
+            pad=1,
+            activation=activation or self.pick.choice(ACTIVATIONS),
+            **options,
+        )
         self.c = filters
         self.w, self.h = ((side + 2 * (size // 2) - size) // stride + 1 for side in (self.w, self.h))
 
@@ -131,8 +145,9 @@ def agree(ours: np.ndarray, theirs: np.ndarray, text: str) -> None:
     theirs = theirs.reshape(ours.shape)
     scale = float(np.sqrt(np.mean(np.square(theirs, dtype=np.float64)))) + 1e-6
     rms = float(np.sqrt(np.mean(np.square(ours - theirs, dtype=np.float64))))
-    assert rms <= 2e-5 * scale and np.abs(ours - theirs).max() <= 1e-3 * max(1.0, scale), \
+    assert rms <= 2e-5 * scale and np.abs(ours - theirs).max() <= 1e-3 * max(1.0, scale), (
         f"RMS difference {rms / scale:.2e} of the map's in\n{text}"
+    )
 
 
 @pytest.mark.parametrize("seed", range(27))
@@ -183,7 +198,8 @@ def test_detection_layer(tmp_path: Path, kind: str) -> None:
         (layer,) = ours.graph.outputs
         shape = ours.graph.node(layer).out_shape
         maps = ours.forward(chw)[layer].reshape(3, 5 + classes, shape.h, shape.w)
-    # OpenCV: a row per box, cells first, then anchors: centre and size as parts of the input, objectness, scores
+    # OpenCV: a row per box, cells first, then anchors: centre and size as parts of the input, objectness,
+    # scores
     rows = theirs.forward().reshape(shape.h, shape.w, 3, 5 + classes).transpose(2, 3, 0, 1)
     agree(maps[:, 4], rows[:, 4], maker.text)
     column, row = np.arange(shape.w), np.arange(shape.h)[:, None]

@@ -19,6 +19,8 @@ PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", "
 
 def add(subparsers: Any) -> None:
     """Add the verb."""
+    from darkfuse.api import ISAS
+
     parser = subparsers.add_parser(
         "detect", help="find objects in pictures", allow_abbrev=False,
         usage="darkfuse detect [CFG] [WEIGHTS] IMAGE... [options]",
@@ -45,7 +47,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--plan", metavar="PLAN", help="a plan's JSON file, or groups like 5x5/8/2x2")
     parser.add_argument("--device", metavar="NAME", help="plan for this device profile")
     parser.add_argument("--exact", action="store_true", help="only kernels that round like Darknet's")
-    parser.add_argument("--isa", choices=("generic", "avx2", "avx512", "neon"), help="instruction set to use")
+    parser.add_argument("--isa", choices=ISAS, help="instruction set to use")
     parser.add_argument("--stats", action="store_true", help="time and memory of each picture")
     parser.add_argument("--dont-show", action="store_true", help=argparse.SUPPRESS)  # Darknet's
 

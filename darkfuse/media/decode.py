@@ -150,7 +150,7 @@ def shrunk(
     if fit is not None:
         from darkfuse.detect.types import letterbox_size
 
-        inside = letterbox_size(*image.size, *fit) if letterbox else fit
+        inside = letterbox_size(image.width, image.height, *fit) if letterbox else fit
         over = keep_bytes is not None and _pixels(image.size) * 3 > keep_bytes
         if over and _pixels(inside) < _pixels(image.size):
             target = inside
