@@ -10,6 +10,7 @@ from darkfuse.errors import PlanError
 from darkfuse.graph import Graph, Options
 from darkfuse.model.weights import WeightsIndex
 from darkfuse.plan.arena import Block, aligned, begin_earlier, pack
+from darkfuse.plan.inplace import overwritten
 from darkfuse.plan.program import Buffer, Keep, Op, Program, Stage, Tensor, Weights
 from darkfuse.plan.region import Axis, Span, Step, clip
 from darkfuse.plan.types import LayerPlan, Plan
@@ -73,7 +74,10 @@ class _Lowering:
             check_layer(graph, index)
         self.wanted = tuple(dict.fromkeys((*graph.outputs, *extra_outputs)))
         self.image = self._image_input()
-        self.wiring = Wiring(graph, self._fused(), self.image)
+        place = {layer.node: (number, at) for number, group in enumerate(plan.groups)
+                 for at, layer in enumerate(group.layers)}
+        self.wiring = Wiring(graph, self._fused(), self.image,
+                             overwritten(graph, plan.groups, place, self.wanted))
         self.members = self._members()
         self.outputs = self._exports()
         self.weights_index = weights_index

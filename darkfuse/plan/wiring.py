@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from darkfuse.errors import PlanError
 from darkfuse.graph import Graph, Node, Shape
@@ -96,6 +96,8 @@ class Wiring:
         Convolutions that pool in their store, and the pooling layer that completes each.
     image : bool
         The network input is kept as interleaved pixels ('image'), for a 'first' kernel.
+    overwritten : mapping of int to int
+        Shortcuts written over one of their operands, and which (`plan.inplace`).
 
     Attributes
     ----------
@@ -105,8 +107,10 @@ class Wiring:
         Per layer index (-1: the network input). A fused convolution's own output has none.
     """
 
-    def __init__(self, graph: Graph, fused: Mapping[int, int], image: bool) -> None:
+    def __init__(self, graph: Graph, fused: Mapping[int, int], image: bool,
+                 overwritten: Optional[Mapping[int, int]] = None) -> None:
         self.graph = graph
+        self.overwritten = overwritten or {}
         self.leaves: List[Leaf] = []
         self.storages: List[Storage] = []
         self.views: Dict[int, View] = {}
@@ -144,8 +148,12 @@ class Wiring:
     def _leaf(self, layer: int, node: int, kind: str, sources: Tuple[View, ...],
               rows: Tuple[Tuple[Step, ...], ...], columns: Tuple[Tuple[Step, ...], ...], shape: Shape,
               layout: str = "blocks") -> View:
-        self.storages.append(Storage(shape.c, shape.h, shape.w, layout))
-        view = View(len(self.storages) - 1, 0, shape.c, (len(self.leaves),))
+        if layer in self.overwritten:
+            storage = sources[self.overwritten[layer]].storage
+        else:
+            self.storages.append(Storage(shape.c, shape.h, shape.w, layout))
+            storage = len(self.storages) - 1
+        view = View(storage, 0, shape.c, (len(self.leaves),))
         self.leaves.append(Leaf(layer, node, kind, sources, rows, columns, shape, view))
         return view
 
