@@ -118,7 +118,7 @@ def kernels(graph: Graph, index: int, exact: bool = True) -> list[str]:
         return ["none"]
     readers = [graph.node(i).options for i in graph.consumers(-1)]
     if graph.node(index).inputs[0] == -1 and graph.input.c == 3 \
-            and all(isinstance(r, ConvOptions) and r.groups == 1 for r in readers):
+            and all(isinstance(r, ConvOptions) and r.groups == r.dilation == 1 for r in readers):
         return ["first"]
     if options.groups > 1:
         return ["general"]

@@ -33,7 +33,8 @@ def choose_kernel(graph: Graph, node: Node, exact: bool = False) -> str:
 def _only_convolutions_read_input(graph: Graph) -> bool:
     for index in graph.consumers(-1):
         options = graph.node(index).options
-        if not isinstance(options, ConvOptions) or options.groups > 1:
+        if not isinstance(options, ConvOptions) or options.groups > 1 \
+                or options.dilation > 1:
             return False
     return True
 

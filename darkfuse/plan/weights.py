@@ -68,7 +68,7 @@ def check_kernel(graph: Graph, node: Node, layer: LayerPlan, image: bool) -> Non
         return
     from_image = image and node.inputs[0] == -1
     able = {
-        "first": from_image and options.groups == 1,
+        "first": from_image and options.groups == options.dilation == 1,
         "direct": not from_image and options.groups == 1,
         "general": not from_image,
         "winograd": not from_image and options.groups == 1
