@@ -97,7 +97,7 @@ def _estimate(name: str, peak: float, cores: int, read: float, memory: float, ca
 
 
 # Peaks: 4-wide FMA at 1.2, 1.5 and 2.4 GHz (Cortex-A53: one 64-bit FMA pipe pair; A72: one 128-bit pipe;
-# A76: two). Storage: SD cards in the slot these boards have. generic-x86: AVX2 at 3 GHz with a SATA disk.
+# A76: two). Storage: SD cards in the slot these boards have. generic-x86: AVX2 at 3 GHz with an NVMe disk.
 BUILTIN = {
     device.name: device
     for device in (
@@ -105,7 +105,7 @@ BUILTIN = {
         _estimate("rpi4", 12.0, 4, 0.045, 4.0, 256),
         _estimate("rpi5", 38.4, 4, 0.085, 9.0, 512),
         _estimate("jetson-nano", 11.4, 4, 0.080, 6.0, 512),
-        _estimate("generic-x86", 96.0, 4, 0.5, 12.0, 512),
+        _estimate("generic-x86", 96.0, 4, 2.0, 12.0, 512),
     )
 }
 

@@ -288,7 +288,8 @@ class Spans:
             # Slots smaller than a block make the reader and the team wait for each other; the first slots
             # of a layer are read while nothing computes.
             overlap = min(1.0, slots * raw / block)
-            total = max(compute, reading) + (1 - overlap) * min(compute, reading)
+            # The part that hides behind the other is not quite free: it takes the cores' cache and memory.
+            total = max(compute, reading) + (1.1 - overlap) * min(compute, reading)
             total += 0.25e-6 * ahead / self.device.read
             plan = LayerPlan(node.index, kernel, "streamed", block, raw, slots, strip)
             found.append(Option(stage + held, 0, total, recipe._replace(residency="streamed", single=plan)))
