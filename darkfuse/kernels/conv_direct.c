@@ -48,5 +48,5 @@ static void direct_strip(const panel_job *j, const df_view *dst, int block, int 
 void DF_NAME(conv_direct)(const df_conv *c, const df_view *in, const df_view *out, const float *packed,
                  const float *bias, int panel, int y0, int y1, int x0, int x1)
 {
-    run_panel(direct_strip, WIDEST, c, in, out, packed, bias, panel, y0, y1, x0, x1);
+    run_panel(direct_strip, WIDEST, STRIP, c, in, out, packed, bias, panel, y0, y1, x0, x1);
 }

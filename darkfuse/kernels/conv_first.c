@@ -38,5 +38,5 @@ static void first_strip(const panel_job *j, const df_view *dst, int block, int y
 void DF_NAME(conv_first)(const df_conv *c, const df_view *in, const df_view *out, const float *packed,
                 const float *bias, int panel, int y0, int y1, int x0, int x1)
 {
-    run_panel(first_strip, WIDEST, c, in, out, packed, bias, panel, y0, y1, x0, x1);
+    run_panel(first_strip, WIDEST, STRIP_WHOLE, c, in, out, packed, bias, panel, y0, y1, x0, x1);
 }

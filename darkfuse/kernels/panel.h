@@ -5,9 +5,11 @@
 
 #include "isa.h"
 
-/* Pixels of one strip.  Its partial sums (128 bytes a pixel) wait in L2 while each group of channel blocks'
- * weights, held in L1, is walked over it; and it bounds the scratch of a pooled convolution: 48 KiB of stack. */
+/* Pixels of one strip.  Where sums are partial (128 bytes a pixel) they wait in L2 while each group of channel
+ * blocks' weights, held in L1, is walked over the strip; where they are whole, a pooled strip waits in L1.
+ * It bounds the scratch of a pooled convolution, which is on the stack: 48 KiB. */
 #define STRIP 384
+#define STRIP_WHOLE 128
 
 /* Convolve rows [y0, y1) x columns [x0, x1) into blocks [block, block + lanes/16) of dst: bias and
  * max(slope * x, x) included. */
@@ -63,11 +65,11 @@ DF_INLINE void finished_strip(strip_fn *strip, const panel_job *j, const df_view
         activate(j, dst, block, y0, y1, x0, x1);
 }
 
-/* One panel over the out view's region.  tile: pixels of the kernel's widest tile, so that chunks of a
- * pooled row are whole tiles. */
-DF_INLINE void run_panel(strip_fn *strip, const int tile, const df_conv *c, const df_view *in,
-                         const df_view *out, const float *packed, const float *bias, int panel, int y0,
-                         int y1, int x0, int x1)
+/* One panel over the out view's region in strips of up to `pixels`.  tile: pixels of the kernel's widest tile,
+ * so that chunks of a pooled row are whole tiles. */
+DF_INLINE void run_panel(strip_fn *strip, const int tile, const int pixels, const df_conv *c,
+                         const df_view *in, const df_view *out, const float *packed, const float *bias,
+                         int panel, int y0, int y1, int x0, int x1)
 {
     const int blocks = least(out->blocks, (c->out_c + DF_CB - 1) / DF_CB) - 2 * panel;
     if (blocks <= 0 || y1 <= y0 || x1 <= x0)
@@ -78,15 +80,15 @@ DF_INLINE void run_panel(strip_fn *strip, const int tile, const df_conv *c, cons
         .panel = panel, .lanes = blocks > 1 ? DF_PANEL : DF_CB,
     };
     if (!c->pool) {
-        int rows = STRIP / (x1 - x0) > 0 ? STRIP / (x1 - x0) : 1;
+        int rows = pixels / (x1 - x0) > 0 ? pixels / (x1 - x0) : 1;
         for (int y = y0; y < y1; y += rows)
             finished_strip(strip, &j, out, 2 * panel, y, least(y + rows, y1), x0, x1);
         return;
     }
     float scratch[STRIP * DF_PANEL]; /* (rows, 2, cols, 16) */
-    const int widest = STRIP / 2 / (2 * tile) * tile; /* pooled columns of one chunk */
-    const int cols = least(x1 - x0, widest > 0 ? widest : 1);
-    const int rows = STRIP / (4 * cols);
+    const int widest = pixels / (4 * tile) * tile; /* pooled columns of one chunk */
+    const int cols = least(x1 - x0, widest);
+    const int rows = pixels / (4 * cols);
     df_view tmp = {
         .base = scratch, .row_stride = (int64_t)4 * cols * DF_CB, .pixel = DF_CB, .cols = 2 * cols,
         .slots = 2 * rows, .blocks = 2, .channels = DF_PANEL, .height = c->conv_h, .width = c->conv_w,

@@ -66,7 +66,7 @@ DF_INLINE void tile(const walk *w, const float *in, float *out, const int pixels
             slot -= slot >= w->slots ? w->slots : 0;
             for (int t = 0; t < w->taps; t++, at += w->tap) {
                 const float *a = at;
-#pragma GCC unroll 2
+#pragma GCC unroll 1
                 for (int c = 0; c < run; c++, a++, weights += DF_PANEL) {
                     /* neighbouring windows overlap: without this the compiler carries loads from turn to
                      * turn and spills */
