@@ -32,8 +32,10 @@ def choose(graph: Graph, budget: Budget, threads: int, exact: bool, plan: Plan |
         if arena is not None and given.arena_bytes > arena:
             raise _refused(graph, budget, spent, given.arena_bytes, f"{graph.path} with this plan")
         return _named(given, budget, spent)
-    job: dict[str, Any] = {"cfg": graph.path, "width": graph.input.w, "height": graph.input.h, "arena": arena,
-           "threads": threads, "exact": exact, "device": device}
+    job: dict[str, Any] = {
+        "cfg": graph.path, "width": graph.input.w, "height": graph.input.h, "arena": arena,
+        "threads": threads, "exact": exact, "device": device,
+    }
     if budget.aside:
         answer, _ = call("darkfuse.planning:search", job, f"{graph.path}: cannot plan", BudgetError)
     else:

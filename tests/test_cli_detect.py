@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -223,6 +224,35 @@ def test_asks_for_paths_when_a_person_is_there(tiny: Path, root: Path) -> None:
     os.close(terminal)
     assert process.returncode == 0
     assert out.startswith("Enter Image Path: a.jpg: Predicted in ") and out.count("Enter Image Path: ") == 2
+
+
+def test_interrupted_it_leaves_at_once_and_nothing_behind(tiny: Path, root: Path) -> None:
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "darkfuse.cli.main",
+            "detect",
+            "cfg/small.cfg",
+            "--json",
+            "o.json",
+            "--no-draw",
+        ],
+        cwd=tiny,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+    assert process.stdin and process.stdout
+    process.stdin.write("a.jpg\n")
+    process.stdin.flush()
+    assert "Predicted in" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in stderr
+    assert not list(tiny.glob("o.json*"))
 
 
 def test_arguments_are_told_apart_by_their_endings() -> None:
