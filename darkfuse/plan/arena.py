@@ -97,8 +97,15 @@ def pack(blocks: Sequence[Block], rounds: int = 160) -> Packing:
         sorted(rest, key=lambda n: (-life(n), -size(n), n)),
         sorted(rest, key=lambda n: (blocks[n].first, -size(n), n)),
     ]
-    placed, least, order = min(((*_place(blocks, order), order) for order in starts), key=lambda x: x[1])
-    best, top, chance = placed, least, 1
+    order = starts[0]
+    placed, top = _place(blocks, order)
+    for other in starts[1:]:
+        if floor + top <= bound:
+            break
+        new, new_top = _place(blocks, other)
+        if new_top < top:
+            order, placed, top = other, new, new_top
+    best, least, chance = placed, top, 1
     for _ in range(rounds):
         if floor + least <= bound:
             break
@@ -138,7 +145,10 @@ def begin_earlier(
         Never larger than `packing`.
     """
     end = max((b.last for b in blocks), default=0)
-    live = [sum(aligned(b.bytes) for b in blocks if b.first <= step <= b.last) for step in range(end + 1)]
+    live = [0] * (end + 1)
+    for block in blocks:
+        for step in range(block.first, block.last + 1):
+            live[step] += aligned(block.bytes)
     longer = list(blocks)
     for number, earliest in wanted.items():
         size, first = aligned(blocks[number].bytes), blocks[number].first

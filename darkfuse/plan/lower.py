@@ -165,8 +165,9 @@ class _Lowering:
         layout = arrange(self.wiring, self.plan.groups, self.members)
         last_stage = max(len(self.plan.groups) - 1, 0)
         place: Dict[int, int] = {}  # root storage -> buffer
+        maker = {self.wiring.root(leaf.view).storage: leaf for leaf in reversed(self.wiring.leaves)}
         for root, stored in layout.stored.items():
-            leaf = next(x for x in self.wiring.leaves if self.wiring.root(x.view).storage == root)
+            leaf = maker[root]
             last = last_stage if stored.layout == "chw" else stored.last
             place[root] = self._buffer(_name(leaf, stored), stored.bytes, stored.first, last)
         leaf_tensor: Dict[int, int] = {}

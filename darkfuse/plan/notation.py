@@ -4,7 +4,7 @@ MAFAT (arXiv 2107.06960) writes `5x5/8/2x2`: layers up to 7 fused over a 5x5 gri
 rest over 2x2. Here::
 
     plan    = part { "/" cut "/" part }        any number of parts; the last goes to the network's end
-    cut     = index of the layer the next part begins with
+    cut     = index of the layer the next part begins with, in the order of execution
     part    = grid { flag } | single
     grid    = R "x" C                          rows and columns of tiles of the part's last map
     flag    = "n" | "r" | "f"                  cache mode: none (halo recompute), rows, full (the default)
@@ -22,14 +22,15 @@ reads follow the rules of thumb in `plan.simple`.
 from __future__ import annotations
 
 import re
-from typing import List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import List, Optional, Tuple
 
 from darkfuse.errors import PlanError
 from darkfuse.graph import Graph
 from darkfuse.plan.order import memory_order
 from darkfuse.plan.simple import plan_layer
 from darkfuse.plan.types import Group, Plan
-from darkfuse.plan.wiring import poolable
+from darkfuse.plan.wiring import ALIASES, poolable
 
 _GRID = re.compile(r"(\d{1,5})x(\d{1,5})([a-z]*)")
 _CACHES = {"n": "none", "r": "rows", "f": "full"}
@@ -48,8 +49,7 @@ def parse_plan(text: str, graph: Graph, threads: int = 1, exact: bool = False, h
     exact : bool
         Leave out Winograd.
     hoist : bool
-        Run layers in the order that holds least (`plan.order`) where the text leaves that open: a layer is
-        moved only within the `single` parts.
+        Run the layers in the order that holds least (`plan.order`), not the cfg's.
 
     Raises
     ------
@@ -61,14 +61,17 @@ def parse_plan(text: str, graph: Graph, threads: int = 1, exact: bool = False, h
         words.pop()
     if len(words) % 2 == 0:
         raise PlanError(f"plan {text!r}: write grid/cut/grid, like 5x5/8/2x2 or 38x1/8/10x1/12/s")
-    cuts = [0] + [_cut(text, word, graph) for word in words[1::2]]
-    for before, after in zip(cuts, cuts[1:]):
-        if after <= before:
-            raise PlanError(f"plan {text!r}: the cut before layer {after} does not come after layer {before}")
-    parts = [_part(text, word) for word in words[0::2]]
+    order = memory_order(graph) if hoist else [node.index for node in graph.nodes]
+    cuts = [_cut(text, word, graph) for word in words[1::2]]
+    bounds = [0] + [order.index(cut) for cut in cuts] + [len(order)]
+    for number, (start, end) in enumerate(zip(bounds, bounds[1:])):
+        if end <= start:
+            raise PlanError(f"plan {text!r}: the cut before layer {cuts[number]} does not come after the one "
+                            f"in front of it")
     groups: List[Group] = []
-    for part, layers in zip(parts, _split(graph, cuts, parts, hoist)):
-        grid, cache, residency = part
+    for word, start, end in zip(words[0::2], bounds, bounds[1:]):
+        grid, cache, residency = _part(text, word)
+        layers = order[start:end]
         if grid is None:
             for pair in _pairs(graph, layers):
                 groups.append(_group(graph, pair, (1, 1), "full", residency, exact))
@@ -84,20 +87,19 @@ def parse_plan(text: str, graph: Graph, threads: int = 1, exact: bool = False, h
 def format_plan(plan: Plan, graph: Graph) -> str:
     """The notation of a plan: `parse_plan` gives back its groups, grids, caches and residencies.
 
-    What the notation cannot say is left out: kernels, strips, sizes of reads, and weights pinned and loaded
-    within one group (the first layer's counts).
+    What the notation cannot say is left out: kernels, strips, sizes of reads, weights pinned and loaded
+    within one group (the first layer's counts), and which group a layer that runs nothing counts to.
     """
     parts: List[str] = []
     single = ""  # letter of the run of single layers at the end of `parts`
     for group in plan.groups:
         residencies = [layer.residency for layer in group.layers if layer.residency != "none"]
         residency = residencies[0] if residencies else ""
-        alone = group.grid == (1, 1) and len(_pairs(graph, group.nodes)) == 1
+        working = [n for n in group.nodes if graph.node(n).kind not in (*ALIASES, "route")] or group.nodes[:1]
+        alone = group.grid == (1, 1) and len(_pairs(graph, working)) == 1
         letter = residency[:1]
         if alone and single and letter in ("", single):
             continue
-        if alone and not letter and parts and not single:
-            letter = "p"
         word = f"{group.grid[0]}x{group.grid[1]}" + ("" if group.cache == "full" else group.cache[0])
         word += "l" if residency == "loaded" else ""
         single = (letter or "p") if alone else ""
@@ -123,27 +125,6 @@ def _part(text: str, word: str) -> Tuple[Optional[Tuple[int, int]], str, str]:
         raise PlanError(f"plan {text!r}: {word!r} is neither a grid like 5x5, 38x1l or 5x5n nor s, l or p")
     cache = _CACHES[caches[0]] if caches else "full"
     return (int(match.group(1)), int(match.group(2))), cache, "loaded" if "l" in flags else "pinned"
-
-
-def _split(graph: Graph, cuts: Sequence[int], parts: Sequence[Tuple[object, str, str]],
-           hoist: bool) -> List[List[int]]:
-    """Layers of each part, in order. Hoisting moves layers between parts of single layers only."""
-    count = len(graph.nodes)
-    bounds = list(cuts) + [count]
-    home = [max(i for i, cut in enumerate(cuts) if cut <= layer) for layer in range(count)]
-    split = [list(range(start, end)) for start, end in zip(bounds, bounds[1:])]
-    if not hoist:
-        return split
-    order = memory_order(graph)
-    at = {layer: position for position, layer in enumerate(order)}
-    moved: List[List[int]] = [[] for _ in cuts]
-    part = 0
-    for layer in order:
-        part = max(part, home[layer]) if at[layer] == layer or not moved[part] else part
-        moved[part].append(layer)
-    same = all(moved[i] == split[i] for i in range(len(cuts)) if parts[i][0] is not None)
-    starts = all(layers and layers[0] == cut for layers, cut in zip(moved, cuts))
-    return moved if same and starts else split
 
 
 def _pairs(graph: Graph, layers: Sequence[int]) -> List[List[int]]:
