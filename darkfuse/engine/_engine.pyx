@@ -42,10 +42,15 @@ cdef enum:
     GUARD_BYTE = 0xA5
 
 
-cdef int poll_signals(void *arg) noexcept nogil:
-    """Nonzero when a signal handler raised: the exception is set, and run() lets it out."""
+cdef int poll_signals(void *engine) noexcept nogil:
+    """Nonzero when a signal's handler raised; run() raises it again once the team is home."""
     with gil:
-        return PyErr_CheckSignals()
+        try:
+            PyErr_CheckSignals()
+        except BaseException as error:
+            (<Engine>engine).raised = error
+            return 1
+    return 0
 
 
 cdef class _Arena:
@@ -96,7 +101,7 @@ cdef class Engine:
 
     cdef df_engine e
     cdef _Arena arena
-    cdef object program, path, lock
+    cdef object program, path, lock, raised
     cdef list owned      # addresses from calloc, freed with the engine
     cdef list places     # bytes from the arena's start to each buffer
     cdef bint guarded
@@ -234,7 +239,7 @@ cdef class Engine:
         if w.residency != DF_PINNED:
             raw = self.program.buffers[source.raw]
             w.raw = <char *>self._at(source.raw, 0)
-            w.slot_bytes = raw.bytes // source.slots // 4 * 4
+            w.slot_bytes = source.raw_filters * source.per_filter * 4
             w.raw_stage = raw.first
         return 0
 
@@ -338,8 +343,7 @@ cdef class Engine:
         with nogil:
             failed = df_load_weights(&self.e, through, room, &node)
         if failed == DF_POLLED:
-            PyErr_CheckSignals()
-            raise KeyboardInterrupt
+            self._raise()
         if failed:
             self._read_error(node, failed if failed > 0 else 0)
         if self.guarded:
@@ -400,8 +404,7 @@ cdef class Engine:
         finally:
             PyBuffer_Release(&view)
         if stopped == DF_INTERRUPTED:
-            PyErr_CheckSignals()
-            raise KeyboardInterrupt
+            self._raise()
         if stopped == DF_READ_FAILED:
             self._read_error(self.e.reader.failed_node, self.e.reader.failed_errno)
         if stopped == DF_NO_THREAD:
@@ -415,7 +418,11 @@ cdef class Engine:
 
         self.e.poll = NULL
         if threading.current_thread() is threading.main_thread():
-            self.e.poll = poll_signals
+            self.e.poll, self.e.poll_arg = poll_signals, <void *>self
+
+    def _raise(self):
+        error, self.raised = self.raised, None
+        raise error
 
     def _read_error(self, int node, int number):
         why = os.strerror(number) if number else "the file ends there; it was cut short while in use"

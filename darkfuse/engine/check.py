@@ -109,9 +109,8 @@ def _weights(program: Program, w: Weights) -> None:
         fail(f"{where} reach past their reader's slots")
     if w.transposed:
         fail(f"{where} are stored transposed and must be pinned")
-    if w.residency == "streamed" and (w.block < PANEL or w.block % PANEL
-                                      or (w.filters > w.block and w.block % w.raw_filters)):
-        fail(f"{where} come in blocks of {w.block} filters read {w.raw_filters} at a time")
+    if w.residency == "streamed" and (w.block < PANEL or w.block % PANEL):
+        fail(f"{where} come in blocks of {w.block} filters")
 
 
 def _stage(program: Program, number: int, stage: Stage) -> None:
@@ -230,7 +229,7 @@ def _conv(program: Program, stage: Stage, op: Op, out: Tensor, source: Tensor) -
             fail(f"{where} does not make a map of that size")
     plain = groups == 1
     winograd = plain and (size, stride, dilation, pad) == (3, 1, 1, 1)
-    if not {"first": plain, "direct": plain, "general": True, "winograd": winograd}.get(op.kernel, False):
+    if not {"first": plain and dilation == 1, "direct": plain, "general": True, "winograd": winograd}.get(op.kernel, False):
         fail(f"kernel {op.kernel!r} cannot run the {where}")
     if w.residency == "streamed" and stage.grid != (1, 1):
         fail(f"{where} is streamed but runs more than once a frame")
@@ -241,7 +240,7 @@ def _conv(program: Program, stage: Stage, op: Op, out: Tensor, source: Tensor) -
 def _reads(where: str, op: Op, n: int, source: Tensor, out: Tensor, x: Span) -> Tuple[int, int]:
     """Columns of input `n` that columns `x` of the output are made of; a convolution's with its padding."""
     o: Any = op.options
-    same = (source.channels, source.height, source.width) == (out.channels, out.height, out.width)
+    same = (source.height, source.width) == (out.height, out.width)
     if op.kind in WHOLE_MAP or (op.kind == "shortcut" and not same):
         return 0, source.width
     if op.kind == "conv":

@@ -25,14 +25,18 @@ static int64_t macs_per_pixel(const df_conv *c)
     return (int64_t)(c->in_c / c->groups) * c->size * c->size;
 }
 
+typedef void kernel(const df_conv *, const df_view *, const df_view *, const float *, const float *, int, int, int,
+                    int, int);
+
+static kernel *direct_kernel(const df_table *k, const df_op *op)
+{
+    return op->kernel == DF_FIRST ? k->conv_first : op->kernel == DF_GENERAL ? k->conv_general : k->conv_direct;
+}
+
 static void run_direct(df_team *t, const df_op *op, const df_view *in, const df_view *out, const block *b,
                        df_region r)
 {
-    const df_table *k = t->e->table;
-    void (*run)(const df_conv *, const df_view *, const df_view *, const float *, const float *, int, int, int,
-                int, int) = op->kernel == DF_FIRST     ? k->conv_first
-                            : op->kernel == DF_GENERAL ? k->conv_general
-                                                       : k->conv_direct;
+    kernel *run = direct_kernel(t->e->table, op);
     int panels = b->p1 - b->p0, rows = r.y1 - r.y0, cols = r.x1 - r.x0;
     int64_t cost = macs_per_pixel(&op->conv) * DF_PANEL * panels * rows * cols * (op->conv.pool ? 4 : 1);
     int strips = df_strips(t, cost, panels, rows);
@@ -51,6 +55,27 @@ static void run_direct(df_team *t, const df_op *op, const df_view *in, const df_
     df_join(t, items);
 }
 
+static df_strip strip_of(df_region conv, int y0, int y1)
+{
+    return (df_strip){.y0 = y0, .y1 = y1, .x0 = conv.x0, .x1 = conv.x1, .tiles_y = (y1 - y0 + 3) / 4,
+                      .tiles_x = (conv.x1 - conv.x0 + 3) / 4};
+}
+
+/* Tiles that fit one thread's scratch at a time. */
+static int tile_room(const df_stage *s, const df_conv *c)
+{
+    return (int)(s->thread_bytes / sizeof(float) / 36 / DF_PANEL) - df_min(DF_WINO_IC, (c->in_c + 15) / 16 * 16) - 1;
+}
+
+static void transform_input(df_team *t, const df_stage *s, const df_conv *c, const df_view *in, const df_strip *strip)
+{
+    int blocks = (c->in_c + DF_CB - 1) / DF_CB, pieces = df_min(blocks, 4 * t->n);
+    for (long n; (n = df_take(t, pieces)) >= 0;)
+        t->e->table->wino_input(c, in, strip, (int)(blocks * n / pieces), (int)(blocks * (n + 1) / pieces),
+                                (float *)s->shared);
+    df_join(t, pieces);
+}
+
 /* Strips of tile rows; `transform` false when u still holds this (only) strip's transformed input. */
 static void run_winograd(df_team *t, const df_stage *s, const df_op *op, const df_view *in, const df_view *out,
                          const block *b, df_region conv, bool transform)
@@ -59,19 +84,12 @@ static void run_winograd(df_team *t, const df_stage *s, const df_op *op, const d
     const df_conv *c = &op->conv;
     float *u = (float *)s->shared, *scratch = (float *)(s->shared + s->shared_bytes + t->id * s->thread_bytes);
     int step = op->strip > 0 ? 4 * op->strip : conv.y1 - conv.y0;
-    int room = (int)(s->thread_bytes / sizeof(float) / 36 / DF_PANEL) - df_min(DF_WINO_IC, (c->in_c + 15) / 16 * 16) - 1;
-    int blocks = (c->in_c + DF_CB - 1) / DF_CB, panels = b->p1 - b->p0, pool = c->pool ? 2 : 1;
+    int room = tile_room(s, c), panels = b->p1 - b->p0, pool = c->pool ? 2 : 1;
     for (int y = conv.y0; y < conv.y1; y += step) {
-        df_strip strip = {.y0 = y, .y1 = df_min(y + step, conv.y1), .x0 = conv.x0, .x1 = conv.x1};
-        strip.tiles_y = (strip.y1 - strip.y0 + 3) / 4;
-        strip.tiles_x = (strip.x1 - strip.x0 + 3) / 4;
+        df_strip strip = strip_of(conv, y, df_min(y + step, conv.y1));
         int tiles = strip.tiles_y * strip.tiles_x;
-        if (transform) {
-            int pieces = df_min(blocks, 4 * t->n);
-            for (long n; (n = df_take(t, pieces)) >= 0;)
-                k->wino_input(c, in, &strip, (int)(blocks * n / pieces), (int)(blocks * (n + 1) / pieces), u);
-            df_join(t, pieces);
-        }
+        if (transform)
+            transform_input(t, s, c, in, &strip);
         /* Every part of a panel's tiles transforms its filters anew: as few as fill the team and the scratch. */
         int parts = df_max((tiles + room - 1) / room, panels < t->n ? (t->n + panels - 1) / panels : 1);
         parts = df_min(parts, tiles);
@@ -87,6 +105,36 @@ static void run_winograd(df_team *t, const df_stage *s, const df_op *op, const d
     }
 }
 
+/* Streamed weights, each thread on panels of its own from the reader's slot to the map: nobody waits for anybody
+ * within the layer, and a core the reader has taken for a while just takes fewer panels. */
+static void run_panels(df_team *t, const df_stage *s, const df_op *op, const df_view *in, const df_view *out,
+                       df_region conv, df_region r)
+{
+    const df_table *k = t->e->table;
+    const df_conv *c = &op->conv;
+    df_weights *w = op->weights;
+    int64_t panel_floats = (int64_t)df_packed_floats(c, op->kernel, DF_PANEL);
+    float *packed = w->packed + t->id * panel_floats; /* one panel of the block */
+    float *u = (float *)s->shared, *scratch = (float *)(s->shared + s->shared_bytes + t->id * s->thread_bytes);
+    df_strip strip = strip_of(conv, conv.y0, conv.y1);
+    int tiles = strip.tiles_y * strip.tiles_x, room = tile_room(s, c);
+    if (op->kernel == DF_WINOGRAD)
+        transform_input(t, s, c, in, &strip);
+    long panels = (w->filters + DF_PANEL - 1) / DF_PANEL;
+    for (long panel; (panel = df_take(t, panels)) >= 0;) {
+        int first = (int)panel * DF_PANEL;
+        if (!df_fill_panel(t, w, first, df_min(DF_PANEL, w->filters - first), packed))
+            continue;
+        if (op->kernel == DF_WINOGRAD)
+            for (int at = 0; at < tiles; at += room)
+                k->wino_panel(c, out, &strip, packed, w->bias, (int)panel, u, at, df_min(at + room, tiles), scratch);
+        else
+            direct_kernel(k, op)(c, in, out, packed, w->bias, (int)panel, r.y0, r.y1, r.x0, r.x1);
+        zero_panel_margin(out, (int)panel, r.y0, r.y1);
+    }
+    df_join(t, panels);
+}
+
 void df_convolve(df_team *t, const df_stage *s, const df_op *op, int j, df_region r)
 {
     df_weights *w = op->weights;
@@ -100,6 +148,11 @@ void df_convolve(df_team *t, const df_stage *s, const df_op *op, int j, df_regio
     bool streamed = w->residency == DF_STREAMED;
     int per_block = streamed ? w->block : w->filters;
     bool one_strip = op->strip <= 0 || 4 * op->strip >= conv.y1 - conv.y0;
+    if (streamed && t->n > 1 && w->block / DF_PANEL >= t->n && DF_PANEL % w->raw_filters == 0 && one_strip
+        && w->file_offset >= 0) {
+        run_panels(t, s, op, &in, &out, conv, r);
+        return;
+    }
     for (int first = 0; first < w->filters; first += per_block) {
         int count = df_min(per_block, w->filters - first);
         if (streamed)

@@ -195,6 +195,9 @@ int df_read(int fd, void *to, size_t bytes, int64_t offset);
 void df_pack(const df_table *table, const df_weights *w, const float *raw, int first, int count, int base_filter);
 /* Read and pack filters [first, first + count) of `w` into w->packed, whose first panel is `base_filter`. */
 void df_fill_block(df_team *t, df_weights *w, int first, int count, int base_filter);
+/* One thread alone: read and pack one panel, filters [first, first + count), to `packed`. A chunk must not reach
+ * into the next panel (32 % raw_filters == 0). False when the frame was stopped meanwhile. */
+bool df_fill_panel(df_team *t, df_weights *w, int first, int count, float *packed);
 
 /* Fold scale and bias of every layer and pack the pinned ones, through `through` (room for one filter, or one
  * row of a transposed layer, at least).  Returns 0, what df_read says, or DF_POLLED; the layer in *node. */

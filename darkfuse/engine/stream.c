@@ -37,25 +37,42 @@ static int64_t chunk_offset(const df_chunk *c)
     return c->weights->file_offset + c->first * c->weights->per_filter * (int64_t)sizeof(float);
 }
 
+/* Chunks in one block; the last may be short, so that no chunk reaches into the next block. */
+static int chunks_in(const df_weights *w, int filters) { return (filters + w->raw_filters - 1) / w->raw_filters; }
+
+static int block_of(const df_weights *w) { return w->residency == DF_STREAMED ? w->block : w->filters; }
+
 static int chunks_of(const df_weights *w)
 {
-    return w->file_offset < 0 ? 0 : (w->filters + w->raw_filters - 1) / w->raw_filters;
+    int block = block_of(w);
+    if (w->residency == DF_PINNED || w->file_offset < 0)
+        return 0;
+    return w->filters / block * chunks_in(w, block) + chunks_in(w, w->filters % block);
+}
+
+static void plan_chunk(df_reader *r, df_weights *w, int first, int end)
+{
+    df_chunk *c = &r->chunks[r->count];
+    int turn = r->count - w->first_chunk;
+    *c = (df_chunk){.weights = w, .first = first, .count = df_min(w->raw_filters, end - first),
+                    .stage = w->raw_stage, .after = -1, .slot = w->raw + turn % w->slots * w->slot_bytes};
+    for (int n = r->count - 1; n >= 0 && c->after < 0; n--) {
+        const df_chunk *o = &r->chunks[n];
+        if (o->slot < c->slot + chunk_bytes(c) && c->slot < o->slot + chunk_bytes(o))
+            c->after = n;
+    }
+    r->count++;
 }
 
 static void plan_layer(df_reader *r, df_weights *w)
 {
     w->first_chunk = r->count;
-    for (int n = 0; n < chunks_of(w); n++) {
-        df_chunk *c = &r->chunks[r->count];
-        *c = (df_chunk){.weights = w, .first = n * w->raw_filters, .stage = w->raw_stage, .after = -1,
-                        .slot = w->raw + (n % w->slots) * w->slot_bytes};
-        c->count = df_min(w->raw_filters, w->filters - c->first);
-        for (int earlier = r->count - 1; earlier >= 0 && c->after < 0; earlier--) {
-            const df_chunk *o = &r->chunks[earlier];
-            if (o->slot < c->slot + chunk_bytes(c) && c->slot < o->slot + chunk_bytes(o))
-                c->after = earlier;
-        }
-        r->count++;
+    if (w->file_offset < 0)
+        return;
+    for (int start = 0, end; start < w->filters; start = end) {
+        end = df_min(start + block_of(w), w->filters);
+        for (int first = start; first < end; first += w->raw_filters)
+            plan_chunk(r, w, first, end);
     }
 }
 
@@ -64,8 +81,7 @@ bool df_reader_plan(df_engine *e)
     df_reader *r = &e->reader;
     size_t total = 1;
     for (int n = 0; n < e->n_weights; n++)
-        if (e->weights[n].residency != DF_PINNED)
-            total += (size_t)chunks_of(&e->weights[n]);
+        total += (size_t)chunks_of(&e->weights[n]);
     r->chunks = calloc(total, sizeof *r->chunks);
     r->done = calloc(total, 1);
     if (!r->chunks || !r->done)
@@ -227,9 +243,8 @@ void df_fill_block(df_team *t, df_weights *w, int first, int count, int base_fil
         return;
     }
     df_reader *r = &t->e->reader;
-    /* A block is a whole number of slots (checked at load), so none is packed in two parts. */
-    int from = w->first_chunk + first / w->raw_filters;
-    long items = (count + w->raw_filters - 1) / w->raw_filters;
+    int from = w->first_chunk + first / block_of(w) * chunks_in(w, block_of(w));
+    long items = chunks_in(w, count);
     for (long n; (n = df_take(t, items)) >= 0;) {
         const df_chunk *c = &r->chunks[from + n];
         if (!wait_for(t, from + (int)n))
@@ -238,4 +253,19 @@ void df_fill_block(df_team *t, df_weights *w, int first, int count, int base_fil
         give_back(r, from + (int)n);
     }
     df_join(t, items);
+}
+
+bool df_fill_panel(df_team *t, df_weights *w, int first, int count, float *packed)
+{
+    df_reader *r = &t->e->reader;
+    int block = block_of(w);
+    int chunk = w->first_chunk + first / block * chunks_in(w, block) + first % block / w->raw_filters;
+    for (int end = chunk + chunks_in(w, count); chunk < end; chunk++) {
+        const df_chunk *c = &r->chunks[chunk];
+        if (!wait_for(t, chunk))
+            return false;
+        t->e->table->pack(&w->conv, w->kernel, (const float *)c->slot, w->scale, c->first, c->count, first, packed);
+        give_back(r, chunk);
+    }
+    return true;
 }

@@ -16,15 +16,18 @@ double df_now_ms(void)
 long df_take(df_team *t, long items)
 {
     df_engine *e = t->e;
-    if (t->id == 0 && e->poll) {
+    bool running = atomic_load_explicit(&e->stop, memory_order_relaxed) == DF_RUNNING;
+    if (running && t->id == 0 && e->poll) {
         double now = df_now_ms();
         if (now - e->polled >= POLL_MS) {
             e->polled = now;
-            if (e->poll(e->poll_arg))
+            if (e->poll(e->poll_arg)) {
                 atomic_store(&e->stop, DF_INTERRUPTED);
+                running = false;
+            }
         }
     }
-    if (atomic_load_explicit(&e->stop, memory_order_relaxed) != DF_RUNNING)
+    if (!running)
         return -1;
     long k = atomic_fetch_add_explicit(&e->ticket, 1, memory_order_relaxed) - t->base;
     return k < items ? k : -1;
