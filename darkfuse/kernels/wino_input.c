@@ -81,26 +81,25 @@ void DF_NAME(wino_input)(const df_conv *c, const df_view *in, const df_strip *s,
         float *to = u + wino_u(b, tiles); /* (36: step, tiles, 16) */
         for (int ty = 0; ty < s->tiles_y; ty++) {
             int y = s->y0 + 4 * ty - c->pad;
+            const float *row[6]; /* at column `left`; NULL: zeros */
+            for (int i = 0; i < 6; i++)
+                row[i] = y + i >= top && y + i < bottom ? df_pixel(in, y + i, b, left) : NULL;
+
             for (int tx = 0; tx < s->tiles_x; tx++, to += DF_CB) {
-                int x = s->x0 + 4 * tx - c->pad;
-                bool whole = x >= left && x + 6 <= right;
+                int x = s->x0 + 4 * tx - c->pad, from = max_int(x, left), end = min_int(x + 6, right);
+                int64_t offset = (int64_t)(from - left) * DF_CB;
                 float edge[6][6 * DF_CB];
                 const float *d[6];
-                for (int i = 0; i < 6; i++) {
-                    d[i] = zeros;
-                    if (y + i < top || y + i >= bottom)
-                        continue;
-                    if (whole) {
-                        d[i] = df_pixel(in, y + i, b, x);
-                        continue;
+                for (int i = 0; i < 6; i++)
+                    d[i] = row[i] ? row[i] + offset : zeros;
+                if (end - from < 6)
+                    for (int i = 0; i < 6; i++) {
+                        memset(edge[i], 0, sizeof edge[i]);
+                        if (row[i] && from < end)
+                            memcpy(edge[i] + (from - x) * DF_CB, d[i],
+                                   (size_t)(end - from) * DF_CB * sizeof(float));
+                        d[i] = edge[i];
                     }
-                    int from = max_int(x, left), end = min_int(x + 6, right);
-                    memset(edge[i], 0, sizeof edge[i]);
-                    if (from < end)
-                        memcpy(edge[i] + (from - x) * DF_CB, df_pixel(in, y + i, b, from),
-                               (size_t)(end - from) * DF_CB * sizeof(float));
-                    d[i] = edge[i];
-                }
                 transform_patch(d, to, step);
             }
         }

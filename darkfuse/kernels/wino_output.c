@@ -36,7 +36,7 @@ DF_INLINE void tile(const float *m, int64_t step, vf bias, const finish *f)
         for (int i = 0; i < 4; i++)
             t[i][j] = column[i];
     }
-    vf above[2];
+    vf above[2] = {vf_zero(), vf_zero()};
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
         vf y[4];
