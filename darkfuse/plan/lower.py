@@ -25,6 +25,8 @@ from darkfuse.plan.weights import (
 from darkfuse.plan.windows import FLOAT, Layout, Stored, arrange
 from darkfuse.plan.wiring import BLOCK, INPUT, Leaf, View, Wiring, check_layer, poolable
 
+MAX_THREADS = 1024
+
 
 def lower(
     graph: Graph,
@@ -61,6 +63,8 @@ class _Lowering:
         if plan.fingerprint and plan.fingerprint != graph.fingerprint():
             raise PlanError(f"{graph.name}: the plan was made for another network ({plan.network}), or this "
                             f"one was edited since; plan it again")
+        if not 1 <= plan.threads <= MAX_THREADS:
+            raise PlanError(f"{graph.name}: a plan for {plan.threads} threads; 1 to {MAX_THREADS} make sense")
         self.group_of: Dict[int, int] = {}
         self.layer_plan: Dict[int, LayerPlan] = {}
         for number, group in enumerate(plan.groups):

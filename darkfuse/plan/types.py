@@ -8,7 +8,9 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
 
 KERNELS = ("none", "first", "direct", "general", "winograd")
 RESIDENCIES = ("none", "pinned", "loaded", "streamed")
@@ -77,15 +79,53 @@ class Plan:
 
     @staticmethod
     def from_json(text: str) -> Plan:
-        """Raises ValueError or KeyError on text that is not a plan."""
-        raw: dict[str, Any] = json.loads(text)
-        groups = tuple(
-            Group(
-                layers=tuple(LayerPlan(**layer) for layer in group["layers"]),
-                grid=(int(group["grid"][0]), int(group["grid"][1])),
-                cache=group["cache"],
-                predicted_ms=group["predicted_ms"],
-            )
-            for group in raw.pop("groups")
-        )
-        return Plan(groups=groups, **raw)
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        ValueError
+            The text is not a plan: no JSON, a name missing or unknown, a value of the wrong type.
+        """
+        raw = _mapping(json.loads(text), "plan")
+        groups = []
+        for item in _list(raw.pop("groups", None), "groups"):
+            group = _mapping(item, "group")
+            layers = tuple(_record(LayerPlan, layer) for layer in _list(group.pop("layers", None), "layers"))
+            grid = _list(group.pop("grid", None), "grid")
+            if len(grid) != 2 or not all(type(n) is int and 0 < n < 1 << 31 for n in grid):
+                raise ValueError(f"grid {grid!r} is not two counts of tiles")
+            groups.append(_record(Group, {**group, "layers": layers, "grid": (grid[0], grid[1])}))
+        return _record(Plan, {**raw, "groups": tuple(groups)})
+
+
+_TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "str": (str,), "bool": (bool,), "float": (float, int)}
+_LARGEST = 1 << 53  # what JSON can say exactly
+
+
+def _mapping(value: object, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} is not an object")
+    return dict(value)
+
+
+def _list(value: object, what: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"{what} is not a list")
+    return value
+
+
+def _record(kind: type[_T], value: object) -> _T:
+    """A dataclass of `kind` from an object, names and simple types checked."""
+    raw = _mapping(value, kind.__name__)
+    names = {item.name: item for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for name, given in raw.items():
+        if name not in names:
+            raise ValueError(f"{kind.__name__} has no {name!r}")
+        wanted = _TYPES.get(str(names[name].type))
+        if wanted and (type(given) not in wanted or (given != given) or
+                       (wanted != (str,) and not -_LARGEST < given < _LARGEST)):
+            raise ValueError(f"{name}={given!r} is not of type {names[name].type}")
+    for name, item in names.items():
+        if name not in raw and item.default is dataclasses.MISSING:
+            raise ValueError(f"{kind.__name__} lacks {name!r}")
+    return kind(**raw)

@@ -15,6 +15,7 @@ from darkfuse.plan.types import LayerPlan
 FLOAT = 4
 PANEL = 32  # output channels in one packed panel
 WINO_IC = 64  # input channels of one transformed filter panel
+MAX_SLOTS = 64
 HEADER = 20  # bytes of a .weights header when there is no file to ask
 
 # (name, bytes, alive over all frames) -> buffer index
@@ -58,9 +59,13 @@ def check_kernel(graph: Graph, node: Node, layer: LayerPlan, image: bool) -> Non
         return
     if layer.residency not in ("pinned", "loaded", "streamed"):
         raise PlanError(f"{where}: residency {layer.residency!r} is not pinned, loaded or streamed")
-    if layer.block < PANEL or layer.block % PANEL or layer.raw < 1 or layer.slots < 1 or layer.strip < 0:
-        raise PlanError(f"{where}: block must be a multiple of {PANEL}, raw and slots at least 1, strip not "
-                        f"negative")
+    if layer.block < PANEL or layer.block % PANEL or layer.raw < 1 or layer.strip < 0 \
+            or not 1 <= layer.slots <= MAX_SLOTS:
+        raise PlanError(f"{where}: block must be a multiple of {PANEL}, raw at least 1, slots 1 to {MAX_SLOTS}, "
+                        f"strip not negative")
+    if layer.residency == "streamed" and layer.block % min(layer.raw, node.weights.biases) \
+            and node.weights.biases > layer.block:
+        raise PlanError(f"{where}: a block of {layer.block} filters is not made of reads of {layer.raw}")
     options = node.options
     if not isinstance(options, ConvOptions):
         if layer.kernel != "none":
