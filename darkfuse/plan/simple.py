@@ -47,11 +47,14 @@ def choose_strip(node: Node) -> int:
 
 
 def choose_raw(node: Node, block: int = 32) -> int:
-    """Filters in one read: near `READ_BYTES`, in eighths as packing likes them, no more than a block."""
+    """Filters in one read: up to `READ_BYTES`, 8 at least; a block is a whole number of reads."""
     if node.weights is None:
         return 16
     per_filter = 4 * node.weights.kernels // node.weights.biases
-    return max(8, min(block, READ_BYTES // per_filter // 8 * 8))
+    raw = block
+    while raw % 16 == 0 and raw * per_filter > READ_BYTES:
+        raw //= 2
+    return raw
 
 
 def plan_layer(graph: Graph, node: Node, residency: str, exact: bool = False, block: int = 32) -> LayerPlan:

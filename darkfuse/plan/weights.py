@@ -61,8 +61,8 @@ def check_kernel(graph: Graph, node: Node, layer: LayerPlan, image: bool) -> Non
         raise PlanError(f"{where}: residency {layer.residency!r} is not pinned, loaded or streamed")
     if layer.block < PANEL or layer.block % PANEL or layer.raw < 1 or layer.strip < 0 \
             or not 1 <= layer.slots <= MAX_SLOTS:
-        raise PlanError(f"{where}: block must be a multiple of {PANEL}, raw at least 1, slots 1 to {MAX_SLOTS}, "
-                        f"strip not negative")
+        raise PlanError(f"{where}: block must be a multiple of {PANEL}, raw at least 1, slots 1 to "
+                        f"{MAX_SLOTS}, strip not negative")
     if layer.residency == "streamed" and layer.block % min(layer.raw, node.weights.biases) \
             and node.weights.biases > layer.block:
         raise PlanError(f"{where}: a block of {layer.block} filters is not made of reads of {layer.raw}")
