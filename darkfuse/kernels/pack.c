@@ -21,16 +21,19 @@ DF_INLINE int64_t row_of(const order *o, int j)
     return ((int64_t)(ic / DF_CB) * o->taps + tap) * DF_CB + ic % DF_CB;
 }
 
-/* DF_VL filters starting at raw into lanes starting at dst. */
-static void pack_vector(const order *o, const float *raw, const float *scale, float *dst)
+/* n filters (8, or DF_VL) starting at raw into lanes starting at dst. */
+DF_INLINE void pack_lanes(const order *o, const float *raw, const float *scale, int n, float *dst)
 {
     const int len = o->ic * o->taps;
     int j = 0;
     for (; j + DF_VL <= len; j += DF_VL) {
         vf r[DF_VL];
 #pragma GCC unroll 16
-        for (int i = 0; i < DF_VL; i++)
-            r[i] = vf_load(raw + (int64_t)i * len + j) * scale[i];
+        for (int i = 0; i < DF_VL; i++) {
+            r[i] = vf_zero();
+            if (i < n)
+                r[i] = vf_load(raw + (int64_t)i * len + j) * scale[i];
+        }
         vf_transpose(r);
         int ic = j / o->taps, tap = j % o->taps;
 #pragma GCC unroll 16
@@ -38,7 +41,10 @@ static void pack_vector(const order *o, const float *raw, const float *scale, fl
             int64_t row = o->kernel == DF_GENERAL ? j + i
                         : o->kernel == DF_FIRST   ? (int64_t)tap * o->ic + ic
                         : ((int64_t)(ic / DF_CB) * o->taps + tap) * DF_CB + ic % DF_CB;
-            vf_store(dst + row * DF_PANEL, r[i]);
+            if (n == DF_VL)
+                vf_store(dst + row * DF_PANEL, r[i]);
+            else
+                memcpy(dst + row * DF_PANEL, &r[i], 8 * sizeof(float));
             if (++tap == o->taps) {
                 tap = 0;
                 ic++;
@@ -46,9 +52,22 @@ static void pack_vector(const order *o, const float *raw, const float *scale, fl
         }
     }
     for (; j < len; j++)
-        for (int i = 0; i < DF_VL; i++)
+        for (int i = 0; i < n; i++)
             dst[row_of(o, j) * DF_PANEL + i] = raw[(int64_t)i * len + j] * scale[i];
 }
+
+static void pack_vector(const order *o, const float *raw, const float *scale, float *dst)
+{
+    pack_lanes(o, raw, scale, DF_VL, dst);
+}
+
+#if DF_VL == 16
+/* What a reader of 8 filters at a time hands over. */
+static void pack_eight(const order *o, const float *raw, const float *scale, float *dst)
+{
+    pack_lanes(o, raw, scale, 8, dst);
+}
+#endif
 
 static void pack_lane(const order *o, const float *raw, float scale, float *dst)
 {
@@ -76,6 +95,11 @@ void DF_NAME(pack)(const df_conv *c, int kernel, const float *raw, const float *
         if (end - oc >= DF_VL && lane + DF_VL <= DF_PANEL) {
             lanes = DF_VL;
             pack_vector(&o, src, scale + oc, dst);
+#if DF_VL == 16
+        } else if (end - oc >= 8 && lane + 8 <= DF_PANEL) {
+            lanes = 8;
+            pack_eight(&o, src, scale + oc, dst);
+#endif
         } else {
             pack_lane(&o, src, scale[oc], dst);
         }
