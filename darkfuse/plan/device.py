@@ -24,6 +24,8 @@ class Rates:
     pack : GB/s from Darknet's order into packed panels
     weights : GB/s at which packed weights too large for the cache are walked again for each tile
     memory : GB/s of map bytes, read and written, through pooling, upsampling, copies
+    far : GB/s of map bytes that come from or go to memory beyond the caches, on top of any operation
+    input : pixels of the network's input a nanosecond, scaled from the photo
     op_us : microseconds an operation costs on each tile before it computes anything
     """
 
@@ -38,6 +40,8 @@ class Rates:
     pack: float
     weights: float
     memory: float
+    far: float
+    input: float
     op_us: float
 
     def scaled(self, factor: float) -> Rates:
@@ -48,11 +52,17 @@ class Rates:
 
 @dataclass(frozen=True)
 class Device:
-    """Rates per number of threads, the storage's read bandwidth (GB/s), and the cache a core has to itself."""
+    """Rates per number of threads, and what does not depend on it.
+
+    read : GB/s from storage
+    cache_bytes : of the cache a core has to itself
+    near_bytes : maps up to this size are in some cache when they are read
+    """
 
     name: str
     read: float
     cache_bytes: int
+    near_bytes: int
     rates: dict[int, Rates]
     estimate: bool = False
 
@@ -86,14 +96,15 @@ def _estimate(name: str, peak: float, cores: int, read: float, memory: float, ca
     one = Rates(
         direct3=0.75 * peak, direct1=0.65 * peak, first=0.55 * peak, general=0.1 * peak, gemm=0.7 * peak,
         wino_in=0.004 * peak, wino_out=0.005 * peak, wino_filter=0.006 * peak, pack=0.5 * memory,
-        weights=0.8 * memory, memory=memory, op_us=8.0,
+        weights=0.8 * memory, memory=memory, far=2 * memory, input=0.001 * peak, op_us=8.0,
     )
     # Bandwidth does not grow with the cores of these boards; arithmetic nearly does.
     rates = {1: one}
     for n in range(2, cores + 1):
         fast = one.scaled(0.92 * n)
-        rates[n] = dataclasses.replace(fast, pack=one.pack * 1.3, weights=one.weights * 1.3, memory=memory * 1.2)
-    return Device(name, read, cache_kb * 1024, rates, estimate=True)
+        rates[n] = dataclasses.replace(fast, pack=one.pack * 1.3, weights=one.weights * 1.3, memory=memory * 1.2,
+                                       far=memory * 2.4)
+    return Device(name, read, cache_kb * 1024, cache_kb * 512, rates, estimate=True)
 
 
 # Peaks: 4-wide FMA at 1.2, 1.5 and 2.4 GHz (Cortex-A53: one 64-bit FMA pipe pair; A72: one 128-bit pipe;

@@ -10,7 +10,17 @@ import math
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from darkfuse.plan.arena import aligned
-from darkfuse.plan.cost import bytes_ms, conv_ms, pack_ms, read_ms
+from darkfuse.plan.cost import (
+    Sizes,
+    bytes_ms,
+    conv_ms,
+    far_ms,
+    input_ms,
+    loaded_ms,
+    pack_ms,
+    read_ms,
+    streamed_ms,
+)
 from darkfuse.plan.device import Device
 from darkfuse.plan.pieces import Piece, Pieces
 from darkfuse.plan.types import Group, LayerPlan
@@ -18,7 +28,6 @@ from darkfuse.plan.weights import FLOAT, PANEL, packed_floats, up, wino_scratch_
 
 STRIPS = (0, 4, 2, 1)  # Winograd tile rows at a time, fastest first
 NO_LIMIT = 1 << 62
-Sizes = List[Tuple[int, int]]  # (size, how many)
 
 
 class Option(NamedTuple):
@@ -64,8 +73,8 @@ class Spans:
         self.rates = device.at(threads)
         self._reaches: Dict[Tuple[int, int, bool], Dict[int, _Reach]] = {}
         self._timed: Dict[Tuple[object, ...], float] = {}
-        self._loading = [pack_ms(self.rates, p.node) + read_ms(device.read, p.node) if p.node else 0.0
-                         for p in self.pieces]
+        self._loading = [loaded_ms(pack_ms(self.rates, p.node), read_ms(device.read, p.node))
+                         if p.node else 0.0 for p in self.pieces]
         self._readers = [aligned(2 * min(16, p.node.out_shape.c) * p.raw_filter) if p.node else 0
                          for p in self.pieces]
 
@@ -148,13 +157,17 @@ class Spans:
         stage += sum(held.values())
         if stage >= min(limit, worth):
             return []
-        fast = direct = 0.0
+        fast = direct = far_ms(self.rates, sum(self._far(piece, held) for piece in self.pieces[a:b]))
         shared = thread = 0
         for piece, heights, widths in regions:
             if piece is None or piece.node is None:
                 tiles = sum(n for _, n in heights) * sum(n for _, n in widths)
-                moved = piece.moved if piece else FLOAT * self.net.graph.input.values
-                ms = bytes_ms(self.rates, moved, tiles)
+                pixels = sum(h * n for h, n in heights) * sum(w * n for w, n in widths)
+                if piece is None:
+                    ms = input_ms(self.rates, pixels, tiles)
+                else:
+                    whole = piece.leaf.shape.h * piece.leaf.shape.w
+                    ms = bytes_ms(self.rates, piece.moved * pixels / whole, tiles)
                 fast, direct = fast + ms, direct + ms
                 continue
             ms, kernel, strip, plain = self._kernel(piece, heights, widths)
@@ -216,6 +229,16 @@ class Spans:
                 return ms, "winograd", strip, direct
         return direct, plain, 0, direct
 
+    def _far(self, piece: Piece, held: Dict[int, int]) -> int:
+        """Bytes of the piece's maps that are too large for the caches; `held` has those kept in part."""
+        wiring, near, total = self.net.wiring, self.device.near_bytes, 0
+        for view in (*piece.leaf.sources, piece.leaf.view):
+            root = wiring.root(view).storage
+            if held.get(root, self.net.roots[root].whole) > near:
+                shape = wiring.storages[view.storage]
+                total += FLOAT * view.channels * shape.height * shape.width
+        return total
+
     def _conv_ms(self, piece: Piece, kernel: str, heights: Sizes, widths: Sizes, strip: int) -> float:
         """`conv_ms`, remembered: networks repeat their layers."""
         node = piece.node
@@ -223,7 +246,7 @@ class Spans:
         key = (node.options, node.in_shapes, kernel, tuple(heights), tuple(widths), strip)
         ms = self._timed.get(key)
         if ms is None:
-            ms = conv_ms(self.rates, node, kernel, heights, widths, strip, self.device.cache_bytes)
+            ms = conv_ms(self.rates, node, kernel, heights, widths, strip, self.device)
             self._timed[key] = ms
         return ms
 
@@ -243,7 +266,10 @@ class Spans:
         piece = self.pieces[at]
         stage = self.net.outside_bytes(at, at + 1, False)
         node = piece.node
-        start = bytes_ms(self.rates, FLOAT * self.net.graph.input.values) if at == self.net.entry else 0.0
+        source = self.net.graph.input
+        start = far_ms(self.rates, self._far(piece, {}))
+        if at == self.net.entry:
+            start += input_ms(self.rates, source.h * source.w)
         recipe = Recipe(at, at + 1, (1, 1), "full", "fast", "pinned")
         if node is None:
             return [Option(stage, 0, start + bytes_ms(self.rates, piece.moved), recipe)]
@@ -253,7 +279,7 @@ class Spans:
             ms, scratch = start, 0
             if piece.leaf.kind == "conv":
                 ms += conv_ms(self.rates, node, kernel, [(shape.h, 1)], [(shape.w, 1)], strip,
-                              self.device.cache_bytes)
+                              self.device)
             else:
                 ms += bytes_ms(self.rates, node.weight_bytes)
             if kernel == "winograd":
@@ -278,19 +304,14 @@ class Spans:
         node = piece.node
         assert node is not None
         filters = node.out_shape.c
-        compute = ms + pack_ms(self.rates, node)
-        reading = read_ms(self.device.read, node)
+        strip_again = 0 if 4 * strip >= node.out_shape.h else strip
         found = []
-        for block, raw, slots in ((32 * self.threads, 16 * self.threads, 4), (32, 16, 3), (32, 8, 2)):
+        for block, raw, slots in ((32 * self.threads, 16, 2 * self.threads + 2), (32, 16, 3), (32, 8, 2)):
             block, raw = min(block, up(filters, PANEL)), min(raw, filters)
             ahead = slots * raw * piece.raw_filter
             held = aligned(packed_floats(node, kernel, block) * FLOAT) + aligned(ahead)
-            # Slots smaller than a block make the reader and the team wait for each other; the first slots
-            # of a layer are read while nothing computes.
-            overlap = min(1.0, slots * raw / block)
-            # The part that hides behind the other is not quite free: it takes the cores' cache and memory.
-            total = max(compute, reading) + (1.1 - overlap) * min(compute, reading)
-            total += 0.25e-6 * ahead / self.device.read
+            total = streamed_ms(self.rates, self.device.read, node, ms, kernel, strip_again, block, raw,
+                                slots, self.threads)
             plan = LayerPlan(node.index, kernel, "streamed", block, raw, slots, strip)
             found.append(Option(stage + held, 0, total, recipe._replace(residency="streamed", single=plan)))
         return found

@@ -1,0 +1,180 @@
+"""What any plan will take: bytes to the byte, milliseconds by the device's rates.
+
+The search prices thousands of candidates in closed form. This prices one plan, from the very regions its
+program will run: a plan made by hand, read from a cfg or found by the search, all in the same way.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from darkfuse.graph import Graph
+from darkfuse.graph.layers.convolutional import ConvOptions
+from darkfuse.plan.arena import aligned
+from darkfuse.plan.cost import Sizes, bytes_ms, conv_ms, far_ms, input_ms, loaded_ms, pack_ms, read_ms, streamed_ms
+from darkfuse.plan.device import Device, load_device
+from darkfuse.plan.lower import lower
+from darkfuse.plan.program import Op, Program, Span, Tensor
+from darkfuse.plan.types import LayerPlan, Plan
+
+FLOAT = 4
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """One layer of a group. `ms` is all of it; `weights_ms` the part spent on getting weights (every frame)."""
+
+    node: int
+    kind: str
+    ms: float
+    weights_ms: float
+    macs: int
+
+
+@dataclass(frozen=True)
+class GroupCost:
+    """One group: milliseconds, and bytes alive in the arena while it runs, weights pinned for other groups
+    included. `layers` are those that compute, in order."""
+
+    ms: float
+    bytes: int
+    layers: Tuple[LayerCost, ...]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What running a plan takes.
+
+    Attributes
+    ----------
+    ms : float
+        One frame, weights of pinned layers already in place.
+    arena_bytes : int
+        The engine's memory, exact.
+    peak_bytes : int
+        The whole process: `arena_bytes` and the baseline given.
+    read_bytes : int
+        Weights read from storage for every frame.
+    macs : int
+        Multiply-adds executed, recompute included.
+    groups : tuple of GroupCost
+        As in the plan.
+    """
+
+    ms: float
+    arena_bytes: int
+    peak_bytes: int
+    read_bytes: int
+    macs: int
+    groups: Tuple[GroupCost, ...]
+
+
+def predict(graph: Graph, plan: Plan, device: Optional[Device] = None, baseline: int = 0,
+            program: Optional[Program] = None) -> Prediction:
+    """Price a plan.
+
+    Parameters
+    ----------
+    graph : Graph
+    plan : Plan
+        Any that fits the graph.
+    device : Device, optional
+        Left out: this machine's measured profile, or the generic one.
+    baseline : int
+        Bytes of the process beside the arena.
+    program : Program, optional
+        The plan lowered, where it is there already.
+
+    Raises
+    ------
+    PlanError
+        The plan does not fit the graph.
+    """
+    program = program or lower(graph, plan)
+    pricer = _Pricer(graph, plan, device or load_device(), program)
+    groups = tuple(pricer.group(number) for number in range(len(plan.groups)))
+    return Prediction(
+        ms=sum(group.ms for group in groups),
+        arena_bytes=program.arena_bytes,
+        peak_bytes=baseline + program.arena_bytes,
+        read_bytes=sum(w.filters * w.per_filter * FLOAT for w in program.weights if w.residency != "pinned"),
+        macs=sum(op.macs for stage in program.stages for op in stage.ops),
+        groups=groups,
+    )
+
+
+class _Pricer:
+    def __init__(self, graph: Graph, plan: Plan, device: Device, program: Program) -> None:
+        self.graph, self.plan, self.device, self.program = graph, plan, device, program
+        self.rates = device.at(plan.threads)
+        self.layers: Dict[int, LayerPlan] = {x.node: x for group in plan.groups for x in group.layers}
+
+    def group(self, number: int) -> GroupCost:
+        stage = self.program.stages[number]
+        layers = tuple(self._op(op) for op in stage.ops)
+        alive = sum(aligned(b.bytes) for b in self.program.buffers if b.first <= number <= b.last)
+        return GroupCost(sum(layer.ms for layer in layers), alive, layers)
+
+    def _op(self, op: Op) -> LayerCost:
+        heights, widths = sizes(op.y), sizes(op.x)
+        pixels = sum(size * n for size, n in heights) * sum(size * n for size, n in widths)
+        tiles = sum(n for _, n in heights) * sum(n for _, n in widths)
+        out = self.program.tensors[op.output]
+        share = pixels / (out.height * out.width)  # more than 1 where tiles compute the same again
+        tensors = [self.program.tensors[n] for n in (*op.inputs, op.output)]
+        weights_ms = 0.0
+        if op.kind == "conv":
+            ms, weights_ms = self._conv(op, heights, widths)
+        elif op.kind == "connected":
+            node = self.graph.node(op.node)
+            ms = bytes_ms(self.rates, node.weight_bytes)
+            if self.layers[op.node].residency != "pinned":
+                weights_ms = loaded_ms(pack_ms(self.rates, node), read_ms(self.device.read, node))
+                ms += weights_ms
+        elif op.kind == "input":
+            ms = input_ms(self.rates, pixels, tiles)
+        else:
+            ms = bytes_ms(self.rates, share * sum(_map_bytes(t) for t in tensors), tiles)
+        far = sum(_map_bytes(t) for t in tensors if _stored_bytes(t) > self.device.near_bytes)
+        return LayerCost(op.node, op.kind, ms + far_ms(self.rates, share * far), weights_ms, op.macs)
+
+    def _conv(self, op: Op, heights: Sizes, widths: Sizes) -> Tuple[float, float]:
+        """(all of it, what waiting for weights adds) in milliseconds."""
+        layer = self.layers[self.program.weights[op.weights].node]
+        node = self.graph.node(layer.node)
+        assert isinstance(node.options, ConvOptions)
+        if op.pool:
+            shape = node.out_shape
+            heights = sizes([(2 * a, min(2 * b, shape.h)) for a, b in op.y])
+            widths = sizes([(2 * a, min(2 * b, shape.w)) for a, b in op.x])
+        compute = conv_ms(self.rates, node, op.kernel, heights, widths, op.strip, self.device)
+        total, weights = compute, self.program.weights[op.weights]
+        if layer.residency == "loaded":
+            total += loaded_ms(pack_ms(self.rates, node), read_ms(self.device.read, node))
+        elif layer.residency == "streamed":
+            one_strip = all(4 * op.strip >= size for size, _ in heights)
+            total = streamed_ms(self.rates, self.device.read, node, compute, op.kernel, 0 if one_strip else op.strip,
+                                weights.block, weights.raw_filters, weights.slots, self.plan.threads)
+        return total, total - compute
+
+
+def sizes(spans: Sequence[Span]) -> Sizes:
+    """Lengths of spans and how often each occurs; empty ones are left out."""
+    counted = Counter(end - start for start, end in spans if end > start)
+    return sorted(counted.items())
+
+
+def _map_bytes(tensor: Tensor) -> int:
+    return tensor.channels * tensor.height * tensor.width * FLOAT
+
+
+def _stored_bytes(tensor: Tensor) -> int:
+    return tensor.slots * tensor.row_stride * FLOAT
+
+
+def waiting(prediction: Prediction) -> List[Tuple[int, float]]:
+    """(layer, milliseconds) spent on getting weights, the most first."""
+    found = [(x.node, x.weights_ms) for group in prediction.groups for x in group.layers if x.weights_ms > 0]
+    return sorted(found, key=lambda item: -item[1])
