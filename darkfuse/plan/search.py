@@ -82,6 +82,9 @@ class Search:
         self.edges: List[List[Tuple[int, List[Option]]]] = [[] for _ in range(self.count)]
         self._apart: Dict[int, Tuple[int, int]] = {}
         for a in reversed(range(self.count)):
+            if not spans.pieces[a].layers:  # belongs to the layer before
+                self._apart[a] = 0, 0
+                continue
             for b in range(a + 1, min(a + LONGEST, self.count) + 1):
                 options = self._options(a, b)
                 if options is None:
@@ -96,7 +99,9 @@ class Search:
         """Options of one span; None when no longer span from `a` can be a group either."""
         spans = self.spans
         found = []
-        if b == a + 1:
+        if b < self.count and not spans.pieces[b].layers:
+            return []
+        if b == spans.after(a):
             found = spans.single(a)
             pinned = [o for o in found if o.pinned or o.recipe.single is None]
             # What its pieces need one by one, at their fastest and with direct kernels: no group that needs

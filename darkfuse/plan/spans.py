@@ -85,6 +85,13 @@ class Spans:
     def weight_bytes(self, a: int, b: int) -> int:
         return sum(piece.packed for piece in self.pieces[a:b])
 
+    def after(self, at: int) -> int:
+        """The first cut behind piece `at`: the copies of one route, say, belong to one layer and one group."""
+        end = at + 1
+        while end < len(self.pieces) and not self.pieces[end].layers:
+            end += 1
+        return end
+
     # -- regions --------------------------------------------------------------------------------------
 
     def _reach(self, a: int, b: int, rows: bool) -> Dict[int, _Reach]:
@@ -262,15 +269,17 @@ class Spans:
     # -- groups of one piece --------------------------------------------------------------------------
 
     def single(self, at: int) -> List[Option]:
-        """Every way to run one piece on its own, whole maps."""
-        piece = self.pieces[at]
-        stage = self.net.outside_bytes(at, at + 1, False)
+        """Every way to run one layer's operations on their own, whole maps."""
+        piece, end = self.pieces[at], self.after(at)
+        more = self.pieces[at + 1 : end]
+        stage = self.net.outside_bytes(at, end, False)
         node = piece.node
         source = self.net.graph.input
-        start = far_ms(self.rates, self._far(piece, {}))
-        if at == self.net.entry:
+        start = far_ms(self.rates, sum(self._far(p, {}) for p in (piece, *more)))
+        start += sum(bytes_ms(self.rates, p.moved) for p in more)
+        if at <= self.net.entry < end:
             start += input_ms(self.rates, source.h * source.w)
-        recipe = Recipe(at, at + 1, (1, 1), "full", "fast", "pinned")
+        recipe = Recipe(at, end, (1, 1), "full", "fast", "pinned")
         if node is None:
             return [Option(stage, 0, start + bytes_ms(self.rates, piece.moved), recipe)]
         found = []
