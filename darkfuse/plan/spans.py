@@ -86,7 +86,7 @@ class Spans:
         return sum(piece.packed for piece in self.pieces[a:b])
 
     def after(self, at: int) -> int:
-        """The first cut behind piece `at`: the copies of one route, say, belong to one layer and one group."""
+        """The first cut behind piece `at`: copies into one route belong to one layer and one group."""
         end = at + 1
         while end < len(self.pieces) and not self.pieces[end].layers:
             end += 1
