@@ -9,8 +9,9 @@ from typing import Dict, List, Optional, Tuple
 from darkfuse.errors import PlanError
 from darkfuse.graph import Graph, Options
 from darkfuse.model.weights import WeightsIndex
-from darkfuse.plan.arena import Block, aligned, begin_earlier, pack
+from darkfuse.plan.arena import Block, Packing, aligned, begin_earlier, pack
 from darkfuse.plan.inplace import overwritten
+from darkfuse.plan.overlap import Pair, pairs, share
 from darkfuse.plan.program import Buffer, Keep, Op, Program, Stage, Tensor, Weights
 from darkfuse.plan.region import Axis, Span, Step, clip
 from darkfuse.plan.types import LayerPlan, Plan
@@ -182,13 +183,15 @@ class _Lowering:
         stages = tuple(self._stage(number, layout, place, leaf_tensor, weights)
                        for number in range(len(self.members)))
         blocks = [Block(b.bytes, max(b.first, 0), b.last) for b in self.buffers]
-        blocks, packing = begin_earlier(blocks, self._read_ahead(stages), pack(blocks))
-        buffers = tuple(replace(b, offset=at, first=-1 if b.first < 0 else block.first)
-                        for b, block, at in zip(self.buffers, blocks, packing.offsets))
+        wanted = [Pair(place[p.source], place[p.target], p.shift)
+                  for p in pairs(self.wiring, layout, self.members)]
+        blocks, packing, homes = share(blocks, pack(blocks), wanted)
+        blocks, packing = begin_earlier(blocks, self._read_ahead(stages), packing)
+        buffers = self._buffers(blocks, packing, homes)
         source = self.graph.input
         return Program(
             buffers=buffers,
-            tensors=tuple(self.tensors),
+            tensors=tuple(_moved(tensor, homes) for tensor in self.tensors),
             weights=tuple(self.weights),
             stages=stages,
             outputs=tuple((layer, leaf_tensor[leaf]) for layer, leaf in self.outputs),
@@ -202,6 +205,16 @@ class _Lowering:
     def _buffer(self, name: str, size: int, first: int, last: int) -> int:
         self.buffers.append(Buffer(name, size, 0, first, last))
         return len(self.buffers) - 1
+
+    def _buffers(self, blocks: Sequence[Block], packing: Packing,
+                 homes: Dict[int, Tuple[int, int]]) -> Tuple[Buffer, ...]:
+        """The buffers where they ended up. One that moved in with another stays listed, without bytes."""
+        found = []
+        for number, (buffer, block, at) in enumerate(zip(self.buffers, blocks, packing.offsets)):
+            guests = [self.buffers[n].name for n, (home, _) in homes.items() if home == number != n]
+            found.append(Buffer(" over ".join([buffer.name, *guests]), block.bytes, at,
+                                -1 if buffer.first < 0 else block.first, block.last))
+        return tuple(found)
 
     def _place_weights(self) -> Dict[int, int]:
         offsets = file_offsets(self.graph, self.weights_index)
@@ -374,6 +387,11 @@ def _apart(rows: Axis, slots: int) -> int:
               for one, next_one in zip(above, above[1:]) for old in one for new in next_one):
         slots += 1
     return slots
+
+
+def _moved(tensor: Tensor, homes: Dict[int, Tuple[int, int]]) -> Tensor:
+    home, at = homes.get(tensor.buffer, (tensor.buffer, 0))
+    return replace(tensor, buffer=home, offset=tensor.offset + at)
 
 
 def _name(leaf: Leaf, stored: Stored) -> str:
