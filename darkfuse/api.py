@@ -37,6 +37,7 @@ def load(
     device: str | None = None,
     names: str | os.PathLike[str] | Sequence[str] | None = None,
     isa: str | None = None,
+    video_bytes: int | None = None,
 ) -> Network:
     """Load a Darknet network.
 
@@ -62,6 +63,9 @@ def load(
         Class names, or a file of them (`.names` or `.data`). Default: looked for beside the cfg.
     isa : str, optional
         Instruction set to use instead of the best this processor has: 'generic', 'avx2', 'avx512', 'neon'.
+    video_bytes : int, optional
+        Only arrays will be handed to `detect`, from buffers there already, as a camera's frames are: of `mem`
+        nothing is kept free for decoding pictures, but this much for what else the caller will still take.
 
     Raises
     ------
@@ -82,7 +86,7 @@ def load(
     import darkfuse.engine._engine  # noqa: F401
 
     team = threads or process.cpu_count()
-    budget = share(mem, graph.input.c * graph.input.h * graph.input.w, len(graph.nodes), team)
+    budget = share(mem, graph.input.c * graph.input.h * graph.input.w, len(graph.nodes), team, video_bytes)
     chosen = choose(graph, budget, team, exact, plan, device)
     return Network(graph, index, chosen, budget, _names(graph, weights_path, names), isa)
 

@@ -23,6 +23,8 @@ ASIDE_BELOW = 128 << 20
 SLACK_BYTES = 3 << 19
 LAYER_BYTES = 8 << 10
 THREAD_BYTES = 32 << 10
+# What the loop around a camera grows by after its first frame: the decoder's packets, text of a frame's boxes
+VIDEO_BYTES = 1 << 20
 # How far two measurements of one and the same process lie apart
 JITTER_BYTES = 1 << 18
 
@@ -41,12 +43,15 @@ class Budget:
         What the process grows by beside arena and picture.
     aside : bool
         Whether pictures are decoded and drawn, and plans searched, in a process of their own.
+    video : bool
+        Whether pixels come from buffers this process already holds, so that none are decoded or kept.
     """
 
     total: int | None
     picture: int | None = None
     slack: int = SLACK_BYTES
     aside: bool = False
+    video: bool = False
 
     def arena(self, spent: int) -> int | None:
         """What is left for the engine when `spent` bytes are taken by what is already loaded."""
@@ -74,7 +79,8 @@ class Budget:
         return (process.rss_bytes() or 0) + ASIDE_BYTES + pixels <= self.total
 
 
-def share(mem: str | int | None, input_bytes: int, layers: int = 32, threads: int = 1) -> Budget:
+def share(mem: str | int | None, input_bytes: int, layers: int = 32, threads: int = 1,
+          video_bytes: int | None = None) -> Budget:
     """Work out the budget of a process.
 
     Parameters
@@ -86,6 +92,8 @@ def share(mem: str | int | None, input_bytes: int, layers: int = 32, threads: in
         Of the network's input as 8-bit RGB: no picture is kept smaller than this.
     layers, threads : int
         Of the network, and to run it with.
+    video_bytes : int, optional
+        For frames from buffers already held: what showing them will still take. No pictures are decoded.
 
     Raises
     ------
@@ -104,6 +112,8 @@ def share(mem: str | int | None, input_bytes: int, layers: int = 32, threads: in
         if total <= 0:
             raise DarkfuseError(f"mem={mem} is no amount of memory; write it like '48M'")
     slack = SLACK_BYTES + layers * LAYER_BYTES + threads * THREAD_BYTES
+    if video_bytes is not None:
+        return Budget(total, 0, slack + VIDEO_BYTES + video_bytes, aside=True, video=True)
     return Budget(total, max(input_bytes, total // 16), slack, total < ASIDE_BELOW)
 
 
@@ -123,9 +133,13 @@ def refusal(budget: Budget, spent: int, input_bytes: int, arena: int, what: str)
         How to call the network.
     """
     fixed = spent + JITTER_BYTES + budget.slack + arena
-    least = max(fixed + input_bytes, -(-fixed * 16 // 15))  # `share` gives the picture a sixteenth
+    if budget.video:
+        least, what_else = fixed, "Python, OpenCV and the video"
+    else:
+        least = max(fixed + input_bytes, -(-fixed * 16 // 15))  # `share` gives the picture a sixteenth
+        what_else = "Python, libraries and the picture"
     return BudgetError(
         f"{what} does not fit in {format_bytes(budget.total or 0)}: the least that works is "
         f"{format_bytes(least)}, {format_bytes(arena)} of it for the network's maps and weights and "
-        f"{format_bytes(least - arena)} for Python, libraries and the picture"
+        f"{format_bytes(least - arena)} for {what_else}"
     )

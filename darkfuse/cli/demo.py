@@ -1,0 +1,95 @@
+"""`darkfuse demo [CFG] [WEIGHTS]`: live boxes from a camera or a video, in a window or in a browser."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+def add(subparsers: Any) -> None:
+    """Add the verb."""
+    from darkfuse.cli.detect import _count, _share
+
+    parser = subparsers.add_parser(
+        "demo", help="live boxes from a camera or a video, in a window or a browser", allow_abbrev=False,
+        usage="darkfuse demo [CFG] [WEIGHTS] [--camera N | --video FILE] [options]",
+        description="Detect in a camera's picture or in a video while it runs, and show the boxes in a "
+                    "window (where there is a screen), in a browser (--http), or write them down. q, Esc or "
+                    "Ctrl-C end it. Without CFG the small model that comes with darkfuse is used.")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="x.cfg, x.weights")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--camera", "--c", type=_camera, default=0, metavar="N",
+                        help="number of the camera (default 0)")
+    source.add_argument("--video", metavar="FILE", help="a video file, or a stream: rtsp://... or http://...")
+    parser.add_argument("--realtime", action="store_true", help="play a video file at its own speed, as a "
+                        "camera would show it, dropping frames detection has no time for")
+    parser.add_argument("--mem", metavar="SIZE", help="memory for the whole process, like 96M; 'resident': "
+                        "no limit (default: half of what is free)")
+    parser.add_argument("--thresh", type=_share, default=0.5, help="least score of a detection (default 0.5)")
+    parser.add_argument("--nms", type=_share, default=0.45,
+                        help="most two boxes of one class may overlap (default 0.45; 0: any)")
+    parser.add_argument("--out", metavar="FILE.mp4", help="write the video with its boxes")
+    parser.add_argument("--json-lines", metavar="FILE", help="write each frame's boxes as a line of JSON "
+                        "(-: to stdout)")
+    parser.add_argument("--http", type=_address, metavar="[HOST:]PORT", help="show it in a browser, at this "
+                        "port of this machine only; with 0.0.0.0:PORT to the whole network")
+    parser.add_argument("--no-window", dest="window", action="store_false", help="open no window")
+    parser.add_argument("--fps-limit", type=_rate, default=0.0, metavar="N",
+                        help="look at no more than N frames a second")
+    parser.add_argument("--frames", type=_frames, metavar="N", help="stop after N frames")
+    parser.add_argument("--names", metavar="FILE", help="class names, one a line, or a Darknet .data file")
+    parser.add_argument("--threads", type=_count, metavar="N", help="default: one a core")
+    parser.add_argument("--exact", action="store_true", help="only kernels that round like Darknet's")
+    parser.add_argument("--dont-show", dest="window", action="store_false", help=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run it, then print the summary: on standard error when JSON has standard output."""
+    import sys
+
+    from darkfuse.cli.detect import sort_files
+    from darkfuse.errors import DarkfuseError
+    from darkfuse.live import Wishes
+    from darkfuse.live import run as run_live
+
+    cfg, weights, data, rest = sort_files(args.files)
+    if rest:
+        raise DarkfuseError(f"{rest[0]} is neither a .cfg nor .weights; videos are named with --video")
+    lines = run_live(Wishes(
+        source=args.camera if args.video is None else args.video, cfg=cfg, weights=weights,
+        names=args.names or data, threads=args.threads, mem=args.mem, exact=args.exact, thresh=args.thresh,
+        nms=args.nms, realtime=args.realtime, out=args.out, json_lines=args.json_lines, http=args.http,
+        window=args.window, fps_limit=args.fps_limit, frames=args.frames))
+    for line in lines:
+        print(line, file=sys.stderr if args.json_lines == "-" else sys.stdout)
+    return 0
+
+
+def _camera(text: str) -> int:
+    number = text[len("/dev/video"):] if text.startswith("/dev/video") else text
+    if not (number.isascii() and number.isdigit() and len(number) <= 4):
+        raise argparse.ArgumentTypeError(f"{text} is not the number of a camera: 0 is the first")
+    return int(number)
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) < 65536):
+        raise argparse.ArgumentTypeError(f"{text} is not [HOST:]PORT, with a port below 65536")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def _rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.001 <= value <= 1000:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of frames a second, 0.001 to 1000")
+    return value
+
+
+def _frames(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= len(text) <= 12 and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of frames, 1 or more")
+    return int(text)

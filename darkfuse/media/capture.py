@@ -1,0 +1,229 @@
+"""Frames of a camera, a stream or a video file, read by a thread of its own.
+
+A camera's frames are dropped, never queued: the thread keeps the newest only, so however slow detection is it
+sees what is in front of the lens now. Three buffers go round: one being read into, one ready, one in use.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from typing import Any, Callable, NamedTuple
+
+from darkfuse.errors import ImageError
+from darkfuse.media.opencv import opencv
+
+OPEN_MS, READ_MS = 5000, 5000  # a stream that is silent for so long is lost
+PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # seconds between attempts to get a camera back
+
+
+class Frame(NamedTuple):
+    """One picture.
+
+    Attributes
+    ----------
+    number : int
+        From 1, in the order of the source; dropped frames count too.
+    image : ndarray
+        (height, width, 3) uint8, BGR. The caller's to draw on, until the next `take`.
+    at : float
+        `time.monotonic()` when the source had delivered it.
+    """
+
+    number: int
+    image: Any
+    at: float
+
+
+class Capture:
+    """A source of frames.
+
+    Parameters
+    ----------
+    source : int or str
+        Number of a camera, path of a video file, or the address of a stream (anything with `://`).
+    realtime : bool
+        Play a file as a camera would show it: at its own speed, dropping what detection has no time for.
+        Otherwise every frame of a file is given, each once.
+    say : callable
+        Told in one line when a camera is lost and when it is back.
+
+    Raises
+    ------
+    ImageError
+        There is no such camera, stream or file, or it gives no picture.
+
+    Attributes
+    ----------
+    name : str
+        What to call it.
+    live : bool
+        Whether frames that come too fast are dropped.
+    fps : float
+        As the source says; 0 when it does not.
+    width, height : int
+        Of its frames.
+    dropped : int
+        Frames read and never taken.
+    ended : bool
+        A file has no more frames.
+    lost : bool
+        A camera is gone and being waited for.
+    """
+
+    def __init__(self, source: int | str, realtime: bool = False,
+                 say: Callable[[str], None] = lambda _line: None) -> None:
+        self._cv2 = opencv()
+        self._source, self._say = source, say
+        self._camera = not isinstance(source, str) or "://" in source
+        self.name = f"camera {source}" if isinstance(source, int) else source
+        self.live = self._camera or realtime
+        self.dropped, self.ended, self.lost = 0, False, False
+        self._video = self._open()
+        good, first = self._video.read()
+        if not good or first is None:
+            self._video.release()
+            raise ImageError(f"{self.name}: opened, but gives no picture")
+        self.height, self.width = first.shape[:2]
+        fps = self._video.get(self._cv2.CAP_PROP_FPS)
+        self.fps = fps if 0 < fps < 1000 else 0.0
+        self._gap = 1 / (self.fps or 25)  # seconds from frame to frame, as they come
+        self._pace = self._gap if realtime and not self._camera else 0.0
+        self._number, self._at = 1, time.monotonic()
+        self._ready: Frame | None = Frame(1, first, self._at)
+        self._spare = [first.copy(), first.copy()]
+        self._used: Any = None
+        self._stop = False
+        self._change = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Capture:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop reading and let the source go."""
+        with self._change:
+            self._stop = True
+            self._change.notify_all()
+        self._thread.join(2)  # a driver that hangs keeps its thread; the process ends all the same
+
+    def take(self, timeout: float) -> Frame | None:
+        """The newest frame not taken before, or None when none comes within `timeout` seconds.
+
+        A frame of a camera that is nearer to the next one than to its own moment is left for that one: at
+        worst half an interval is waited, and what is looked at is never older than that.
+        """
+        until = time.monotonic() + timeout
+        with self._change:
+            while True:
+                now = time.monotonic()
+                ready, wait = self._ready, until - now
+                if ready is not None:
+                    age = now - ready.at
+                    if self.lost or not self.live or not self._gap / 2 < age < self._gap:
+                        break
+                    wait = min(wait, self._gap - age)
+                if until <= now or (ready is None and self.ended):
+                    return None
+                self._change.wait(wait)
+            if self._used is not None:
+                self._spare.append(self._used)
+            self._ready, self._used = None, ready.image
+            self._change.notify_all()
+            return ready
+
+    def _run(self) -> None:
+        while not self._stop:
+            buffer = self._spare.pop()
+            good, image = self._video.read(buffer)
+            if good and image is not None:
+                self._keep(image)
+            elif self._camera:
+                self._spare.append(buffer)
+                self._find_again()
+            else:
+                break
+        self._video.release()
+        with self._change:
+            self.ended = True
+            self._change.notify_all()
+
+    def _keep(self, image: Any) -> None:
+        """Put a frame where `take` finds it; in a file played frame by frame wait until there is room."""
+        with self._change:
+            if self._pace:
+                due = self._at + self._pace
+                self._change.wait_for(lambda: self._stop, due - time.monotonic())
+            while not self.live and self._ready is not None and not self._stop:
+                self._change.wait()
+            if self._ready is not None:
+                self.dropped += 1
+                self._spare.append(self._ready.image)
+            now = time.monotonic()
+            if self.live:
+                self._gap += 0.1 * (now - self._at - self._gap)
+            self._number, self._at = self._number + 1, now
+            self.height, self.width = image.shape[:2]
+            self._ready = Frame(self._number, image, now)
+            self._change.notify_all()
+
+    def _find_again(self) -> None:
+        """A camera that went away: try to open it until it is back."""
+        self.lost, since, tries = True, time.monotonic(), 0
+        self._say(f"{self.name}: lost; trying to get it back")
+        self._video.release()
+        while not self._stop:
+            with self._change:
+                self._change.wait_for(lambda: self._stop, PAUSES[min(tries, len(PAUSES) - 1)])
+            tries += 1
+            if self._stop:
+                return
+            try:
+                self._video = self._open()
+            except ImageError:
+                continue
+            good, image = self._video.read()
+            if good and image is not None:
+                self._say(f"{self.name}: back after {time.monotonic() - since:.0f} s")
+                self.lost, self._at = False, time.monotonic() - self._gap
+                self._spare.pop()
+                self._keep(image)
+                return
+            self._video.release()
+
+    def _open(self) -> Any:
+        """The source as a VideoCapture. Raises `ImageError` with what to do about it."""
+        cv2, source = self._cv2, self._source
+        if isinstance(source, int):
+            device = f"/dev/video{source}"
+            if sys.platform.startswith("linux") and not os.path.exists(device):
+                raise ImageError(f"{self.name}: {device} is not there; plug the camera in, name another with "
+                                 "--camera, or play a file with --video")
+            backend = cv2.CAP_V4L2 if sys.platform.startswith("linux") else cv2.CAP_ANY
+            video = cv2.VideoCapture(source, backend)
+            video.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+            why = "cannot be opened; another program may be using it"
+        else:
+            if "://" not in source:
+                try:
+                    open(source, "rb").close()
+                except OSError as error:
+                    raise ImageError(f"{source}: cannot read the video: {error.strerror}") from None
+            backend = cv2.CAP_FFMPEG
+            if backend not in cv2.videoio_registry.getBackends():
+                backend = cv2.CAP_ANY
+            limits = []
+            if hasattr(cv2, "CAP_PROP_OPEN_TIMEOUT_MSEC"):  # OpenCV 4.5.2
+                limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_MS]
+            video = cv2.VideoCapture(source, backend, limits)
+            why = "not a video that can be played" if "://" not in source else "nobody answers there"
+        if not video.isOpened():
+            video.release()
+            raise ImageError(f"{self.name}: {why}")
+        return video

@@ -1,0 +1,86 @@
+"""A video file of what was seen: written aside, complete and in its place when closed."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from darkfuse.errors import ImageError
+from darkfuse.media.opencv import opencv
+
+# What the encoder comes to hold: frames and work, measured at 768x576 and 1920x1080
+BYTES, PIXEL_BYTES = 3 << 20, 9
+
+LONGEST = 10.0  # seconds one frame is shown at most, when nothing came after it
+
+
+class Writer:
+    """An .mp4 file, MPEG-4 Part 2: what every build of OpenCV can write.
+
+    Parameters
+    ----------
+    path : str
+        Where it goes. Until `close` it is beside that place, under another name.
+    width, height : int
+        Of the frames.
+    fps : float
+        Frames a second of the file.
+    timed : bool
+        The frames come at their own times: `add` repeats or leaves out frames, so that the video runs as
+        fast as what it shows did.
+
+    Raises
+    ------
+    ImageError
+        The name does not end in .mp4, or the file cannot be written.
+    """
+
+    def __init__(self, path: str, width: int, height: int, fps: float, timed: bool) -> None:
+        if not path.lower().endswith(".mp4"):
+            raise ImageError(f"{path}: the video is written as MPEG-4; give it a name that ends in .mp4")
+        self._cv2, self.path, self._size = opencv(), path, (width, height)
+        self._fps, self._timed = fps, timed
+        self._start, self.frames = 0.0, 0
+        self._part = f"{path}.{os.getpid()}.part.mp4"
+        try:
+            open(self._part, "wb").close()
+        except OSError as error:
+            raise ImageError(f"{path}: cannot write the video: {error.strerror}") from None
+        self._video = self._cv2.VideoWriter(self._part, self._cv2.VideoWriter_fourcc(*"mp4v"), fps,
+                                            self._size)
+        if not self._video.isOpened():
+            os.remove(self._part)
+            raise ImageError(f"{path}: this OpenCV cannot write MPEG-4 at {width}x{height}")
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def add(self, image: Any, at: float) -> None:
+        """Append a frame, (height, width, 3) uint8 BGR, that was seen at `at` seconds of any clock."""
+        if (image.shape[1], image.shape[0]) != self._size:  # a camera that came back with another size
+            image = self._cv2.resize(image, self._size)
+        times = 1
+        if self._timed:
+            if not self.frames:
+                self._start = at
+            times = int((at - self._start) * self._fps) + 1 - self.frames
+            most = max(1, round(self._fps * LONGEST))
+            if times > most:
+                times, self._start = most, at - (self.frames + most - 1) / self._fps
+        for _ in range(times):
+            self._video.write(image)
+            self.frames += 1
+
+    def close(self) -> None:
+        """Finish the file; without a single frame there is none."""
+        if not self._part:
+            return
+        part, self._part = self._part, ""
+        self._video.release()
+        if self.frames:
+            os.replace(part, self.path)
+        else:
+            os.remove(part)
