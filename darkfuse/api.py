@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Sequence
 
 from darkfuse import process
 from darkfuse.budget import Budget, share
-from darkfuse.detect.decode import class_count, decode
+from darkfuse.detect.decode import class_count, decode, detection_nodes
 from darkfuse.detect.types import Result
 from darkfuse.errors import DarkfuseError, ImageError
 from darkfuse.graph import Graph, load_graph
@@ -15,7 +15,7 @@ from darkfuse.graph.weights import weight_offsets
 from darkfuse.media.decode import Picture
 from darkfuse.places import DEFAULT_CFG, class_names, find_cfg, find_weights
 from darkfuse.plan.types import Plan
-from darkfuse.planning import choose
+from darkfuse.planning import choose, written_plan
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,11 +52,13 @@ def load(
         Default: one a physical core.
     mem : str or int, optional
         Memory for the whole process, `"48M"` or bytes. `"resident"`: everything is kept, the fastest.
-        Default: half of what the machine (or this process's memory cgroup) has free.
+        Default: what a plan written in the cfg was made for, else half of what the machine (or this process's
+        memory cgroup) has free.
     exact : bool
         Only kernels that round as Darknet's do, whatever they cost.
     plan : Plan or str, optional
         How to run it instead of searching: a `Plan`, the path of its JSON, or groups like `"5x5/8/2x2"`.
+        Default: the one written in the cfg where that fits, else the best there is.
     device : str, optional
         Plan with this device's profile.
     names : path or sequence of str, optional
@@ -85,9 +87,12 @@ def load(
     # Loaded before the memory left is measured: its code counts too
     import darkfuse.engine._engine  # noqa: F401
 
-    team = threads or process.cpu_count()
+    written = written_plan(graph, threads, exact) if plan is None and device is None else None
+    team = threads or (written.threads if written else process.cpu_count())
+    if mem is None and written:
+        mem = written.budget_bytes or None
     budget = share(mem, graph.input.c * graph.input.h * graph.input.w, len(graph.nodes), team, video_bytes)
-    chosen = choose(graph, budget, team, exact, plan, device)
+    chosen = choose(graph, budget, team, exact, plan, device, written)
     return Network(graph, index, chosen, budget, _names(graph, weights_path, names), isa)
 
 
@@ -151,6 +156,7 @@ class Network:
         ImageError
             Not a picture.
         """
+        detection_nodes(self.graph)  # raises before any work is done in vain
         path = os.fspath(image) if isinstance(image, (str, os.PathLike)) else ""
         picture = self._decode(path, letterbox) if path else _picture(image)
         if self.graph.input.c != 3:

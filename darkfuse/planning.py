@@ -8,15 +8,30 @@ from typing import Any
 
 from darkfuse import process
 from darkfuse.aside import call
-from darkfuse.budget import Budget, refusal
+from darkfuse.budget import JITTER_BYTES, Budget, refusal
 from darkfuse.errors import BudgetError, PlanError
 from darkfuse.graph import Graph, load_graph
 from darkfuse.plan.types import Plan
 
 
+def written_plan(graph: Graph, threads: int | None, exact: bool) -> Plan | None:
+    """The plan in the graph's cfg, unless it was made for other threads or is not as exact as asked.
+
+    Raises `CfgError` when the annotation is broken or was made for what the cfg no longer is.
+    """
+    if graph.cfg.net.find("fuse_plan") is None:  # spares importing the reader
+        return None
+    from darkfuse.plan.annotate import read_annotation
+
+    plan = read_annotation(graph)
+    if plan is None or threads not in (None, plan.threads) or (exact and not plan.exact):
+        return None
+    return plan
+
+
 def choose(graph: Graph, budget: Budget, threads: int, exact: bool, plan: Plan | str | None,
-           device: str | None) -> Plan:
-    """The plan to run `graph` with, as `api.load` was asked.
+           device: str | None, written: Plan | None = None) -> Plan:
+    """The plan to run `graph` with: `plan`, else `written` if it fits, else the best there is.
 
     Raises
     ------
@@ -32,6 +47,8 @@ def choose(graph: Graph, budget: Budget, threads: int, exact: bool, plan: Plan |
         if arena is not None and given.arena_bytes > arena:
             raise _refused(graph, budget, spent, given.arena_bytes, f"{graph.path} with this plan")
         return _named(given, budget, spent)
+    if written is not None and (arena is None or written.arena_bytes <= arena + JITTER_BYTES):
+        return written
     job: dict[str, Any] = {
         "cfg": graph.path, "width": graph.input.w, "height": graph.input.h, "arena": arena,
         "threads": threads, "exact": exact, "device": device,

@@ -1,0 +1,87 @@
+"""Which plan a network runs with: one given, one written in its cfg, or the search's best for the budget."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import darkfuse
+from darkfuse.errors import BudgetError, CfgError, PlanError
+from darkfuse.graph import load_graph
+from darkfuse.plan.annotate import annotate
+from darkfuse.plan.types import Plan
+from tools.make_weights import make_weights
+
+# The process of the tests is larger than any small budget, so budgets are tried in processes of their own.
+ASK = """
+import json, sys
+import darkfuse
+net = darkfuse.load(sys.argv[1], sys.argv[2], **json.loads(sys.argv[3]))
+net.detect(sys.argv[4])
+print(json.dumps([net.plan.to_json(), net.budget.total, net.stats]))
+"""
+
+
+def ask(root: Path, cfg: Path, weights: Path, photo: Path, **options: object) -> tuple[Plan, int, dict]:
+    done = subprocess.run([sys.executable, "-c", ASK, cfg, weights, json.dumps(options), photo], cwd=root,
+                          capture_output=True, text=True, check=True)
+    plan, total, stats = json.loads(done.stdout)
+    return Plan.from_json(plan), total, stats
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory, root: Path) -> tuple[Path, Path]:
+    """yolov2-tiny with seeded weights."""
+    weights = tmp_path_factory.mktemp("tiny") / "yolov2-tiny.weights"
+    cfg = root / "cfg" / "yolov2-tiny.cfg"
+    make_weights(load_graph(str(cfg)), str(weights), 1)
+    return cfg, weights
+
+
+def test_the_plan_in_a_cfg_is_the_one_that_runs(tiny: tuple[Path, Path], root: Path, tmp_path: Path) -> None:
+    cfg, weights = tiny
+    photo = root / "docs" / "images" / "cat.jpg"
+    found, total, _ = ask(root, cfg, weights, photo, mem="32M", threads=1)
+    written = tmp_path / "yolov2-tiny.32M.cfg"
+    written.write_text(annotate(load_graph(str(cfg)).cfg, found))
+    # neither memory nor threads named: the annotation's
+    plan, total, stats = ask(root, written, weights, photo)
+    assert plan == found and total == 32 << 20
+    assert stats["arena_bytes"] == found.arena_bytes and stats["peak_rss_bytes"] <= 32 << 20
+    # what it cannot do is searched anew
+    smaller, total, stats = ask(root, written, weights, photo, mem="26M", threads=1)
+    assert smaller.arena_bytes < found.arena_bytes and stats["peak_rss_bytes"] <= 26 << 20
+    assert ask(root, written, weights, photo, threads=2)[0].threads == 2
+    exact, _, _ = ask(root, written, weights, photo, exact=True)
+    assert exact.exact and not found.exact
+
+
+def test_an_annotation_of_another_network_is_refused(tiny: tuple[Path, Path], tmp_path: Path) -> None:
+    cfg, weights = tiny
+    plan = darkfuse.load(cfg, weights, mem="resident").plan
+    edited = tmp_path / "edited.cfg"
+    edited.write_text(annotate(load_graph(str(cfg)).cfg, plan).replace("width=416", "width=448"))
+    with pytest.raises(CfgError, match=r"edited\.cfg:\d+: "):
+        darkfuse.load(edited, weights)
+
+
+def test_a_plan_given_as_groups_or_as_a_file(tiny: tuple[Path, Path], tmp_path: Path) -> None:
+    cfg, weights = tiny
+    with darkfuse.load(cfg, weights, mem="resident", plan="13x1/8/p", threads=2) as net:
+        assert net.plan.groups[0].grid == (13, 1) and net.plan.threads == 2
+    path = tmp_path / "plan.json"
+    path.write_text(net.plan.to_json())
+    assert darkfuse.load(cfg, weights, mem="resident", plan=str(path)).plan == net.plan
+    path.write_text(net.plan.to_json()[:-20])
+    with pytest.raises(PlanError, match="not a plan"):
+        darkfuse.load(cfg, weights, plan=str(path))
+
+
+def test_a_plan_given_that_does_not_fit(tiny: tuple[Path, Path]) -> None:
+    cfg, weights = tiny
+    with pytest.raises(BudgetError, match="with this plan does not fit in 60M: the least that works is"):
+        darkfuse.load(cfg, weights, mem="60M", plan="1x1/8/p")
