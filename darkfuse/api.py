@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import TYPE_CHECKING, Any, Sequence
 
 from darkfuse import process
 from darkfuse.budget import Budget, share
-from darkfuse.detect.decode import class_count, decode, detection_nodes
+from darkfuse.detect.decode import class_count, decode
 from darkfuse.detect.types import Result
 from darkfuse.errors import DarkfuseError, ImageError
 from darkfuse.graph import Graph, load_graph
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from darkfuse.model.weights import WeightsIndex
 
+DETECTION = ("region", "yolo")
 ISAS = ("generic", "avx2", "avx512", "neon")
 # Of the numbers the engine keeps, those in `Network.stats`
 COUNTED = ("latency_ms", "arena_bytes", "bytes_read", "macs")
@@ -121,6 +123,7 @@ class Network:
         self.stats: dict[str, Any] = {}
         self.engine_stats: dict[str, Any] = {}
         self._index, self._isa = index, isa
+        self._detects = any(node.kind in DETECTION for node in graph.nodes)
         self._engine: Any = None
         self._extra: tuple[int, ...] = ()
 
@@ -151,12 +154,16 @@ class Network:
             Keep the picture's aspect inside the network, as Darknet's `detect`; False stretches it, as
             AlexeyAB's `test`.
 
+        Returns
+        -------
+        Result
+            Empty, with a warning, for a network without detection layers.
+
         Raises
         ------
         ImageError
             Not a picture.
         """
-        detection_nodes(self.graph)  # raises before any work is done in vain
         path = os.fspath(image) if isinstance(image, (str, os.PathLike)) else ""
         picture = self._decode(path, letterbox) if path else _picture(image)
         if self.graph.input.c != 3:
@@ -164,6 +171,11 @@ class Network:
         engine = self._running(())
         engine.run_image(picture.pixels, picture.width, picture.height, letterbox)
         self._note(engine)
+        if not self._detects:
+            warnings.warn(f"{self.graph.path}: no [region] or [yolo] layer: it runs, but finds nothing",
+                          stacklevel=2)
+            return Result((), picture.original_width, picture.original_height, path,
+                          self.stats["latency_ms"] / 1000)
         raw = {index: engine.output(index) for index in self.graph.outputs}
         return decode(self.graph, raw, picture.original_width, picture.original_height, thresh, nms,
                       letterbox, self.names or None, path, self.stats["latency_ms"] / 1000)
@@ -210,7 +222,7 @@ class Network:
             node = self.graph.node(layer)
             shape = node.out_shape
             raw = np.array(engine.output(layer), np.float32).reshape(shape.c, shape.h, shape.w)
-            maps[layer] = activated(node, raw) if node.kind in ("region", "yolo") else raw
+            maps[layer] = activated(node, raw) if node.kind in DETECTION else raw
         return maps
 
     def draw(self, result: Result, out: str | os.PathLike[str]) -> str:
@@ -228,7 +240,8 @@ class Network:
             marks.append((labels[0].class_id, text, box.cx - box.w / 2, box.cy - box.h / 2,
                           box.cx + box.w / 2, box.cy + box.h / 2))
         self._make_room()
-        return draw(result.path, marks, class_count(self.graph), os.fspath(out),
+        classes = class_count(self.graph) if self._detects else 1
+        return draw(result.path, marks, classes, os.fspath(out),
                     self.budget.work(), self.budget.aside)
 
     def stats_line(self) -> str:
@@ -294,8 +307,8 @@ def _names(
     from darkfuse.model.names import read_data, read_names
 
     if names is None:
-        kinds = [node for node in graph.nodes if node.kind in ("region", "yolo")]
-        found = class_names(graph.path, weights, class_count(graph)) if kinds else None
+        detects = any(node.kind in DETECTION for node in graph.nodes)
+        found = class_names(graph.path, weights, class_count(graph)) if detects else None
         return found or ()
     if not isinstance(names, (str, os.PathLike)):
         return tuple(names)

@@ -166,6 +166,17 @@ def test_closed_it_can_be_used_again(net: darkfuse.Network, shared: Path) -> Non
     assert net.detect(path, 0.3).detections == before
 
 
+def test_a_network_that_detects_nothing_still_runs(root: Path, shared: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "first.weights"
+    cfg = root / "cfg" / "yolov2-16.cfg"
+    make_weights(load_graph(str(cfg)), str(weights))
+    with darkfuse.load(cfg, weights, mem="resident") as net:
+        with pytest.warns(UserWarning, match="no .region. or .yolo. layer"):
+            result = net.detect(shared / "images" / "dog.jpg")
+        assert len(result) == 0 and net.stats["macs"] == net.graph.macs
+        assert net.draw(result, tmp_path / "plain").endswith("plain.jpg")
+
+
 def test_what_forward_refuses(net: darkfuse.Network) -> None:
     source = net.graph.input
     with pytest.raises(DarkfuseError, match="takes .channels, height, width."):
