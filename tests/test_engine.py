@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from networks import networks
+from reference import forward
 
 from darkfuse.detect.activated import activated
 from darkfuse.engine._engine import Engine
@@ -26,8 +28,6 @@ from darkfuse.plan.lower import lower
 from darkfuse.plan.program import Program
 from darkfuse.plan.simple import layer_by_layer
 from darkfuse.plan.types import Group, Plan
-from networks import networks
-from reference import forward
 from tools.make_weights import make_weights
 
 CONV = "[convolutional]\nbatch_normalize=1\nfilters={}\nsize={}\nstride={}\npad=1\nactivation=leaky\n"
@@ -57,8 +57,8 @@ def noise(graph: Graph, seed: int = 0) -> np.ndarray:
 
 def all_layers(graph: Graph, weights: str, frame: np.ndarray, **how) -> list[np.ndarray]:
     threads = how.get("threads", 1)
-    engine = Engine(program_of(graph, weights, outputs=tuple(range(len(graph.nodes))), **how), weights, threads,
-                    guard=True)
+    program = program_of(graph, weights, outputs=tuple(range(len(graph.nodes))), **how)
+    engine = Engine(program, weights, threads, guard=True)
     engine.run_chw(frame)
     found = [np.array(engine.output(n.index)) for n in graph.nodes]
     engine.close()
@@ -82,7 +82,8 @@ def test_random_networks_match_the_reference(data, tmp_path):
     graph, weights = made(text, tmp_path, data.draw(st.integers(0, 9)))
     frame = noise(graph)
     want = forward(tmp_path / "net.cfg", weights, frame)
-    have = all_layers(graph, weights, frame, exact=data.draw(st.booleans()), threads=data.draw(st.integers(1, 3)))
+    exact, threads = data.draw(st.booleans()), data.draw(st.integers(1, 3))
+    have = all_layers(graph, weights, frame, exact=exact, threads=threads)
     for number, values in enumerate(want):
         close_to(have[number], values)
 
@@ -94,8 +95,8 @@ RARE = {
     "reorg": CONV.format(36, 3, 1) + "[reorg]\nstride=2\n" + CONV.format(9, 1, 1),
     "shortcut of unequal maps": CONV.format(30, 3, 1) + CONV.format(20, 3, 2) + "[shortcut]\nfrom=-2\n"
                                 "activation=leaky\n[upsample]\nstride=2\nscale=0.5\n[shortcut]\nfrom=-3\n",
-    "route groups": CONV.format(48, 3, 1) + "[route]\nlayers=-1\ngroups=4\ngroup_id=1\n" + CONV.format(5, 1, 1)
-                    + "[route]\nlayers=-1,-2,0\n" + CONV.format(17, 3, 1),
+    "route groups": CONV.format(48, 3, 1) + "[route]\nlayers=-1\ngroups=4\ngroup_id=1\n"
+                    + CONV.format(5, 1, 1) + "[route]\nlayers=-1,-2,0\n" + CONV.format(17, 3, 1),
     "activations": "".join(CONV.replace("leaky", a).format(18, 3, 1) for a in (
         "linear", "relu", "logistic", "mish", "swish", "relu6", "tanh", "elu")),
     "grouped and dilated": CONV.format(32, 3, 1) + "[convolutional]\nfilters=64\nsize=3\ngroups=32\npad=1\n"
@@ -111,8 +112,9 @@ def test_rare_layers_match_the_reference(name, residency, tmp_path):
     frame = noise(graph)
     want = forward(tmp_path / "net.cfg", weights, frame)
     for threads in (1, 3):
-        for number, have in enumerate(all_layers(graph, weights, frame, residency=residency, threads=threads)):
-            close_to(have, want[number])
+        have = all_layers(graph, weights, frame, residency=residency, threads=threads)
+        for number, values in enumerate(want):
+            close_to(have[number], values)
 
 
 def test_transposed_connected_layers_of_old_files(tmp_path):
@@ -169,7 +171,8 @@ def random_weights(shared, tmp_path_factory):
 
 
 @pytest.mark.parametrize("how", [
-    {"threads": 2}, {"threads": 1, "residency": "streamed", "exact": True}], ids=["winograd", "exact, streamed"])
+    {"threads": 2}, {"threads": 1, "residency": "streamed", "exact": True}
+], ids=["winograd", "exact, streamed"])
 @pytest.mark.parametrize("case", GOLDEN)
 def test_darknets_own_outputs(case, how, shared, tmp_path, random_weights):
     model, side = GOLDEN[case]
@@ -283,7 +286,8 @@ def test_statistics(tmp_path):
 def test_one_thread_starts_no_team(tmp_path):
     """In a process of its own: the reader thread comes and goes, and no other is ever there."""
     graph, weights = made(SMALL, tmp_path)
-    code = (f"import sys; sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parent.parent)]!r}\n"
+    tests = Path(__file__).parent
+    code = (f"import sys; sys.path[:0] = {[str(tests), str(tests.parent)]!r}\n"
             "import os\nfrom test_engine import *\n"
             f"graph = build_graph(parse_cfg(SMALL))\n"
             f"engine = Engine(program_of(graph, {weights!r}, 1, 'streamed'), {weights!r}, 1)\n"

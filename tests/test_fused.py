@@ -1,4 +1,4 @@
-"""The engine on any plan of any network: the bits of the untiled kernels, the memory promised, nothing else."""
+"""The engine on any plan of any network: the bits of the untiled kernels, in the memory promised."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from networks import networks, plans
 
 from darkfuse.engine._engine import Engine
 from darkfuse.graph import Graph
 from darkfuse.graph.weights import weight_offsets
 from darkfuse.plan.lower import lower
 from darkfuse.plan.types import Group, LayerPlan, Plan
-from networks import networks, plans
 from tools.make_weights import make_weights
 
 runs = settings(max_examples=120, deadline=None,

@@ -32,7 +32,8 @@ class Engine:
     """
 
     def __init__(
-        self, program: Program, weights_path: str, threads: int, isa: Optional[str] = None, guard: bool = False
+        self, program: Program, weights_path: str, threads: int, isa: Optional[str] = None,
+        guard: bool = False,
     ) -> None: ...
     def run_image(self, pixels: Any, width: int, height: int, letterbox: bool = True) -> None:
         """Run on a photo: any C-contiguous buffer of (height, width, 3) uint8 RGB.
@@ -52,8 +53,11 @@ class Engine:
         """
 
     def stats(self) -> dict[str, Any]:
-        """Of the last frame: `latency_ms`, `arena_bytes`, `bytes_read` from the weights file, `macs` executed,
-        `stages_ms` (one per stage), `wait_ms` (compute waiting for reads, mean over the threads), `isa`."""
+        """Of the last frame.
+
+        `latency_ms`, `arena_bytes`, `bytes_read` from the weights file, `macs` executed, `stages_ms` (one per
+        stage), `wait_ms` (compute waiting for reads, mean over the threads), `isa`.
+        """
 
     def close(self) -> None:
         """Give back the arena and close the weights file; a closed engine cannot run."""

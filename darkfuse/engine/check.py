@@ -42,7 +42,7 @@ def conv_output(options: Any, length: int) -> int:
 def check(program: Program, threads: int) -> None:
     """Raise `PlanError` for a program that could leave its buffers."""
     if not 1 <= threads <= program.threads:
-        raise PlanError(f"the plan is laid out for 1..{program.threads} threads, not {threads}; plan for those")
+        raise PlanError(f"the plan is laid out for 1..{program.threads} threads, not {threads}; plan again")
     if not 0 <= program.arena_bytes <= sys.maxsize // 2:
         fail(f"an arena of {program.arena_bytes} bytes")
     for buffer in program.buffers:
@@ -229,7 +229,8 @@ def _conv(program: Program, stage: Stage, op: Op, out: Tensor, source: Tensor) -
             fail(f"{where} does not make a map of that size")
     plain = groups == 1
     winograd = plain and (size, stride, dilation, pad) == (3, 1, 1, 1)
-    if not {"first": plain and dilation == 1, "direct": plain, "general": True, "winograd": winograd}.get(op.kernel, False):
+    able = {"first": plain and dilation == 1, "direct": plain, "general": True, "winograd": winograd}
+    if not able.get(op.kernel, False):
         fail(f"kernel {op.kernel!r} cannot run the {where}")
     if w.residency == "streamed" and stage.grid != (1, 1):
         fail(f"{where} is streamed but runs more than once a frame")
