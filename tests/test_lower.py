@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from networks import networks, plans
 
+from darkfuse.errors import PlanError
+from darkfuse.graph import build_graph
+from darkfuse.model.cfg import parse_cfg
 from darkfuse.plan.check import check_program
 from darkfuse.plan.lower import lower
+from darkfuse.plan.notation import parse_plan
 
 walks = settings(max_examples=150, deadline=None,
                  suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large))
@@ -31,3 +38,65 @@ def test_full_caches_compute_everything_once(data):
     for op in (op for stage in program.stages for op in stage.ops if op.kind not in ("copy", "export")):
         assert computed[op.node] == graph.shape(op.node).values
     assert sum(op.macs for stage in program.stages for op in stage.ops) == graph.macs
+
+
+def chain(text: str, side: int = 24):
+    """A graph of 3x3 convolutions ('16', '32': filters) and 2x2 poolings ('m')."""
+    words = [f"[net]\nwidth={side}\nheight={side}\nchannels=16\n"]
+    for word in text.split():
+        words.append("[maxpool]\nsize=2\nstride=2\n" if word == "m" else
+                     f"[convolutional]\nfilters={word}\nsize=3\nstride=1\npad=1\nactivation=leaky\n")
+    return build_graph(parse_cfg("".join(words)))
+
+
+def test_an_output_lies_over_dead_rows_of_its_input():
+    graph = chain("64 64 64 64")
+    program = lower(graph, parse_plan("24x1l/2/24x1l", graph, exact=True))
+    check_program(graph, program)
+    shared = [b for b in program.buffers if " over " in b.name]
+    assert not shared  # the last map goes out in Darknet's order, through a line buffer: nothing to share
+    graph = chain("64 64 64 64 64 64 m")
+    program = lower(graph, parse_plan("24x1l/2/24x1l/4/12x1l", graph, exact=True))
+    check_program(graph, program)
+    (shared,) = (b for b in program.buffers if " over " in b.name)
+    row = 4 * 64 * 26
+    assert shared.bytes == 25 * row  # two maps of 24 rows, a row apart
+    inside = [t for t in program.tensors if program.buffers[t.buffer] == shared]
+    assert sorted((t.node, t.offset) for t in inside) == [(1, row), (3, 0)]
+    # The other way round, the output would reach rows that are still needed.
+    swapped = tuple(dataclasses.replace(t, offset=row - t.offset) if t in inside else t
+                    for t in program.tensors)
+    with pytest.raises(PlanError, match="layer 2 reads layer 1"):
+        check_program(graph, dataclasses.replace(program, tensors=swapped))
+
+
+def test_line_buffers_hold_what_a_window_needs():
+    graph = chain("16 16 16", 32)
+    program = lower(graph, parse_plan("32x1", graph, exact=True))
+    # The first tile needs two rows of layer 1's map, so three of layer 0's and four of the input.
+    assert [t.slots for t in program.tensors if t.layout == "blocks"] == [4, 3, 3, 1]
+    assert [t.cols for t in program.tensors if t.layout == "blocks"] == [34, 34, 34, 32]
+
+
+def test_a_pooled_convolution_is_never_stored():
+    graph = chain("16 m 32")
+    for text in ("s", "12x1", "4x3r", "3x3n"):
+        program = lower(graph, parse_plan(text, graph, exact=True))
+        check_program(graph, program)
+        assert [op.pool for stage in program.stages for op in stage.ops if op.kind == "conv"] == [2, 0]
+        assert all(t.height <= 24 and t.node != 0 for t in program.tensors)
+    program = lower(graph, parse_plan("s", graph, exact=True), [0])  # asked for, it must be
+    assert [op.kind for stage in program.stages for op in stage.ops].count("maxpool") == 1
+
+
+def test_reader_slots_come_a_stage_early_where_that_is_free():
+    graph = chain("64 64 64 64")
+    program = lower(graph, parse_plan("s", graph, exact=True))
+    early = [w.node for w in program.weights
+             if program.buffers[w.raw].first < next(n for n, s in enumerate(program.stages)
+                                                    if any(op.node == w.node for op in s.ops))]
+    assert early
+    least = max(sum(b.bytes for b in program.buffers if b.first <= stage <= b.last
+                    and not (b.name.endswith("reader") and b.last != stage))
+                for stage in range(len(program.stages)))
+    assert program.arena_bytes <= least + 64 * len(program.buffers)  # what it takes without reading ahead

@@ -138,7 +138,7 @@ def test_every_layer_by_itself(yolov2):
 
 def test_yolov2_fits_in_few_mebibytes(root):
     """One thread, direct kernels, full caches: nothing computed twice, no large layer kept."""
-    for side, text, mebibytes in ((608, "76x1l/10/38x1l/12/s", 8), (416, "52x1l/8/s", 5)):
+    for side, text, mebibytes in ((608, "76x1l/8/76x1l/10/s", 6), (416, "52x1l/8/52x1l/10/s", 4)):
         graph = load_graph(str(root / "cfg" / "yolov2.cfg"), side, side)
         plan = parse_plan(text, graph, exact=True)
         program = lower(graph, plan)

@@ -17,7 +17,8 @@ Span = Tuple[int, int]  # [start, end)
 @dataclass(frozen=True)
 class Buffer:
     """Bytes in the arena, 64-byte aligned. Alive from stage `first` to stage `last`, inclusive;
-    first == -1 marks what is kept over frames (pinned weights, biases)."""
+    first == -1 marks what is kept over frames (pinned weights, biases). A buffer of no bytes lies inside the
+    one whose name says "... over <this one>"."""
 
     name: str
     bytes: int
