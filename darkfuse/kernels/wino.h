@@ -30,14 +30,14 @@
 
 /* The GEMMs' register block: WINO_TILES tiles times WINO_VECS registers of output channels.  That leaves room
  * for one row of weights and a broadcast in 32 registers (16 on SSE2, AVX2 and armv7). */
-#if DF_VL == 16
-#define WINO_VECS 2
-#define WINO_TILES 14
-#elif defined(__aarch64__)
+#ifdef __aarch64__
 #define WINO_VECS 4
-#define WINO_TILES 5
 #else
 #define WINO_VECS 2
+#endif
+#if DF_VL == 16
+#define WINO_TILES 14
+#else
 #define WINO_TILES 6
 #endif
 #define WINO_LANES (WINO_VECS * DF_VL)

@@ -47,19 +47,13 @@ typedef void block_fn(const float *u, int64_t next, int blocks, const float *w, 
     {                                                                                                     \
         block(n, u, next, blocks, w, m, add);                                                             \
     }
-BLOCK(1) BLOCK(2) BLOCK(3) BLOCK(4) BLOCK(5)
-#if WINO_TILES > 5
-BLOCK(6)
-#endif
+BLOCK(1) BLOCK(2) BLOCK(3) BLOCK(4) BLOCK(5) BLOCK(6)
 #if WINO_TILES > 6
 BLOCK(7) BLOCK(8) BLOCK(9) BLOCK(10) BLOCK(11) BLOCK(12) BLOCK(13) BLOCK(14)
 #endif
 
 static block_fn *const block_of[WINO_TILES + 1] = {
-    NULL, block_1, block_2, block_3, block_4, block_5,
-#if WINO_TILES > 5
-    block_6,
-#endif
+    NULL, block_1, block_2, block_3, block_4, block_5, block_6,
 #if WINO_TILES > 6
     block_7, block_8, block_9, block_10, block_11, block_12, block_13, block_14,
 #endif
