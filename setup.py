@@ -34,7 +34,11 @@ ISAS = {
     "x86_64": X86, "AMD64": X86, "i686": {"generic": []},
     "aarch64": {"generic": [], "neon": ["-fno-schedule-insns"]},
     "arm64": {"generic": [], "neon": ["-fno-schedule-insns"]},
-    "armv7l": {"generic": [], "neon": ["-mfpu=neon-vfpv4", "-fno-schedule-insns"]},
+    # 32-bit NEON flushes denormals, so gcc leaves float vectors to scalar code unless told that this may be;
+    # what else that flag allows (other orders of sums, reciprocals) is taken back.
+    "armv7l": {"generic": [], "neon": [
+        "-mfpu=neon-vfpv4", "-fno-schedule-insns", "-funsafe-math-optimizations", "-fno-associative-math",
+        "-fno-reciprocal-math", "-fsigned-zeros"]},
     "armv6l": {"generic": []},
 }
 

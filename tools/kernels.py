@@ -9,8 +9,8 @@
 slices of concatenations, pooled stores) and holds each ISA against float64, against its own bits on other
 regions and, loosely, against the generic path. `time` runs each distinct convolution of a cfg on one core and
 prints GFLOP/s and the share of the multiply-add peak measured around each run; Winograd's are effective
-GFLOP/s, counted as if done directly. Figures are medians of processor time, so that a busy machine spoils them
-less.
+GFLOP/s, counted as if done directly. Figures are medians of processor time, so that a busy machine spoils
+them less.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
-from typing import Callable, Iterator, NamedTuple
+from typing import Any, Callable, Iterator, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain checkout is enough to run this
 
@@ -28,6 +28,8 @@ import numpy as np
 
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph import load_graph
+from darkfuse.graph.layers.convolutional import ConvOptions
+from darkfuse.graph.layers.maxpool import MaxpoolOptions
 from darkfuse.kernels import _kernels, reference
 from darkfuse.kernels.reference import Map, padded, panels
 
@@ -96,7 +98,8 @@ class Work:
         in_c, out_c, size, stride, pad, dilation, groups, act, pool, h, w = layer
         self.layer, self.kind = layer, _kernels.KERNELS[kernel]
         self.k = _kernels.Kernels(isa)
-        self.geometry = dict(stride=stride, pad=pad, dilation=dilation, groups=groups, act=act, pool=pool)
+        self.geometry: dict[str, Any] = {"stride": stride, "pad": pad, "dilation": dilation, "groups": groups,
+                                         "act": act, "pool": pool}
         self.conv = _kernels.Conv(in_c, out_c, size, *layer.conv_size, **self.geometry)
         self.x = rng.standard_normal((in_c, h, w), np.float32)
         self.filters = rng.standard_normal((out_c, in_c // groups, size, size), np.float32)
@@ -247,12 +250,12 @@ def layers_of(cfg: str, size: int) -> Iterator[Layer]:
     graph = load_graph(cfg, size or None, size or None)
     seen = set()
     for node in graph.nodes:
-        if node.kind != "convolutional":
-            continue
         o, shape = node.options, node.in_shapes[0]
-        follows = [n for n in graph.nodes if node.index in n.inputs]
-        pool = (2 if len(follows) == 1 and follows[0].kind == "maxpool"
-                and (follows[0].options.size, follows[0].options.stride) == (2, 2) else 0)
+        if not isinstance(o, ConvOptions):
+            continue
+        follows = [n.options for n in graph.nodes if node.index in n.inputs]
+        pool = (2 if len(follows) == 1 and isinstance(follows[0], MaxpoolOptions)
+                and (follows[0].size, follows[0].stride) == (2, 2) else 0)
         layer = Layer(shape.c, o.filters, o.size, o.stride, o.pad, o.dilation, o.groups, o.activation, pool,
                       shape.h, shape.w)
         if layer not in seen:

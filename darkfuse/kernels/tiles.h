@@ -18,9 +18,6 @@
 #elif defined(__aarch64__)
 #define NV 4
 #define WIDEST 6
-#elif defined(__ARM_NEON)
-#define NV 2
-#define WIDEST 5
 #else
 #define NV 2
 #define WIDEST 6
