@@ -272,3 +272,26 @@ def test_progressive_jpeg(tmp_path: Path) -> None:
     # its coefficients alone are 2.9 MB, so a budget that holds a plain one of this size does not hold this
     assert decode(str(path), (200, 200), work_bytes=3_000_000).width < 800
     assert decode(str(path), (200, 200), work_bytes=5_000_000).width == 800
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM"])
+def test_spoilt_files_decode_or_are_refused_in_one_line(tmp_path: Path, kind: str) -> None:
+    kept = io.BytesIO()
+    Image.radial_gradient("L").convert("RGB").resize((160, 120)).save(kept, kind)
+    whole, path = kept.getvalue(), tmp_path / "spoilt"
+    pick = np.random.default_rng(7)
+    refused = 0
+    for _ in range(60):
+        spoilt = bytearray(whole)
+        for at in pick.integers(0, pick.choice([min(200, len(whole)), len(whole)]), pick.choice([1, 3, 20])):
+            spoilt[at] = pick.integers(256)
+        if pick.random() < 0.2:
+            del spoilt[pick.integers(len(spoilt)) :]
+        path.write_bytes(spoilt)
+        try:
+            picture = decode(str(path), (100, 100), keep_bytes=20_000, work_bytes=50_000)
+            assert len(picture.pixels) == picture.width * picture.height * 3
+        except ImageError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused > 0

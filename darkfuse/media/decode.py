@@ -125,7 +125,9 @@ def opened(path: str) -> Any:
     for first, module, name in _FORMATS:
         if magic.startswith(first):
             try:
-                image = getattr(importlib.import_module("PIL." + module), name)(path)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # metadata that does not change the pixels
+                    image = getattr(importlib.import_module("PIL." + module), name)(path)
             except Exception as error:  # plugins raise SyntaxError, OSError, struct.error, KeyError...
                 raise ImageError(f"{path}: not a picture that can be read: {one_line(error)}") from None
             width, height = image.size
@@ -192,7 +194,7 @@ def rgb(path: str, image: Any) -> Any:
     """The image decoded, as RGB. Raises `ImageError` when the file breaks off or holds nonsense."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # metadata and palette quirks that do not change the pixels
+            warnings.simplefilter("ignore")
             image.load()
             if image.mode.startswith("I;16"):  # 16-bit grey: the high byte, as stb_image has it
                 image = image.convert("I").point(lambda level: level / 256).convert("L")
