@@ -1,8 +1,8 @@
 """Measuring this machine: what its `Device` profile says is what the engine itself reached on small networks.
 
 A network with a layer of every kind is run under plans that differ in kernels, strips, grids and threads.
-Every stage gives one equation: the cost model's amounts of work, each divided by an unknown rate, add up to the
-time measured. All rates together come from least squares on the relative errors.
+Every stage gives one equation: the cost model's amounts of work, each divided by an unknown rate, add up to
+the time measured. All rates together come from least squares on the relative errors.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple
 
 from darkfuse import process
+from darkfuse.errors import DarkfuseError
 from darkfuse.graph import Graph, load_graph
 from darkfuse.graph.weights import weight_offsets
-from darkfuse.plan.device import Device, Rates
+from darkfuse.plan.device import Device, Rates, cache_folder
 from darkfuse.plan.lower import lower
 from darkfuse.plan.predict import predict
 from darkfuse.plan.program import Program
@@ -32,19 +33,25 @@ ENDLESS = 1e30  # a rate at which something takes no time
 READ_BYTES = 48 << 20
 CHUNK = 256 << 10
 
-# Widths as networks have them, in maps small enough for a slow board; (section, more text) per layer.
+# Pieces of cfgs: widths as networks have them, in maps small enough for a slow board.
+_NET = "[net]\nwidth={}\nheight={}\nchannels=3\n"
 _CONV = "[convolutional]\nbatch_normalize=1\nfilters={}\nsize={}\nstride={}\npad=1\nactivation=leaky\n"
 _POOL = "[maxpool]\nsize=2\nstride=2\n"
-EARLY = ("[net]\nwidth=224\nheight=160\nchannels=3\n" + _CONV.format(32, 3, 1) + _CONV.format(32, 3, 1) + _POOL
-         + _CONV.format(64, 3, 1) + _CONV.format(64, 1, 1) + _POOL + _CONV.format(128, 3, 1) + _CONV.format(64, 1, 1)
-         + _CONV.format(128, 3, 1) + "[upsample]\nstride=2\n" + _CONV.format(32, 1, 1) + _CONV.format(32, 3, 2))
-LATE = ("[net]\nwidth=76\nheight=76\nchannels=3\n" + _CONV.format(128, 3, 2) + _CONV.format(256, 3, 1)
-        + _CONV.format(128, 1, 1) + _CONV.format(256, 3, 1) + _POOL + _CONV.format(512, 3, 1)
-        + _CONV.format(256, 1, 1) + _CONV.format(512, 3, 1))
-GROUPED = ("[net]\nwidth=64\nheight=48\nchannels=3\n" + _CONV.format(64, 3, 1) + _CONV.format(64, 3, 1)
-           + "groups=8\n")
-LARGE = ("[net]\nwidth=640\nheight=448\nchannels=3\n" + _CONV.format(32, 3, 1) + _CONV.format(32, 1, 1) + _POOL
-         + _CONV.format(64, 3, 1) + _CONV.format(32, 1, 1) + _CONV.format(64, 3, 2))
+
+
+def _text(width: int, height: int, *layers: tuple[int, int, int] | str) -> str:
+    """A cfg of convolutions (filters, size, stride) and whole sections."""
+    return _NET.format(width, height) + "".join(
+        layer if isinstance(layer, str) else _CONV.format(*layer) for layer in layers)
+
+
+# Wide maps and few channels; small maps and many; groups of channels; maps no cache holds.
+EARLY = _text(224, 160, (32, 3, 1), (32, 3, 1), _POOL, (64, 3, 1), (64, 1, 1), _POOL, (128, 3, 1), (64, 1, 1),
+              (128, 3, 1), "[upsample]\nstride=2\n", (32, 1, 1), (32, 3, 2))
+LATE = _text(76, 76, (128, 3, 2), (256, 3, 1), (128, 1, 1), (256, 3, 1), _POOL, (512, 3, 1), (256, 1, 1),
+             (512, 3, 1))
+GROUPED = _text(64, 48, (64, 3, 1), _CONV.format(64, 3, 1) + "groups=8\n")
+LARGE = _text(640, 448, (32, 3, 1), (32, 1, 1), _POOL, (64, 3, 1), (32, 1, 1), (64, 3, 2))
 NETWORKS = (EARLY, LATE, GROUPED, LARGE)
 
 
@@ -72,7 +79,7 @@ def calibrate(name: str, threads: Sequence[int], seconds: float = 16.0,
     progress : callable, optional
         Given the share done, 0 to 1, now and then.
     folder : str, optional
-        On the storage whose bandwidth counts. Default: where temporary files go.
+        On the storage whose bandwidth counts. Default: the cache folder.
 
     Raises
     ------
@@ -80,6 +87,9 @@ def calibrate(name: str, threads: Sequence[int], seconds: float = 16.0,
         The folder cannot be written to.
     """
     shown = progress or (lambda share: None)
+    if folder is None:
+        folder = cache_folder()
+        os.makedirs(folder, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="darkfuse-", dir=folder) as place:
         read = read_bandwidth(place)
         shown(0.1)
@@ -93,6 +103,16 @@ def calibrate(name: str, threads: Sequence[int], seconds: float = 16.0,
             samples = measure(place, team, cache, near, 0.9 * seconds / len(threads), part)
             rates[team] = fit(samples, packing(place, team, 0.05 * seconds))
     return Device(name, read, cache, near, rates)
+
+
+def team_sizes(text: str | None) -> list[int]:
+    """Numbers of threads from `1,4`; None is one and one a core. Raises DarkfuseError."""
+    if text is None:
+        return sorted({1, process.cpu_count()})
+    words = text.split(",")
+    if not all(word.isascii() and word.isdigit() and 1 <= int(word) <= 256 for word in words):
+        raise DarkfuseError(f"--threads {text}: write numbers from 1 to 256, like 1,4")
+    return sorted({int(word) for word in words})
 
 
 def measure(folder: str, threads: int, cache: int, near: int, seconds: float,

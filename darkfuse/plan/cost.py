@@ -1,8 +1,8 @@
 """How long one operation takes on one device: amounts of work, each at its measured rate.
 
-Nothing here knows about plans or budgets. Every function returns milliseconds. Times are linear in the inverse
-rates (`streamed_ms` and `loaded_ms` apart): `darkfuse calibrate` solves for the rates by asking these very
-functions for the amounts.
+Nothing here knows about plans or budgets. Every function returns milliseconds. Times are linear in the
+inverse rates (`streamed_ms` and `loaded_ms` apart): `darkfuse calibrate` solves for the rates by asking these
+very functions for the amounts.
 """
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ LOCKSTEP = 1.35  # a team that shares one streamed panel waits for its slowest t
 PIXELS = 14  # pixels of one row the direct kernels hold in registers, at most
 
 
-def conv_ms(rates: Rates, node: Node, kernel: str, rows: Sizes, columns: Sizes, strip: int, device: Device) -> float:
+def conv_ms(rates: Rates, node: Node, kernel: str, rows: Sizes, columns: Sizes, strip: int,
+            device: Device) -> float:
     """A convolution over a grid of regions.
 
     Parameters
@@ -58,7 +59,8 @@ def conv_ms(rates: Rates, node: Node, kernel: str, rows: Sizes, columns: Sizes, 
             tallest = max(tallest, min(strip, tile_rows) if strip else tile_rows)
         walks *= wide
         tiles = across * down
-        ms += 1e-6 * tiles * (inputs / rates.wino_in + outputs / rates.wino_out + 72.0 * inputs * outputs / rates.gemm)
+        ms += 1e-6 * tiles * (inputs / rates.wino_in + outputs / rates.wino_out)
+        ms += 72e-6 * tiles * inputs * outputs / rates.gemm
         ms += 1e-6 * walks * inputs * outputs / rates.wino_filter
         if 144 * tallest * widest * inputs > device.near_bytes:  # the transformed input of a strip
             ms += far_ms(rates, 144.0 * tiles * inputs * (1 + outputs // 32))
@@ -132,7 +134,7 @@ def bytes_ms(rates: Rates, moved: float, tiles: int = 1) -> float:
 
 
 def far_ms(rates: Rates, moved: float) -> float:
-    """What any operation takes longer for bytes of maps too large to stay in a cache (`Device.near_bytes`)."""
+    """What an operation takes longer for bytes of maps no cache holds (larger than `Device.near_bytes`)."""
     return moved / rates.far * 1e-6
 
 

@@ -102,8 +102,8 @@ def _estimate(name: str, peak: float, cores: int, read: float, memory: float, ca
     rates = {1: one}
     for n in range(2, cores + 1):
         fast = one.scaled(0.92 * n)
-        rates[n] = dataclasses.replace(fast, pack=one.pack * 1.3, weights=one.weights * 1.3, memory=memory * 1.2,
-                                       far=memory * 2.4)
+        rates[n] = dataclasses.replace(fast, pack=one.pack * 1.3, weights=one.weights * 1.3,
+                                       memory=memory * 1.2, far=memory * 2.4)
     return Device(name, read, cache_kb * 1024, cache_kb * 512, rates, estimate=True)
 
 
@@ -125,6 +125,18 @@ def cache_folder() -> str:
     """Where measured profiles are kept: $XDG_CACHE_HOME/darkfuse or ~/.cache/darkfuse."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     return os.path.join(base, "darkfuse")
+
+
+def save_device(device: Device, path: str | None = None) -> str:
+    """Write a profile to `path`, or into the cache folder under its name; returns where. Raises OSError."""
+    if path is None:
+        os.makedirs(cache_folder(), exist_ok=True)
+        path = os.path.join(cache_folder(), f"{device.name}.json")
+    part = f"{path}.{os.getpid()}.part"
+    with open(part, "w") as file:
+        file.write(device.to_json())
+    os.replace(part, path)
+    return path
 
 
 def load_device(name: str | None = None) -> Device:

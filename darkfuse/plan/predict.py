@@ -13,7 +13,17 @@ from typing import Dict, List, Optional, Sequence, Tuple
 from darkfuse.graph import Graph
 from darkfuse.graph.layers.convolutional import ConvOptions
 from darkfuse.plan.arena import aligned
-from darkfuse.plan.cost import Sizes, bytes_ms, conv_ms, far_ms, input_ms, loaded_ms, pack_ms, read_ms, streamed_ms
+from darkfuse.plan.cost import (
+    Sizes,
+    bytes_ms,
+    conv_ms,
+    far_ms,
+    input_ms,
+    loaded_ms,
+    pack_ms,
+    read_ms,
+    streamed_ms,
+)
 from darkfuse.plan.device import Device, load_device
 from darkfuse.plan.lower import lower
 from darkfuse.plan.program import Op, Program, Span, Tensor
@@ -24,7 +34,7 @@ FLOAT = 4
 
 @dataclass(frozen=True)
 class LayerCost:
-    """One layer of a group. `ms` is all of it; `weights_ms` the part spent on getting weights (every frame)."""
+    """One layer of a group. `ms` is all of it; `weights_ms` what getting its weights, every frame, adds."""
 
     node: int
     kind: str
@@ -114,8 +124,7 @@ class _Pricer:
     def group(self, number: int) -> GroupCost:
         stage = self.program.stages[number]
         layers = tuple(self._op(op) for op in stage.ops)
-        alive = sum(aligned(b.bytes) for b in self.program.buffers if b.first <= number <= b.last)
-        return GroupCost(sum(layer.ms for layer in layers), alive, layers)
+        return GroupCost(sum(layer.ms for layer in layers), alive_bytes(self.program, number), layers)
 
     def _op(self, op: Op) -> LayerCost:
         heights, widths = sizes(op.y), sizes(op.x)
@@ -155,8 +164,9 @@ class _Pricer:
             total += loaded_ms(pack_ms(self.rates, node), read_ms(self.device.read, node))
         elif layer.residency == "streamed":
             one_strip = all(4 * op.strip >= size for size, _ in heights)
-            total = streamed_ms(self.rates, self.device.read, node, compute, op.kernel, 0 if one_strip else op.strip,
-                                weights.block, weights.raw_filters, weights.slots, self.plan.threads)
+            strip = 0 if one_strip else op.strip
+            total = streamed_ms(self.rates, self.device.read, node, compute, op.kernel, strip, weights.block,
+                                weights.raw_filters, weights.slots, self.plan.threads)
         return total, total - compute
 
 
@@ -164,6 +174,16 @@ def sizes(spans: Sequence[Span]) -> Sizes:
     """Lengths of spans and how often each occurs; empty ones are left out."""
     counted = Counter(end - start for start, end in spans if end > start)
     return sorted(counted.items())
+
+
+def alive_bytes(program: Program, stage: int) -> int:
+    """Arena bytes in use while a stage runs; what two buffers share (input and output of a group) once."""
+    total = end = 0
+    for buffer in sorted((b for b in program.buffers if b.first <= stage <= b.last), key=lambda b: b.offset):
+        top = buffer.offset + aligned(buffer.bytes)
+        total += max(0, top - max(end, buffer.offset))
+        end = max(end, top)
+    return total
 
 
 def _map_bytes(tensor: Tensor) -> int:

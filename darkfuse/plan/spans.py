@@ -152,7 +152,7 @@ class Spans:
         stage = self.net.outside_bytes(a, b, True)
         if share is None or stage >= min(limit, worth):
             return []
-        regions = []
+        regions: List[Tuple[Optional[Piece], Sizes, Sizes]] = []
         held: Dict[int, int] = {}
         reach_y, reach_x = self._reach(a, b, True), self._reach(a, b, False)
         if 0 in reach_y:
@@ -166,21 +166,21 @@ class Spans:
             return []
         fast = direct = far_ms(self.rates, sum(self._far(piece, held) for piece in self.pieces[a:b]))
         shared = thread = 0
-        for piece, heights, widths in regions:
-            if piece is None or piece.node is None:
+        for part, heights, widths in regions:
+            if part is None or part.node is None:
                 tiles = sum(n for _, n in heights) * sum(n for _, n in widths)
                 pixels = sum(h * n for h, n in heights) * sum(w * n for w, n in widths)
-                if piece is None:
+                if part is None:
                     ms = input_ms(self.rates, pixels, tiles)
                 else:
-                    whole = piece.leaf.shape.h * piece.leaf.shape.w
-                    ms = bytes_ms(self.rates, piece.moved * pixels / whole, tiles)
+                    whole = part.leaf.shape.h * part.leaf.shape.w
+                    ms = bytes_ms(self.rates, part.moved * pixels / whole, tiles)
                 fast, direct = fast + ms, direct + ms
                 continue
-            ms, kernel, strip, plain = self._kernel(piece, heights, widths)
+            ms, kernel, strip, plain = self._kernel(part, heights, widths)
             fast, direct = fast + ms, direct + plain
             if kernel == "winograd":
-                u, t = self._scratch(piece, strip, max(h for h, _ in heights), max(w for w, _ in widths))
+                u, t = self._scratch(part, strip, max(h for h, _ in heights), max(w for w, _ in widths))
                 shared, thread = max(shared, u), max(thread, t)
         scratch = aligned(shared) + self.threads * aligned(thread)
         packed = self.weight_bytes(a, b)

@@ -1,0 +1,187 @@
+"""Will it fit, how fast, and with what plan: the questions of `darkfuse plan` and `tools/optimize_cfg.py`.
+
+Amounts of memory here are of the whole process that will run `darkfuse detect`. What such a process takes
+before its arena is measured on one started for the purpose.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from darkfuse.budget import ASIDE_BELOW, JITTER_BYTES, Budget, refusal, share
+from darkfuse.errors import BudgetError, DarkfuseError
+from darkfuse.graph import Graph
+from darkfuse.plan.device import Device
+from darkfuse.plan.lower import lower
+from darkfuse.plan.notation import parse_plan
+from darkfuse.plan.predict import Prediction, predict
+from darkfuse.plan.search import frontier, plan_for
+from darkfuse.plan.types import Plan
+
+ALGORITHMS = ("exact", "mafat")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A plan with its numbers filled in, what it is made of, and how long the search took."""
+
+    plan: Plan
+    prediction: Prediction
+    search_seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: the plan's own fields and `search_seconds`, `read_bytes`, `macs`."""
+        fields: dict[str, Any] = json.loads(self.plan.to_json())
+        return {
+            "network": self.plan.network,
+            "predicted_peak_bytes": self.plan.predicted_peak_bytes,
+            "predicted_latency_ms": round(self.prediction.ms, 3),
+            "arena_bytes": self.plan.arena_bytes,
+            "search_seconds": round(self.search_seconds, 4),
+            "read_bytes": self.prediction.read_bytes,
+            "macs": self.prediction.macs,
+            "plan": fields,
+        }
+
+
+class Planner:
+    """Plans for one network on one device.
+
+    Parameters
+    ----------
+    graph : Graph
+    device : Device
+    threads : int
+    exact : bool
+        Leave out Winograd.
+    """
+
+    def __init__(self, graph: Graph, device: Device, threads: int, exact: bool = False) -> None:
+        self.graph, self.device, self.threads, self.exact = graph, device, threads, exact
+        self.input_bytes = graph.input.c * graph.input.h * graph.input.w
+        self._spent = 0
+
+    @property
+    def spent(self) -> int:
+        """Bytes a detecting process holds before its arena."""
+        if not self._spent:
+            self._spent = detecting_bytes(self.graph.path) + JITTER_BYTES
+        return self._spent
+
+    def fastest(self, mem: str | int, algorithm: str = "exact") -> Answer:
+        """The fastest plan for a process of `mem` bytes; raises BudgetError, DarkfuseError."""
+        budget = self._budget(mem)
+        arena = budget.arena(self.spent) or 0
+        start = time.perf_counter()
+        try:
+            if arena <= 0:
+                raise BudgetError("nothing left")
+            if algorithm == "mafat":
+                from darkfuse.plan.mafat import mafat_plan
+
+                plan = mafat_plan(self.graph, arena, self.threads, self.exact, self.device)
+            else:
+                plan = plan_for(self.graph, arena, self.threads, self.exact, self.device)
+        except BudgetError:
+            least = self._smallest_plan(algorithm).arena_bytes
+            spent = self.spent - JITTER_BYTES
+            raise refusal(budget, spent, self.input_bytes, least, self.graph.path) from None
+        return self._answer(plan, start, budget.total)
+
+    def smallest(self, latency_ms: float | None = None, mem: str | int | None = None) -> Answer:
+        """The plan that takes least memory; no slower than `latency_ms`, where that is given."""
+        arena = self._budget(mem).arena(self.spent) if mem is not None else None
+        if arena is not None and arena <= 0:
+            self.fastest(mem or 0)  # says why not
+        start = time.perf_counter()
+        plan = plan_for(self.graph, 0 if latency_ms is None else arena, self.threads, self.exact, self.device,
+                        latency_ms)
+        return self._answer(plan, start)
+
+    def by_hand(self, text: str) -> Answer:
+        """A configuration in the paper's notation."""
+        start = time.perf_counter()
+        return self._answer(parse_plan(text, self.graph, self.threads, self.exact), start)
+
+    def priced(self, plan: Plan) -> Answer:
+        """Any plan, with its numbers filled in."""
+        return self._answer(plan, time.perf_counter(), plan.budget_bytes or None)
+
+    def frontier(self) -> list[Answer]:
+        """From the smallest plan to the fastest."""
+        start = time.perf_counter()
+        plans = frontier(self.graph, self.threads, self.exact, self.device)
+        answers = [self._answer(plan, start) for plan in plans]
+        return [answer for number, answer in enumerate(answers)
+                if all(answer.prediction.ms < smaller.prediction.ms for smaller in answers[:number])]
+
+    def peak(self, arena: int, total: int | None = None) -> int:
+        """Bytes of the process at most, for a picture of the network's size."""
+        least = self._least(arena, aside=True)
+        if total is None:
+            total = least if least < ASIDE_BELOW else self._least(arena, aside=False)
+        budget = dataclasses.replace(self._budget(total), picture=self.input_bytes)
+        return budget.peak(self.spent, arena)
+
+    def _least(self, arena: int, aside: bool) -> int:
+        """The smallest `--mem` that leaves this arena."""
+        slack = self._budget(ASIDE_BELOW).slack
+        fixed = self.spent + slack + arena
+        if aside:
+            return max(fixed + self.input_bytes, -(-fixed * 16 // 15))
+        return max(ASIDE_BELOW, -(-(fixed + (10 << 20)) * 48 // 41))
+
+    def _budget(self, mem: str | int) -> Budget:
+        return share(mem, self.input_bytes, len(self.graph.nodes), self.threads)
+
+    def _smallest_plan(self, algorithm: str) -> Plan:
+        if algorithm == "mafat":
+            from darkfuse.plan.mafat import mafat_smallest
+
+            return mafat_smallest(self.graph, self.threads, self.exact)
+        return plan_for(self.graph, 0, self.threads, self.exact, self.device)
+
+    def _answer(self, plan: Plan, start: float, budget: int | None = None) -> Answer:
+        seconds = time.perf_counter() - start
+        program = lower(self.graph, plan)
+        found = predict(self.graph, plan, self.device, program=program)
+        peak = self.peak(found.arena_bytes, budget)
+        groups = tuple(dataclasses.replace(group, predicted_ms=round(cost.ms, 3))
+                       for group, cost in zip(plan.groups, found.groups))
+        plan = dataclasses.replace(
+            plan, groups=groups, arena_bytes=found.arena_bytes, budget_bytes=budget or 0,
+            predicted_peak_bytes=peak, predicted_ms=round(found.ms, 3))
+        return Answer(plan, dataclasses.replace(found, peak_bytes=peak), seconds)
+
+
+def detecting_bytes(cfg: str) -> int:
+    """Resident bytes of a process that has come as far as planning in `darkfuse detect`.
+
+    Raises DarkfuseError when it does not start.
+    """
+    command = [sys.executable, "-c", _COME_SO_FAR, json.dumps(sys.path), cfg]
+    done = subprocess.run(command, capture_output=True, text=True)
+    words = done.stdout.split()
+    if done.returncode or not words or not words[-1].isdigit():
+        said = " ".join(done.stderr.split("\n")[-2:])
+        raise DarkfuseError(f"cannot measure what darkfuse takes of memory: {said}")
+    return int(words[-1])
+
+
+_COME_SO_FAR = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from darkfuse.cli import main
+main.build_parser(["detect"])
+import darkfuse.api, darkfuse.engine._engine
+from darkfuse import process
+from darkfuse.graph import load_graph
+graph = load_graph(sys.argv[2])
+print(process.rss_bytes() or 0)
+"""
