@@ -22,6 +22,11 @@ from darkfuse.media.draw import class_colour, draw
 PHOTOS = ("dog.jpg", "kite.jpg", "person.jpg")
 
 
+def size_of(path: Path | str) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
 def array(picture) -> np.ndarray:
     return np.frombuffer(picture.pixels, np.uint8).reshape(picture.height, picture.width, 3)
 
@@ -242,7 +247,7 @@ def test_boxes_beyond_the_edge(tmp_path: Path) -> None:
 def test_jpg_is_added_and_nothing_is_left_half_written(tmp_path: Path, shared: Path) -> None:
     photo = str(shared / "images" / "dog.jpg")
     assert draw(photo, MARKS, 80, str(tmp_path / "predictions")) == str(tmp_path / "predictions.jpg")
-    assert Image.open(tmp_path / "predictions.jpg").size == (768, 576)
+    assert size_of(tmp_path / "predictions.jpg") == (768, 576)
     with pytest.raises(ImageError, match="cannot write the picture: No such file"):
         draw(photo, MARKS, 80, str(tmp_path / "no" / "predictions"))
     (tmp_path / "taken.jpg").mkdir()
@@ -253,7 +258,7 @@ def test_jpg_is_added_and_nothing_is_left_half_written(tmp_path: Path, shared: P
 
 def test_drawing_in_little_memory_scales_the_jpeg(tmp_path: Path, shared: Path) -> None:
     out = draw(str(shared / "images" / "kite.jpg"), MARKS, 80, str(tmp_path / "small"), work_bytes=2_000_000)
-    assert Image.open(out).size == (676, 450)
+    assert size_of(out) == (676, 450)
 
 
 def test_colours_are_steady_and_apart() -> None:

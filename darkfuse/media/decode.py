@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from contextlib import contextmanager
 from typing import Any, Iterator, NamedTuple
 
 from darkfuse.errors import ImageError
@@ -113,28 +114,39 @@ def pieces(
     return {"size": (width, height, *original), "bytes": width * height * 3}, bands(image)
 
 
-def opened(path: str) -> Any:
+@contextmanager
+def opened(path: str) -> Iterator[Any]:
     """The file as a Pillow image whose pixels are not read yet. Raises `ImageError`."""
+    try:
+        file = open(path, "rb")  # noqa: SIM115 (closed below)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot read the picture: {error.strerror or error}") from None
+    with file:
+        yield _recognised(path, file)
+
+
+def _recognised(path: str, file: Any) -> Any:
     import importlib
 
     try:
-        with open(path, "rb") as file:
-            magic = file.read(12)
+        magic = file.read(12)
+        file.seek(0)
     except OSError as error:
         raise ImageError(f"{path}: cannot read the picture: {error.strerror or error}") from None
     for first, module, name in _FORMATS:
-        if magic.startswith(first):
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # metadata that does not change the pixels
-                    image = getattr(importlib.import_module("PIL." + module), name)(path)
-            except Exception as error:  # plugins raise SyntaxError, OSError, struct.error, KeyError...
-                raise ImageError(f"{path}: not a picture that can be read: {one_line(error)}") from None
-            width, height = image.size
-            if width < 1 or height < 1 or width * height > MAX_PIXELS:
-                raise ImageError(f"{path}: {width}x{height} is outside the {MAX_PIXELS >> 20} million pixels "
-                                 "a picture may have; scale it down first")
-            return image
+        if not magic.startswith(first):
+            continue
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # metadata that does not change the pixels
+                image = getattr(importlib.import_module("PIL." + module), name)(file)
+        except Exception as error:  # plugins raise SyntaxError, OSError, struct.error, KeyError...
+            raise ImageError(f"{path}: not a picture that can be read: {one_line(error)}") from None
+        width, height = image.size
+        if width < 1 or height < 1 or width * height > MAX_PIXELS:
+            raise ImageError(f"{path}: {width}x{height} is outside the {MAX_PIXELS >> 20} million pixels "
+                             "a picture may have; scale it down first")
+        return image
     what = "the file is empty" if not magic else "not a JPEG, PNG, BMP, GIF, WebP, TIFF or binary PNM file"
     raise ImageError(f"{path}: {what}")
 
