@@ -51,7 +51,7 @@ def lower_bound(blocks: Sequence[Block]) -> int:
     return most
 
 
-def pack(blocks: Sequence[Block], rounds: int = 160) -> Packing:
+def pack(blocks: Sequence[Block], rounds: int = 160, enough: int = 0) -> Packing:
     """Place blocks so that no two alive at the same time overlap.
 
     Parameters
@@ -60,7 +60,9 @@ def pack(blocks: Sequence[Block], rounds: int = 160) -> Packing:
         Sizes in bytes; offsets returned are multiples of `ALIGN`.
     rounds : int
         Improvements to try at most; the search ends early when the lower bound is met. The result depends
-        on the blocks and on this number alone.
+        on the arguments alone.
+    enough : int
+        Bytes the search may stop at.
 
     Raises
     ------
@@ -73,6 +75,7 @@ def pack(blocks: Sequence[Block], rounds: int = 160) -> Packing:
     bound = lower_bound(blocks)
     start = min((b.first for b in blocks), default=0)
     end = max((b.last for b in blocks), default=0)
+    goal = max(bound, enough)
     offsets = [0] * len(blocks)
     floor = 0
     rest: list[int] = []
@@ -100,14 +103,14 @@ def pack(blocks: Sequence[Block], rounds: int = 160) -> Packing:
     order = starts[0]
     placed, top = _place(blocks, order)
     for other in starts[1:]:
-        if floor + top <= bound:
+        if floor + top <= goal:
             break
         new, new_top = _place(blocks, other)
         if new_top < top:
             order, placed, top = other, new, new_top
     best, least, chance = placed, top, 1
     for _ in range(rounds):
-        if floor + least <= bound:
+        if floor + least <= goal:
             break
         # Whatever is alive with a block at the top may be in its way: one of those gets another turn.
         chance = (chance * 6364136223846793005 + 1442695040888963407) % (1 << 64)
@@ -156,7 +159,7 @@ def begin_earlier(
             first -= 1
             live[first] += size
         longer[number] = longer[number]._replace(first=first)
-    changed = pack(longer)
+    changed = pack(longer, enough=packing.bytes)
     return (longer, changed) if changed.bytes <= packing.bytes else (list(blocks), packing)
 
 

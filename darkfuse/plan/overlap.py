@@ -15,6 +15,8 @@ from darkfuse.plan.region import read
 from darkfuse.plan.windows import FLOAT, Layout
 from darkfuse.plan.wiring import Wiring
 
+TRIES = 40  # improvements per packing tried: several are, and each must only be better than the last
+
 
 class Pair(NamedTuple):
     """Input and output of a group (root storages), and the bytes from the output's start to the input's."""
@@ -39,17 +41,20 @@ def pairs(wiring: Wiring, layout: Layout, members: Sequence[Sequence[int]]) -> L
             born = layout.stored[root]
             if born.layout == "blocks" and born.first == stage and born.last > stage:
                 rows = made.setdefault(root, [0] * tiles)
-                for tile in range(tiles):
-                    ends = [end for start, end in spans[: tile + 1] if start < end]
-                    rows[tile] = max(rows[tile], *ends, 0)
+                end = 0
+                for tile, span in enumerate(spans):
+                    end = max(end, span[1]) if span[0] < span[1] else end
+                    rows[tile] = max(rows[tile], end)
             for view, steps in zip(leaf.sources, leaf.rows):
                 root = wiring.root(view).storage
                 dying = layout.stored[root]
                 if dying.layout == "blocks" and dying.first < stage and dying.last == stage:
                     starts = needed.setdefault(root, [dying.height] * tiles)
-                    for tile in range(tiles):
-                        asked = [read(steps, span)[0] for span in spans[tile:] if span[0] < span[1]]
-                        starts[tile] = max(min(starts[tile], *asked, dying.height), 0)
+                    start = dying.height
+                    for tile in reversed(range(tiles)):
+                        if spans[tile][0] < spans[tile][1]:
+                            start = max(min(start, read(steps, spans[tile])[0]), 0)
+                        starts[tile] = min(starts[tile], start)
         for target, rows in made.items():
             for source, starts in needed.items():
                 after, before = layout.stored[target], layout.stored[source]
@@ -96,7 +101,7 @@ def share(
         changed[host] = Block(max(one.bytes + max(behind, 0), other.bytes + max(-behind, 0)),
                               min(one.first, other.first), max(one.last, other.last))
         changed[guest] = Block(0, one.first, one.last)
-        result = pack(changed)
+        result = pack(changed, TRIES)
         if result.bytes > best.bytes:
             continue
         trial, best = changed, result
