@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import sys
 import threading
@@ -94,6 +95,8 @@ class Live:
 
         self.wishes, self.capture, self._cv2 = wishes, capture, opencv()
         self.latency, self.forward = Percentiles(), Percentiles()
+        name = capture.name  # of a file the page need not know the folder
+        self.source = name if "://" in name else os.path.basename(name)
         self.done, self._began, self._ended = 0, 0.0, 0.0
         self._recent: deque[float] = deque(maxlen=30)
         self._last: dict[str, Any] = {}
@@ -239,7 +242,7 @@ class Live:
             self._draw()
         if self.server is not None:
             self._last = {**record, "objects": self._coloured(record["objects"]),
-                          "source": self.capture.name, "lost": False}
+                          "source": self.source, "lost": False}
             self.server.update(self._last)
             if watched:
                 self.server.show(frame.number, lambda: self._compress(image))
@@ -250,16 +253,10 @@ class Live:
 
     def record(self, frame: Frame, result: Result, latency: float) -> dict[str, Any]:
         """A frame as JSON lines and the page have it; coordinates are parts of the picture's size."""
-        objects = []
-        for found in result.detections:
-            box = found.box
-            objects.append({
-                "class_id": found.class_id, "name": found.name, "confidence": round(found.confidence, 6),
-                "relative_coordinates": {"center_x": round(box.cx, 6), "center_y": round(box.cy, 6),
-                                         "width": round(box.w, 6), "height": round(box.h, 6)},
-            })
+        from darkfuse.detect.report import objects
+
         return {
-            "frame_id": frame.number, "time": round(time.time(), 3), "objects": objects,
+            "frame_id": frame.number, "time": round(time.time(), 3), "objects": objects(result),
             "latency_ms": round(latency, 2), "forward_ms": round(self.net.stats["latency_ms"], 2),
             "fps": round(self.fps(), 2), "dropped": self.capture.dropped,
             "memory": {"now": process.rss_bytes(), "peak": self.net.stats["peak_rss_bytes"],

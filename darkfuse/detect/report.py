@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from darkfuse.detect.types import Result
 
@@ -31,6 +32,15 @@ def json_frame(result: Result, frame_id: int, stats: Mapping[str, float] | None 
     tail = f',\n "stats": {json.dumps(stats)}' if stats is not None else ""
     return (f'{{\n "frame_id": {frame_id},\n "filename": {json.dumps(result.path)},\n'
             f' "objects": [{inner}]{tail}\n}}')
+
+
+def objects(result: Result) -> list[dict[str, Any]]:
+    """Detections for a line of JSON, named as in `json_frame`. Coordinates are fractions of the image."""
+    return [{
+        "class_id": d.class_id, "name": d.name, "confidence": round(d.confidence, 6),
+        "relative_coordinates": {"center_x": round(d.box.cx, 6), "center_y": round(d.box.cy, 6),
+                                 "width": round(d.box.w, 6), "height": round(d.box.h, 6)},
+    } for d in result.detections]
 
 
 def json_document(frames: Iterable[str]) -> Iterator[str]:

@@ -37,6 +37,15 @@ class Frame(NamedTuple):
     at: float
 
 
+def shown(source: str) -> str:
+    """What to call a file or a stream: a stream without the user and password in its address."""
+    scheme, mark, rest = source.partition("://")
+    if not mark:
+        return source
+    place, slash, path = rest.partition("/")
+    return scheme + mark + place.rpartition("@")[2] + slash + path
+
+
 class Capture:
     """A source of frames.
 
@@ -78,7 +87,7 @@ class Capture:
         self._cv2 = opencv()
         self._source, self._say = source, say
         self._camera = not isinstance(source, str) or "://" in source
-        self.name = f"camera {source}" if isinstance(source, int) else source
+        self.name = f"camera {source}" if isinstance(source, int) else shown(source)
         self.live = self._camera or realtime
         self.dropped, self.ended, self.lost = 0, False, False
         self._video = self._open()
