@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from darkfuse.budget import ASIDE_BELOW, JITTER_BYTES, Budget, refusal, share
+from darkfuse.budget import PILLOW_BYTES as RESERVED
 from darkfuse.errors import BudgetError, DarkfuseError
 from darkfuse.graph import Graph
 from darkfuse.plan.device import Device
@@ -25,6 +26,8 @@ from darkfuse.plan.search import frontier, plan_for
 from darkfuse.plan.types import Plan
 
 ALGORITHMS = ("exact", "mafat")
+# What Pillow was measured to leave in the process that decodes; `budget` reserves a little more
+PILLOW_BYTES = 17 << 19
 
 
 @dataclass(frozen=True)
@@ -75,12 +78,15 @@ class Planner:
         return self._spent
 
     def fastest(self, mem: str | int, algorithm: str = "exact") -> Answer:
-        """The fastest plan for a process of `mem` bytes; raises BudgetError, DarkfuseError."""
+        """The fastest plan for a process of `mem` bytes ('resident': no limit).
+
+        Raises BudgetError with the least that would do; DarkfuseError where `mem` is no amount.
+        """
         budget = self._budget(mem)
-        arena = budget.arena(self.spent) or 0
+        arena = budget.arena(self.spent)
         start = time.perf_counter()
         try:
-            if arena <= 0:
+            if arena is not None and arena <= 0:
                 raise BudgetError("nothing left")
             if algorithm == "mafat":
                 from darkfuse.plan.mafat import mafat_plan
@@ -92,7 +98,7 @@ class Planner:
             least = self._smallest_plan(algorithm).arena_bytes
             spent = self.spent - JITTER_BYTES
             raise refusal(budget, spent, self.input_bytes, least, self.graph.path) from None
-        return self._answer(plan, start, budget.total)
+        return self._answer(plan, start, budget)
 
     def smallest(self, latency_ms: float | None = None, mem: str | int | None = None) -> Answer:
         """The plan that takes least memory; no slower than `latency_ms`, where that is given."""
@@ -111,7 +117,7 @@ class Planner:
 
     def priced(self, plan: Plan) -> Answer:
         """Any plan, with its numbers filled in."""
-        return self._answer(plan, time.perf_counter(), plan.budget_bytes or None)
+        return self._answer(plan, time.perf_counter(), self._budget(plan.budget_bytes or "resident"))
 
     def frontier(self) -> list[Answer]:
         """From the smallest plan to the fastest."""
@@ -121,21 +127,26 @@ class Planner:
         return [answer for number, answer in enumerate(answers)
                 if all(answer.prediction.ms < smaller.prediction.ms for smaller in answers[:number])]
 
-    def peak(self, arena: int, total: int | None = None) -> int:
+    def peak(self, arena: int, budget: Budget) -> int:
         """Bytes of the process at most, for a picture of the network's size."""
-        least = self._least(arena, aside=True)
-        if total is None:
-            total = least if least < ASIDE_BELOW else self._least(arena, aside=False)
-        budget = dataclasses.replace(self._budget(total), picture=self.input_bytes)
-        return budget.peak(self.spent, arena)
+        pillow = 0 if budget.aside else PILLOW_BYTES + 4 * self.input_bytes // 3
+        return self.spent + self._slack() + self.input_bytes + pillow + arena
 
-    def _least(self, arena: int, aside: bool) -> int:
+    def least_budget(self) -> int:
+        """The smallest `--mem` anything works with."""
+        return self.budget_of(self._smallest_plan("exact").arena_bytes)
+
+    def budget_of(self, arena: int) -> int:
         """The smallest `--mem` that leaves this arena."""
-        slack = self._budget(ASIDE_BELOW).slack
-        fixed = self.spent + slack + arena
-        if aside:
-            return max(fixed + self.input_bytes, -(-fixed * 16 // 15))
-        return max(ASIDE_BELOW, -(-(fixed + (10 << 20)) * 48 // 41))
+        fixed = self.spent + self._slack() + arena
+        inside = max(fixed + self.input_bytes, -(-fixed * 16 // 15))  # `share` gives the picture a sixteenth
+        if inside < ASIDE_BELOW:
+            return inside
+        fixed += RESERVED  # and Pillow, in this process, another twelfth
+        return max(ASIDE_BELOW, fixed + 7 * self.input_bytes // 3 + 1, -(-fixed * 48 // 41))
+
+    def _slack(self) -> int:
+        return self._budget(ASIDE_BELOW).slack
 
     def _budget(self, mem: str | int) -> Budget:
         return share(mem, self.input_bytes, len(self.graph.nodes), self.threads)
@@ -147,15 +158,17 @@ class Planner:
             return mafat_smallest(self.graph, self.threads, self.exact)
         return plan_for(self.graph, 0, self.threads, self.exact, self.device)
 
-    def _answer(self, plan: Plan, start: float, budget: int | None = None) -> Answer:
+    def _answer(self, plan: Plan, start: float, budget: Budget | None = None) -> Answer:
         seconds = time.perf_counter() - start
         program = lower(self.graph, plan)
         found = predict(self.graph, plan, self.device, program=program)
+        if budget is None:
+            budget = self._budget(self.budget_of(found.arena_bytes))
         peak = self.peak(found.arena_bytes, budget)
         groups = tuple(dataclasses.replace(group, predicted_ms=round(cost.ms, 3))
                        for group, cost in zip(plan.groups, found.groups))
         plan = dataclasses.replace(
-            plan, groups=groups, arena_bytes=found.arena_bytes, budget_bytes=budget or 0,
+            plan, groups=groups, arena_bytes=found.arena_bytes, budget_bytes=budget.total or 0,
             predicted_peak_bytes=peak, predicted_ms=round(found.ms, 3))
         return Answer(plan, dataclasses.replace(found, peak_bytes=peak), seconds)
 

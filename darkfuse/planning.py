@@ -47,7 +47,7 @@ def choose(graph: Graph, budget: Budget, threads: int, exact: bool, plan: Plan |
         if arena is not None and given.arena_bytes > arena:
             raise _refused(graph, budget, spent, given.arena_bytes, f"{graph.path} with this plan")
         return _named(given, budget, spent)
-    if written is not None and (arena is None or written.arena_bytes <= arena + JITTER_BYTES):
+    if written is not None and _still_fits(written, budget, spent):
         return written
     job: dict[str, Any] = {
         "cfg": graph.path, "width": graph.input.w, "height": graph.input.h, "arena": arena,
@@ -88,6 +88,16 @@ def read_plan(graph: Graph, text: str, threads: int, exact: bool) -> Plan:
     from darkfuse.plan.notation import parse_plan
 
     return parse_plan(text, graph, threads, exact)
+
+
+def _still_fits(written: Plan, budget: Budget, spent: int) -> bool:
+    """Whether a plan from the cfg keeps to the budget here. Reading it has taken part of what is set aside for
+    running it, so one made for no more than this budget only has to leave room for what is there."""
+    arena = budget.arena(spent)
+    if arena is None or written.arena_bytes <= arena + JITTER_BYTES:
+        return True
+    total = budget.total or 0
+    return 0 < written.budget_bytes <= total and spent + (budget.picture or 0) + written.arena_bytes <= total
 
 
 def _named(plan: Plan, budget: Budget, spent: int) -> Plan:

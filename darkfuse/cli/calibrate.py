@@ -10,9 +10,9 @@ def add(subparsers: Any) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "calibrate", help="measure this machine for the planner",
-        description="Measure how fast this machine computes and reads, in some 15 seconds, and keep the "
-                    "profile in the cache folder, where planning finds it. The machine should have nothing else "
-                    "to do.")
+        description="Measure how fast this machine computes and reads, in some 15 s, and keep the "
+                    "profile in the cache folder, where planning finds it. The machine should have "
+                    "nothing else to do.")
     parser.add_argument("--device", metavar="NAME", help="keep the profile under this name, to be used with "
                         "--device NAME (default: as this machine's own)")
     parser.add_argument("--threads", metavar="N[,N]", help="team sizes to measure (default 1 and one a core)")
@@ -37,6 +37,6 @@ def run(args: argparse.Namespace) -> int:
     path = save_device(device, args.out)
     print(f"{path}: reads {device.read:.3g} GB/s")
     for threads, rates in sorted(device.rates.items()):
-        print(f"  {threads} thread{'s' if threads > 1 else ' '}: 3x3 {rates.direct3:.0f}, 1x1 "
-              f"{rates.direct1:.0f}, first layer {rates.first:.0f}, Winograd products {rates.gemm:.0f} GFLOP/s")
+        print(f"  {threads} thread{'s' if threads > 1 else ' '}: 3x3 {rates.direct3:.0f}, "
+              f"1x1 {rates.direct1:.0f}, first layer {rates.first:.0f}, Winograd {rates.gemm:.0f} GFLOP/s")
     return 0

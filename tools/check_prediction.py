@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""Predicted against measured memory: many plans of several networks, each run by `darkfuse detect`.
+
+    check_prediction.py --weights DIR > table.txt
+
+Every network gets budgets from the least that works to everything resident. The plan goes into a cfg, a fresh
+process detects in two photos with it and draws them, and says its peak (VmHWM). Exits with 1 when a peak is
+above its prediction, or more than 3% and a megabyte below.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # a plain checkout is enough to run this
+
+from darkfuse import process
+from darkfuse.cli.main import Parser
+from darkfuse.errors import DarkfuseError
+from darkfuse.graph import load_graph
+from darkfuse.optimize import Answer, Planner
+from darkfuse.plan.annotate import annotate
+from darkfuse.plan.device import load_device
+
+NETWORKS = ("darkfuse-voc7", "yolov2-tiny", "yolov3-tiny", "yolov2-voc", "yolov2", "yolov3")
+MB = 1 << 20
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print the table; returns the exit status."""
+    parser = Parser(prog="check_prediction", description=__doc__,
+                    formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("networks", nargs="*", metavar="NAME", help=f"default: {' '.join(NETWORKS)}")
+    parser.add_argument("--weights", metavar="DIR",
+                        help="folder of NAME.weights (default: random ones are made)")
+    parser.add_argument("--plans", type=int, default=11, metavar="N", help="plans a network (default 11)")
+    parser.add_argument("--threads", type=int, metavar="N", help="default: one a core")
+    args = parser.parse_args(argv)
+    wrong = total = 0
+    worst = 0.0
+    print(f"{'network':14} {'budget':>9} {'arena':>9} {'predicted':>10} {'measured':>9} {'difference':>11}")
+    try:
+        with tempfile.TemporaryDirectory(prefix="darkfuse-") as folder:
+            for name in args.networks or NETWORKS:
+                for answer, measured in checked(name, Path(folder), args):
+                    plan = answer.plan
+                    spare = plan.predicted_peak_bytes - measured
+                    bad = not 0 <= spare <= 0.03 * measured + MB
+                    wrong, total, worst = wrong + bad, total + 1, max(worst, spare / measured)
+                    budget = f"{plan.budget_bytes / MB:.1f}M" if plan.budget_bytes else "none"
+                    print(f"{name:14} {budget:>9} {plan.arena_bytes / MB:8.2f}M "
+                          f"{plan.predicted_peak_bytes / MB:9.2f}M {measured / MB:8.2f}M {spare / MB:+10.2f}M"
+                          f"{'  WRONG' if bad else ''}", flush=True)
+    except DarkfuseError as error:
+        print(f"check_prediction: {error}", file=sys.stderr)
+        return 2
+    print(f"{total} plans, {wrong} outside; at most {100 * worst:.1f}% below the prediction")
+    return 1 if wrong else 0
+
+
+def checked(name: str, folder: Path, args: argparse.Namespace) -> Iterator[tuple[Answer, int]]:
+    """Plans of one network and the peak of a process that ran each."""
+    graph = load_graph(str(ROOT / "cfg" / f"{name}.cfg"))
+    weights = weights_of(name, folder, args.weights)
+    planner = Planner(graph, load_device(), args.threads or process.cpu_count())
+    photo = make_photo(folder / f"{name}.png", graph.input.w, graph.input.h)
+    for answer in plans(planner, args.plans):
+        cfg = folder / f"{name}.planned.cfg"
+        cfg.write_text(annotate(graph.cfg, answer.plan), encoding="utf-8", errors="surrogateescape")
+        yield answer, peak_of(cfg, weights, photo, folder)
+
+
+def plans(planner: Planner, count: int) -> Iterator[Answer]:
+    """The fastest plan at budgets from the least to everything resident, spaced evenly by ratio."""
+    everything = planner.fastest("resident")
+    least = planner.least_budget()
+    ratio = (everything.plan.predicted_peak_bytes / least) ** (1 / max(1, count - 1))
+    for number in range(count - 1):
+        yield planner.fastest(int(least * ratio**number))
+    yield everything
+
+
+def peak_of(cfg: Path, weights: Path, photo: Path, folder: Path) -> int:
+    """VmHWM of a process that detects twice, as it says itself after the second photo."""
+    done = subprocess.run(
+        [sys.executable, "-m", "darkfuse.cli.main", "detect", str(cfg), str(weights), str(photo), str(photo),
+         "--out", str(folder / "drawn"), "--json", "-"],
+        cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise DarkfuseError(f"detect failed: {done.stderr.strip()}")
+    return int(json.loads(done.stdout)[-1]["stats"]["peak_rss_bytes"])
+
+
+def weights_of(name: str, folder: Path, known: str | None) -> Path:
+    """The network's weights: trained ones, those in a folder given, or random ones."""
+    for place in [ROOT / "weights", *([Path(known)] if known else [])]:
+        if (place / f"{name}.weights").is_file():
+            return place / f"{name}.weights"
+    made = folder / f"{name}.weights"
+    subprocess.run([sys.executable, str(ROOT / "tools" / "make_weights.py"),
+                    str(ROOT / "cfg" / f"{name}.cfg"), str(made)], check=True, stdout=subprocess.DEVNULL)
+    return made
+
+
+def make_photo(path: Path, width: int, height: int) -> Path:
+    """Something to look at, of just the network's size: what a prediction is for."""
+    from PIL import Image
+
+    picture = Image.radial_gradient("L").resize((width, height))
+    mirrored = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    Image.merge("RGB", (picture, picture.rotate(90), mirrored)).save(path)
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())
