@@ -74,7 +74,7 @@ def maxpool(x: np.ndarray, size: int, stride: int, pad_before: int, out_h: int, 
 
 
 def aligned(floats: int, skew: int = 0) -> np.ndarray:
-    """NaNs beginning `skew` floats after a multiple of 64 bytes. Arenas are aligned; kernels must not care."""
+    """NaNs from `skew` floats after a multiple of 64 bytes on. Arenas are aligned; kernels must not care."""
     raw = np.full(floats + 16 + skew, np.nan, np.float32)
     start = -(raw.ctypes.data // 4) % 16 + skew
     return raw[start:start + floats]
