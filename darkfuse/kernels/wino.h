@@ -16,7 +16,14 @@
  *   +-p       (d4 - r^2 d2) +- p (d3 - r^2 d1)
  *   +-r       (d4 - p^2 d2) +- r (d3 - p^2 d1)
  *   infinity  d1 - 5/2 d3 + d5
- * Frequencies are numbered 6 * row + column, rows and columns in the order 0, p, -p, r, -r, infinity. */
+ * Frequencies are numbered 6 * row + column, rows and columns in the order 0, p, -p, r, -r, infinity.
+ *
+ * When it pays: against 288 multiply-adds of vectors a tile, input channel and 32 outputs, Winograd spends 72 in
+ * products, 10 * 32 / out_c in the input transform, 320 / in_c in the output transform, and 220 / tiles in the
+ * filter transform (cycles of 16 lanes, AVX-512 on Zen 4; AVX2 much the same), the last doubled where filters
+ * come from DRAM and few tiles hide it.  With full tiles it breaks even below 4 tiles per filter read, reaches 2x
+ * at 8 and 3x at 25 to 50; partial tiles cost as much as whole ones.  Large maps want strips of 50 to 200 tiles:
+ * past that m (4.6 KB a tile) leaves the second-level cache, and 32 -> 64 channels at 304x304 lose a quarter. */
 #ifndef DF_WINO_H
 #define DF_WINO_H
 
@@ -42,8 +49,8 @@
 #endif
 #define WINO_LANES (WINO_VECS * DF_VL)
 
-/* Floats left free after each frequency of u, m and w.  Without them the 36 frequencies tend to lie a multiple
- * of 4096 bytes apart, fall into one set of the first-level cache and evict each other before their lines are
+/* Floats left free after each frequency of u, m and w.  Without them the 36 frequencies tend to lie a
+ * multiple of 4096 bytes apart, fall into one set of the first-level cache and evict each other before their lines are
  * full: on Zen 4 the filter transform took 5 times as long.  One 64-byte line is enough. */
 #define WINO_GAP 16
 
@@ -78,9 +85,10 @@ DF_INLINE int64_t wino_w_step(int blocks) { return (int64_t)blocks * DF_CB * DF_
 void DF_NAME(wino_filter)(const float *packed, int blocks, float *w);
 
 /* One frequency: m (tiles, 32) = or += u (blocks, tiles, 16) times w (32 / WINO_LANES, channels, WINO_LANES);
- * u's blocks are `next` floats apart. */
+ * u's blocks are `next` floats apart.  Meanwhile `floats` floats from `ahead` are brought near, a few at a
+ * time: all at once they hold up the products' own loads. */
 void DF_NAME(wino_gemm)(const float *u, int64_t next, int blocks, int tiles, const float *w, float *m,
-                        bool add);
+                        bool add, const float *ahead, int floats);
 
 /* Tiles [t0, t1) of the strip: A^T m A, bias, activation and pooling of m (36: wino_m_step, t1 - t0, 32)
  * into out. */

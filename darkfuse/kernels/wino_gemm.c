@@ -1,11 +1,14 @@
 /* The matrix product of one Winograd frequency, in register blocks of tiles x output channels. */
 #include "wino.h"
 
+#define LINE 16 /* floats in 64 bytes */
+
 /* Each call sums its own channels from zero before adding to m: over 1280 channels that halves the rounding
  * error of one long sum.
+ * `lines` cache lines from `ahead` are fetched for each block of channels.
  * u: (blocks: next, tiles, 16), w: (16 * blocks, WINO_LANES), m: (tiles, 32) */
 DF_INLINE void block(const int tiles, const float *u, int64_t next, int blocks, const float *w, float *m,
-                     bool add)
+                     bool add, const float *ahead, int lines)
 {
     vf acc[WINO_TILES][WINO_VECS];
 #pragma GCC unroll 16
@@ -14,7 +17,9 @@ DF_INLINE void block(const int tiles, const float *u, int64_t next, int blocks, 
         for (int v = 0; v < WINO_VECS; v++)
             acc[t][v] = vf_zero();
 
-    for (int b = 0; b < blocks; b++, u += next)
+    for (int b = 0; b < blocks; b++, u += next) {
+        for (int i = 0; i < lines; i++, ahead += LINE)
+            __builtin_prefetch(ahead);
         for (int i = 0; i < DF_CB; i++, w += WINO_LANES) {
             vf row[WINO_VECS];
 #pragma GCC unroll 4
@@ -28,6 +33,7 @@ DF_INLINE void block(const int tiles, const float *u, int64_t next, int blocks, 
                     acc[t][v] += row[v] * x;
             }
         }
+    }
 
 #pragma GCC unroll 16
     for (int t = 0; t < tiles; t++)
@@ -40,12 +46,14 @@ DF_INLINE void block(const int tiles, const float *u, int64_t next, int blocks, 
         }
 }
 
-typedef void block_fn(const float *u, int64_t next, int blocks, const float *w, float *m, bool add);
+typedef void block_fn(const float *u, int64_t next, int blocks, const float *w, float *m, bool add,
+                      const float *ahead, int lines);
 
-#define BLOCK(n)                                                                                          \
-    static void block_##n(const float *u, int64_t next, int blocks, const float *w, float *m, bool add)  \
-    {                                                                                                     \
-        block(n, u, next, blocks, w, m, add);                                                             \
+#define BLOCK(n) \
+    static void block_##n(const float *u, int64_t next, int blocks, const float *w, float *m, bool add, \
+                          const float *ahead, int lines) \
+    { \
+        block(n, u, next, blocks, w, m, add, ahead, lines); \
     }
 BLOCK(1) BLOCK(2) BLOCK(3) BLOCK(4) BLOCK(5) BLOCK(6)
 #if WINO_TILES > 6
@@ -59,14 +67,19 @@ static block_fn *const block_of[WINO_TILES + 1] = {
 #endif
 };
 
-void DF_NAME(wino_gemm)(const float *u, int64_t next, int blocks, int tiles, const float *w, float *m, bool add)
+void DF_NAME(wino_gemm)(const float *u, int64_t next, int blocks, int tiles, const float *w, float *m,
+                        bool add, const float *ahead, int floats)
 {
     int64_t channels = (int64_t)blocks * DF_CB;
     int parts = (tiles + WINO_TILES - 1) / WINO_TILES; /* of nearly equal size */
+    int steps = DF_PANEL / WINO_LANES * parts * blocks, lines = (floats / LINE + steps - 1) / steps;
     for (int lane = 0; lane < DF_PANEL; lane += WINO_LANES, w += channels * WINO_LANES)
         for (int p = 0, t = 0; p < parts; p++) {
             int end = (int)((int64_t)tiles * (p + 1) / parts);
-            block_of[end - t](u + (int64_t)t * DF_CB, next, blocks, w, m + (int64_t)t * DF_PANEL + lane, add);
+            block_of[end - t](u + (int64_t)t * DF_CB, next, blocks, w, m + (int64_t)t * DF_PANEL + lane, add,
+                              ahead, floats > 0 ? lines : 0);
+            ahead += lines * LINE * blocks;
+            floats -= lines * LINE * blocks;
             t = end;
         }
 }
