@@ -38,8 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser(prog="check_prediction", description=__doc__,
                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("networks", nargs="*", metavar="NAME", help=f"default: {' '.join(NETWORKS)}")
-    parser.add_argument("--weights", metavar="DIR",
-                        help="folder of NAME.weights (default: random ones are made)")
+    parser.add_argument("--weights", metavar="DIR", action="append", default=[],
+                        help="folder of NAME.weights, again for more (default: random ones are made)")
     parser.add_argument("--plans", type=int, default=11, metavar="N", help="plans a network (default 11)")
     parser.add_argument("--threads", type=int, metavar="N", help="default: one a core")
     args = parser.parse_args(argv)
@@ -98,9 +98,9 @@ def peak_of(cfg: Path, weights: Path, photo: Path, folder: Path) -> int:
     return int(json.loads(done.stdout)[-1]["stats"]["peak_rss_bytes"])
 
 
-def weights_of(name: str, folder: Path, known: str | None) -> Path:
-    """The network's weights: trained ones, those in a folder given, or random ones."""
-    for place in [ROOT / "weights", *([Path(known)] if known else [])]:
+def weights_of(name: str, folder: Path, known: Sequence[str]) -> Path:
+    """The network's weights: trained ones, those in the folders given, or random ones."""
+    for place in [ROOT / "weights", *map(Path, known)]:
         if (place / f"{name}.weights").is_file():
             return place / f"{name}.weights"
     made = folder / f"{name}.weights"
