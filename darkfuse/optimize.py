@@ -22,7 +22,7 @@ from darkfuse.plan.device import Device
 from darkfuse.plan.lower import lower
 from darkfuse.plan.notation import parse_plan
 from darkfuse.plan.predict import Prediction, predict
-from darkfuse.plan.search import frontier, plan_for
+from darkfuse.plan.search import NO_LIMIT, frontier, plan_for
 from darkfuse.plan.types import Plan
 
 ALGORITHMS = ("exact", "mafat")
@@ -91,7 +91,8 @@ class Planner:
             if algorithm == "mafat":
                 from darkfuse.plan.mafat import mafat_plan
 
-                plan = mafat_plan(self.graph, arena, self.threads, self.exact, self.device)
+                most = NO_LIMIT if arena is None else arena
+                plan = mafat_plan(self.graph, most, self.threads, self.exact, self.device)
             else:
                 plan = plan_for(self.graph, arena, self.threads, self.exact, self.device)
         except BudgetError:

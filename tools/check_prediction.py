@@ -18,8 +18,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # a plain checkout is enough to run this
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain checkout is enough to run this
 
 from darkfuse import process
 from darkfuse.cli.main import Parser
@@ -29,6 +28,7 @@ from darkfuse.optimize import Answer, Planner
 from darkfuse.plan.annotate import annotate
 from darkfuse.plan.device import load_device
 
+ROOT = Path(__file__).resolve().parent.parent
 NETWORKS = ("darkfuse-voc7", "yolov2-tiny", "yolov3-tiny", "yolov2-voc", "yolov2", "yolov3")
 MB = 1 << 20
 
