@@ -18,7 +18,7 @@ def add(subparsers: Any) -> None:
                     "Ctrl-C end it. Without CFG the small model that comes with darkfuse is used.")
     parser.add_argument("files", nargs="*", metavar="FILE", help="x.cfg, x.weights")
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--camera", "--c", type=_camera, default=0, metavar="N",
+    source.add_argument("--camera", "--c", type=_camera, metavar="N",
                         help="number of the camera (default 0)")
     source.add_argument("--video", metavar="FILE", help="a video file, or a stream: rtsp://... or http://...")
     parser.add_argument("--realtime", action="store_true", help="play a video file at its own speed, as a "
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     if rest:
         raise DarkfuseError(f"{rest[0]} is neither a .cfg nor .weights; videos are named with --video")
     lines = run_live(Wishes(
-        source=args.camera if args.video is None else args.video, cfg=cfg, weights=weights,
+        source=args.video or args.camera or 0, cfg=cfg, weights=weights,
         names=args.names or data, threads=args.threads, mem=args.mem, exact=args.exact, thresh=args.thresh,
         nms=args.nms, realtime=args.realtime, out=args.out, json_lines=args.json_lines, http=args.http,
         window=args.window, fps_limit=args.fps_limit, frames=args.frames))
