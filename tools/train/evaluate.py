@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 from data import Sample, letterbox, load
 from net import Net, decode
 from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a plain checkout is enough to run this
 
 from darkfuse.detect.map import Detection, MapResult, Truth, clip, evaluate
 
