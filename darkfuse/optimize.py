@@ -128,6 +128,22 @@ class Planner:
         return [answer for number, answer in enumerate(answers)
                 if all(answer.prediction.ms < smaller.prediction.ms for smaller in answers[:number])]
 
+    def larger(self, answer: Answer) -> list[tuple[int, float]]:
+        """(bytes, milliseconds) of the fastest plans with 1.5, 2, 4 and 8 times the memory."""
+        size = answer.plan.budget_bytes or answer.plan.predicted_peak_bytes
+        found = []
+        for factor in (1.5, 2, 4, 8):
+            bought = self.fastest(int(size * factor))
+            found.append((bought.plan.budget_bytes, bought.prediction.ms))
+        return found
+
+    def plot(self, answer: Answer, path: str) -> None:
+        """Draw a plan into an .svg or .png; raises DarkfuseError, OSError."""
+        from darkfuse.plan.plot import draw, save
+
+        program = lower(self.graph, answer.plan)
+        save(draw(self.graph, answer.plan, program, answer.prediction), path)
+
     def peak(self, arena: int, budget: Budget) -> int:
         """Bytes of the process at most, for a picture of the network's size."""
         pillow = 0 if budget.aside else PILLOW_BYTES + 4 * self.input_bytes // 3
@@ -172,6 +188,11 @@ class Planner:
             plan, groups=groups, arena_bytes=found.arena_bytes, budget_bytes=budget.total or 0,
             predicted_peak_bytes=peak, predicted_ms=round(found.ms, 3))
         return Answer(plan, dataclasses.replace(found, peak_bytes=peak), seconds)
+
+
+def to_json(answer: Answer) -> str:
+    """An answer as JSON text."""
+    return json.dumps(answer.to_dict(), indent=1) + "\n"
 
 
 def detecting_bytes(cfg: str) -> int:

@@ -99,13 +99,15 @@ def random_plans(graph: Graph, mem: int, threads: int, count: int, seed: int) ->
 def random_text(graph: Graph, dice: random.Random) -> str:
     """Cuts, grids and residencies in the paper's notation, extended."""
     cuts = sorted(dice.sample(range(1, len(graph.nodes)), dice.randint(0, 5)))
+    lean = dice.random() < 0.6  # little of it pinned: nearly nothing else fits a small budget
     words = []
     for number, last in enumerate([*cuts, len(graph.nodes)]):
         shape = graph.node(last - 1).out_shape
         down = dice.choice([-(-shape.h // rows) for rows in HEIGHTS if rows <= shape.h])
         across = dice.choice([1, 1, 1, 1, 2, 3, 5])
-        grid = f"{down}x{min(across, shape.w)}{dice.choice(['', '', '', 'n'])}{dice.choice(['', 'l'])}"
-        words.append(dice.choice([grid, grid, "s", "l", "p", "p"]))
+        grid = f"{down}x{min(across, shape.w)}{dice.choice(['', '', '', 'n'])}"
+        grid += "l" if lean and last > len(graph.nodes) // 2 else dice.choice(["", "l"])
+        words.append(dice.choice([grid, grid, "s", "s", "l"] if lean else [grid, grid, "s", "l", "p", "p"]))
         if number < len(cuts):
             words.append(str(last))
     return "/".join(words)
@@ -139,6 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--plans", type=int, default=200, metavar="N", help="plans a network (default 200)")
     parser.add_argument("--threads", type=int, metavar="N", help="default: one a core")
     parser.add_argument("--device", metavar="NAME", help="the profile to plan with")
+    parser.add_argument("--budgets", metavar="MB[,MB]", help="of the arena (default: three for each network)")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args(argv)
     warnings.simplefilter("ignore")  # yolov2-16 leaves most of its file
@@ -160,10 +163,11 @@ def network(name: str, folder: Path, args: argparse.Namespace) -> list[float]:
     index = weight_offsets(graph, str(weights_of(name, folder, args.weights)))
     bench, threads = Bench(graph, index, device), args.threads or process.cpu_count()
     errors = []
-    for number, budget in enumerate(BUDGETS.get(name, (16, 64))):
+    budgets = [int(word) for word in args.budgets.split(",")] if args.budgets else BUDGETS.get(name, (16, 64))
+    for number, budget in enumerate(budgets):
         mem = budget * MB
         chosen = plan_for(graph, mem, threads, False, device)
-        count = args.plans // len(BUDGETS[name]) + 1
+        count = args.plans // len(budgets) + 1
         plans = list(random_plans(graph, mem, threads, count, args.seed + number))
         with contextlib.suppress(BudgetError):
             plans.append(mafat_plan(graph, mem, threads))

@@ -1,0 +1,61 @@
+"""`darkfuse plan CFG --mem 48M`: will it fit, how fast, and why."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+def add(subparsers: Any) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "plan", help="will it fit, how fast, and with what plan", allow_abbrev=False,
+        description="Plan a network for an amount of memory and explain the plan. A cfg with a plan in it is "
+                    "explained as it is, unless --mem or --config ask for another.")
+    parser.add_argument("cfg", metavar="CFG", help="the network's .cfg")
+    wish = parser.add_mutually_exclusive_group()
+    wish.add_argument("--mem", metavar="SIZE", help="memory of the whole process, like 48M "
+                      "('resident': no limit)")
+    wish.add_argument("--config", metavar="PLAN", help="a configuration by hand, like 5x5/8/2x2")
+    parser.add_argument("--algorithm", choices=("exact", "mafat"), default="exact",
+                        help="our search (exact), or the paper's: mafat")
+    parser.add_argument("--threads", type=int, metavar="N", help="default: one a core")
+    parser.add_argument("--exact", action="store_true", help="only kernels that round like Darknet's")
+    parser.add_argument("--device", metavar="NAME", help="plan for this device profile")
+    parser.add_argument("--plot", metavar="FILE", help="draw memory over time and the tiles: .svg or .png")
+    parser.add_argument("--json", metavar="FILE", help="the plan and its numbers as JSON too (-: to stdout)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plan and explain."""
+    from darkfuse import optimize, process
+    from darkfuse.cli.detect import JsonFile
+    from darkfuse.errors import DarkfuseError
+    from darkfuse.graph import load_graph
+    from darkfuse.places import find_cfg
+    from darkfuse.plan.annotate import read_annotation
+    from darkfuse.plan.device import load_device
+    from darkfuse.plan.explain import explain
+
+    if args.threads is not None and not 1 <= args.threads <= 256:
+        raise DarkfuseError(f"--threads {args.threads} is outside 1..256")
+    graph = load_graph(find_cfg(args.cfg))
+    written = read_annotation(graph) if not args.mem and not args.config else None
+    if not args.mem and not args.config and written is None:
+        raise DarkfuseError(f"{args.cfg}: say how much memory there is, like --mem 48M, or give a plan, like "
+                            "--config 5x5/8/2x2")
+    threads = args.threads or (written.threads if written else process.cpu_count())
+    planner = optimize.Planner(graph, load_device(args.device), threads, args.exact)
+    if args.config:
+        answer = planner.by_hand(args.config)
+    elif written:
+        answer = planner.priced(written)
+    else:
+        answer = planner.fastest(args.mem, args.algorithm)
+    with JsonFile(args.json) as file:
+        file.write(optimize.to_json(answer))
+    if args.json != "-":
+        print("\n".join(explain(graph, answer.plan, answer.prediction, planner.larger(answer))))
+    if args.plot:
+        planner.plot(answer, args.plot)
+    return 0
