@@ -277,7 +277,11 @@ class Network:
             from darkfuse.plan.lower import lower
 
             program = lower(self.graph, self.plan, extra, self._index)
-            self._engine = Engine(program, self._index.path, self.plan.threads, self._isa)
+            # Where the system has memory to spare, its cache may keep what is streamed: cards are slow. In a
+            # cgroup, or on a full board, that cache would push out something else.
+            free = process.free_bytes()
+            spare = free is not None and free > program.arena_bytes + 2 * self._index.size
+            self._engine = Engine(program, self._index.path, self.plan.threads, self._isa, cached=spare)
             self._extra = extra
         return self._engine
 

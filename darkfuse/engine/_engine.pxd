@@ -81,9 +81,11 @@ cdef extern from "engine.h" nogil:
         pass
 
     ctypedef struct df_reader:
-        int fd
+        int fd, direct
+        c_bool cached
         df_chunk *chunks
         uint8_t *done
+        uint8_t *here
         int64_t bytes
         double wait_ms
         int32_t failed_node, failed_errno

@@ -20,6 +20,9 @@ class Engine:
     guard : bool
         For tests: every buffer gets a place of its own between guard bytes that are checked after each frame,
         and starts each frame full of NaNs, so that nothing left behind is ever read unnoticed.
+    cached : bool
+        Read weights through the page cache and leave them there: fast from the second frame on where the
+        system has memory to spare. Default: past the page cache, which a memory cgroup would count.
 
     Raises
     ------
@@ -33,7 +36,7 @@ class Engine:
 
     def __init__(
         self, program: Program, weights_path: str, threads: int, isa: Optional[str] = None,
-        guard: bool = False,
+        guard: bool = False, cached: bool = False,
     ) -> None: ...
     def run_image(self, pixels: Any, width: int, height: int, letterbox: bool = True) -> None:
         """Run on a photo: any C-contiguous buffer of (height, width, 3) uint8 RGB.

@@ -23,6 +23,7 @@ from darkfuse.kernels._kernels cimport (
 
 from darkfuse.engine.check import blocks, check, conv_output, fail
 from darkfuse.errors import BudgetError, DarkfuseError, WeightsError
+from darkfuse.plan.program import slot_bytes
 
 LAYOUTS = {"blocks": (DF_BLOCKS, 16), "image": (DF_IMAGE, 3), "chw": (DF_CHW, 1)}
 RESIDENCIES = {"pinned": DF_PINNED, "loaded": DF_LOADED, "streamed": DF_STREAMED}
@@ -40,6 +41,7 @@ cdef char *FLOAT32 = b"f"  # buffer format
 cdef enum:
     GUARD = 256  # bytes between buffers when guarded
     GUARD_BYTE = 0xA5
+    PAGE = 4096  # plan.program.PAGE
 
 
 cdef int poll_signals(void *engine) noexcept nogil:
@@ -108,10 +110,10 @@ cdef class Engine:
     cdef double latency
 
     def __cinit__(self):
-        self.e.reader.fd = -1
+        self.e.reader.fd = self.e.reader.direct = -1
         self.owned = []
 
-    def __init__(self, program, weights_path, int threads, isa=None, bint guard=False):
+    def __init__(self, program, weights_path, int threads, isa=None, bint guard=False, bint cached=False):
         if self.arena is not None:
             raise DarkfuseError("an engine is made once; make another one for another program")
         check(program, threads)
@@ -122,6 +124,7 @@ cdef class Engine:
             name = isa or os.environ.get("DARKFUSE_ISA", "")
             raise DarkfuseError(f"this processor has no instruction set {name!r}; leave it out for the best it has")
         self.e.threads = threads
+        self.e.reader.cached = cached
         self._open()
         self._map_arena()
         self._convert()
@@ -135,6 +138,11 @@ cdef class Engine:
             size = os.fstat(self.e.reader.fd).st_size
         except OSError as error:
             raise WeightsError(f"{self.path}: {error.strerror}") from None
+        if not self.e.reader.cached:
+            try:
+                self.e.reader.direct = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECT)
+            except (AttributeError, OSError):
+                pass  # not Linux, or a file system without direct reads: through the page cache, then
         for w in self.program.weights:
             if w.file_offset < 0:
                 continue
@@ -238,8 +246,8 @@ cdef class Engine:
         w.packed_bytes = self.program.buffers[source.packed].bytes
         if w.residency != DF_PINNED:
             raw = self.program.buffers[source.raw]
-            w.raw = <char *>self._at(source.raw, 0)
-            w.slot_bytes = source.raw_filters * source.per_filter * 4
+            w.raw = <char *>((<uintptr_t>self._at(source.raw, 0) + PAGE - 1) // PAGE * PAGE)
+            w.slot_bytes = slot_bytes(source.raw_filters, source.per_filter)
             w.raw_stage = raw.first
         return 0
 
@@ -467,9 +475,13 @@ cdef class Engine:
         if self.e.reader.fd >= 0:
             posix_close(self.e.reader.fd)
             self.e.reader.fd = -1
+        if self.e.reader.direct >= 0:
+            posix_close(self.e.reader.direct)
+            self.e.reader.direct = -1
         free(self.e.reader.chunks)
         free(self.e.reader.done)
-        self.e.reader.chunks, self.e.reader.done = NULL, NULL
+        free(self.e.reader.here)
+        self.e.reader.chunks, self.e.reader.done, self.e.reader.here = NULL, NULL, NULL
         for address in self.owned:
             free(<void *><uintptr_t>address)
         self.owned = []

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Tuple
 
 from darkfuse.errors import PlanError
-from darkfuse.plan.program import Keep, Op, Program, Span, Stage, Tensor, Weights
+from darkfuse.plan.program import Keep, Op, Program, Span, Stage, Tensor, Weights, reader_bytes
 
 FLOAT = 4
 BLOCK = 16
@@ -105,7 +105,7 @@ def _weights(program: Program, w: Weights) -> None:
     if w.residency == "pinned":
         return
     room = _bytes(program, w.raw, where)
-    if w.raw_filters < 1 or w.slots < 1 or w.slots * w.raw_filters * w.per_filter * FLOAT > room:
+    if w.raw_filters < 1 or w.slots < 1 or reader_bytes(w.slots, w.raw_filters, w.per_filter) > room:
         fail(f"{where} reach past their reader's slots")
     if w.transposed:
         fail(f"{where} are stored transposed and must be pinned")

@@ -89,15 +89,23 @@ typedef struct {
     int32_t first, count; /* filters */
     int32_t stage;        /* not before this stage: the slot's bytes serve others until then */
     int32_t after;        /* not before this chunk (or -1) is packed: it lies in the same bytes */
-    char *slot;
+    char *slot;           /* a whole page; the chunk begins as far into it as it does into a page of the file */
 } df_chunk;
 
-/* One thread that reads the frame's weights ahead of the team, in the order they are used. */
+#define DF_PAGE 4096
+#define DF_READERS 2 /* direct reads at a time: one alone leaves the disk idle while it is told of the next */
+
+/* Threads that read the frame's weights ahead of the team, in the order they are used. */
 typedef struct {
     int fd;
+    int direct; /* the same file without page cache, or -1 */
+    bool cached; /* leave what was read in the page cache */
     df_chunk *chunks;
     int32_t count;
-    pthread_t thread;
+    int32_t next;        /* chunk the next free reader takes */
+    uint8_t *here;       /* (count,) read, for those beyond `ready` */
+    pthread_t thread[DF_READERS];
+    int threads;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool quit;
@@ -191,6 +199,12 @@ void df_reader_stop(df_engine *e);
 void df_reader_stage(df_engine *e, int stage);
 /* Whole of [offset, offset + bytes): 0, or an errno, or -1 where the file ends. */
 int df_read(int fd, void *to, size_t bytes, int64_t offset);
+/* The chunk's filters, as they lie in the file, in its slot. */
+static inline const float *df_chunk_data(const df_chunk *c)
+{
+    const df_weights *w = c->weights;
+    return (const float *)(c->slot + (w->file_offset + c->first * w->per_filter * (int64_t)sizeof(float)) % DF_PAGE);
+}
 /* Filters [first, first + count), as they lie in the file, into w->packed, whose first is `base_filter`. */
 void df_pack(const df_table *table, const df_weights *w, const float *raw, int first, int count, int base_filter);
 /* Read and pack filters [first, first + count) of `w` into w->packed, whose first panel is `base_filter`. */

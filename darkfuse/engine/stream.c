@@ -58,7 +58,7 @@ static void plan_chunk(df_reader *r, df_weights *w, int first, int end)
                     .stage = w->raw_stage, .after = -1, .slot = w->raw + turn % w->slots * w->slot_bytes};
     for (int n = r->count - 1; n >= 0 && c->after < 0; n--) {
         const df_chunk *o = &r->chunks[n];
-        if (o->slot < c->slot + chunk_bytes(c) && c->slot < o->slot + chunk_bytes(o))
+        if (o->slot < c->slot + w->slot_bytes && c->slot < o->slot + o->weights->slot_bytes)
             c->after = n;
     }
     r->count++;
@@ -84,7 +84,8 @@ bool df_reader_plan(df_engine *e)
         total += (size_t)chunks_of(&e->weights[n]);
     r->chunks = calloc(total, sizeof *r->chunks);
     r->done = calloc(total, 1);
-    if (!r->chunks || !r->done)
+    r->here = calloc(total, 1);
+    if (!r->chunks || !r->done || !r->here)
         return false;
     for (int s = 0; s < e->n_stages; s++) {
         df_stage *stage = &e->stages[s];
@@ -97,36 +98,71 @@ bool df_reader_plan(df_engine *e)
     return true;
 }
 
+/* Whole pages around the chunk, past the page cache. 0, an errno, or -1 where the file ends; EINVAL where the
+ * file system cannot. */
+static int read_direct(int fd, const df_chunk *c)
+{
+    int64_t offset = chunk_offset(c), from = offset / DF_PAGE * DF_PAGE;
+    size_t wanted = (size_t)(offset - from) + chunk_bytes(c);
+    size_t whole = (wanted + DF_PAGE - 1) / DF_PAGE * DF_PAGE, got = 0;
+    while (got < wanted) {
+        ssize_t n = pread(fd, c->slot + got, whole - got, (off_t)(from + (int64_t)got));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno;
+        got += (size_t)n;
+        if (n == 0 || (got < wanted && got % DF_PAGE != 0))
+            return -1;
+    }
+    return 0;
+}
+
+static int read_chunk(df_reader *r, const df_chunk *c)
+{
+    if (r->direct >= 0) {
+        int failed = read_direct(r->direct, c);
+        if (failed != EINVAL)
+            return failed;
+    }
+    int failed = df_read(r->fd, (char *)df_chunk_data(c), chunk_bytes(c), chunk_offset(c));
+    /* The page cache counts against a memory cgroup, and the next frame comes too late to profit. */
+    if (!r->cached)
+        posix_fadvise(r->fd, chunk_offset(c), (off_t)chunk_bytes(c), POSIX_FADV_DONTNEED);
+    return failed;
+}
+
 static void *read_ahead(void *arg)
 {
     df_engine *e = arg;
     df_reader *r = &e->reader;
-    for (int n = 0; n < r->count; n++) {
-        df_chunk *c = &r->chunks[n];
-        pthread_mutex_lock(&r->lock);
+    pthread_mutex_lock(&r->lock);
+    while (r->next < r->count) {
+        int n = r->next++;
+        const df_chunk *c = &r->chunks[n];
         while (!r->quit && (r->stage < c->stage || r->packed <= c->after))
             pthread_cond_wait(&r->changed, &r->lock);
-        bool quit = r->quit;
-        pthread_mutex_unlock(&r->lock);
-        if (quit)
+        if (r->quit)
             break;
-        int failed = df_read(r->fd, c->slot, chunk_bytes(c), chunk_offset(c));
-        /* The page cache counts against a memory cgroup, and the next frame comes too late to profit. */
-        posix_fadvise(r->fd, chunk_offset(c), (off_t)chunk_bytes(c), POSIX_FADV_DONTNEED);
+        pthread_mutex_unlock(&r->lock);
+        int failed = read_chunk(r, c);
         pthread_mutex_lock(&r->lock);
         if (failed) {
             r->failed_node = c->weights->node;
             r->failed_errno = failed > 0 ? failed : 0;
+            r->quit = true;
             atomic_store(&e->stop, DF_READ_FAILED);
         } else {
             r->bytes += (int64_t)chunk_bytes(c);
-            atomic_store_explicit(&r->ready, n + 1, memory_order_release);
+            r->here[n] = 1;
+            int ready = atomic_load(&r->ready);
+            while (ready < r->count && r->here[ready])
+                ready++;
+            atomic_store_explicit(&r->ready, ready, memory_order_release);
         }
         pthread_cond_broadcast(&r->changed);
-        pthread_mutex_unlock(&r->lock);
-        if (failed)
-            break;
     }
+    pthread_mutex_unlock(&r->lock);
     return NULL;
 }
 
@@ -139,7 +175,9 @@ int df_reader_start(df_engine *e)
     r->bytes = 0;
     r->wait_ms = 0;
     atomic_store(&r->ready, 0);
+    r->next = 0;
     memset(r->done, 0, (size_t)r->count);
+    memset(r->here, 0, (size_t)r->count);
     if (r->count == 0)
         return 0;
     pthread_mutex_init(&r->lock, NULL);
@@ -151,9 +189,16 @@ int df_reader_start(df_engine *e)
     pthread_attr_t small;
     pthread_attr_init(&small);
     pthread_attr_setstacksize(&small, 128 << 10);
-    /* A thread a frame costs some 30 us and leaves nothing behind to fork, join or wake up wrongly. */
-    int failed = pthread_create(&r->thread, &small, read_ahead, e);
+    /* A thread a frame costs some 30 us and leaves nothing behind to fork, join or wake up wrongly. Through the
+     * page cache one is enough: the kernel reads ahead of it. */
+    int wanted = r->direct >= 0 ? DF_READERS : 1, failed = 0;
+    for (r->threads = 0; r->threads < wanted && !failed; r->threads += !failed)
+        failed = pthread_create(&r->thread[r->threads], &small, read_ahead, e);
     pthread_attr_destroy(&small);
+    if (r->threads > 0)
+        return 0;
+    pthread_cond_destroy(&r->changed);
+    pthread_mutex_destroy(&r->lock);
     return failed;
 }
 
@@ -166,7 +211,8 @@ void df_reader_stop(df_engine *e)
     r->quit = true;
     pthread_cond_broadcast(&r->changed);
     pthread_mutex_unlock(&r->lock);
-    pthread_join(r->thread, NULL);
+    for (int n = 0; n < r->threads; n++)
+        pthread_join(r->thread[n], NULL);
     pthread_cond_destroy(&r->changed);
     pthread_mutex_destroy(&r->lock);
 }
@@ -249,7 +295,7 @@ void df_fill_block(df_team *t, df_weights *w, int first, int count, int base_fil
         const df_chunk *c = &r->chunks[from + n];
         if (!wait_for(t, from + (int)n))
             continue;
-        df_pack(t->e->table, w, (const float *)c->slot, c->first, c->count, base_filter);
+        df_pack(t->e->table, w, df_chunk_data(c), c->first, c->count, base_filter);
         give_back(r, from + (int)n);
     }
     df_join(t, items);
@@ -264,7 +310,7 @@ bool df_fill_panel(df_team *t, df_weights *w, int first, int count, float *packe
         const df_chunk *c = &r->chunks[chunk];
         if (!wait_for(t, chunk))
             return false;
-        t->e->table->pack(&w->conv, w->kernel, (const float *)c->slot, w->scale, c->first, c->count, first, packed);
+        t->e->table->pack(&w->conv, w->kernel, df_chunk_data(c), w->scale, c->first, c->count, first, packed);
         give_back(r, chunk);
     }
     return true;

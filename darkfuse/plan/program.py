@@ -12,6 +12,17 @@ from dataclasses import dataclass
 from typing import Optional, Tuple
 
 Span = Tuple[int, int]  # [start, end)
+PAGE = 4096  # direct reads begin and end at multiples of this, in the file and in memory
+
+
+def slot_bytes(filters: int, per_filter: int) -> int:
+    """Bytes of one slot of the weights' reader: `filters` filters and the rest of the pages they lie in."""
+    return -(-filters * per_filter * 4 // PAGE) * PAGE + PAGE
+
+
+def reader_bytes(slots: int, filters: int, per_filter: int) -> int:
+    """Bytes of a reader's buffer: its slots, and room to begin at a whole page."""
+    return slots * slot_bytes(filters, per_filter) + PAGE
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from darkfuse.plan.cost import (
 )
 from darkfuse.plan.device import Device
 from darkfuse.plan.pieces import Piece, Pieces
+from darkfuse.plan.program import reader_bytes
 from darkfuse.plan.types import Group, LayerPlan
 from darkfuse.plan.weights import FLOAT, PANEL, packed_floats, up, wino_scratch_floats, wino_u_floats
 
@@ -75,7 +76,7 @@ class Spans:
         self._timed: Dict[Tuple[object, ...], float] = {}
         self._loading = [loaded_ms(pack_ms(self.rates, p.node), read_ms(device.read, p.node))
                          if p.node else 0.0 for p in self.pieces]
-        self._readers = [aligned(2 * min(16, p.node.out_shape.c) * p.raw_filter) if p.node else 0
+        self._readers = [reader_bytes(2, min(16, p.node.out_shape.c), p.raw_filter // FLOAT) if p.node else 0
                          for p in self.pieces]
 
     def tiles(self, a: int, b: int) -> bool:
@@ -317,8 +318,8 @@ class Spans:
         found = []
         for block, raw, slots in ((32 * self.threads, 16, 2 * self.threads + 2), (32, 16, 3), (32, 8, 2)):
             block, raw = min(block, up(filters, PANEL)), min(raw, filters)
-            ahead = slots * raw * piece.raw_filter
-            held = aligned(packed_floats(node, kernel, block) * FLOAT) + aligned(ahead)
+            held = aligned(packed_floats(node, kernel, block) * FLOAT)
+            held += reader_bytes(slots, raw, piece.raw_filter // FLOAT)
             total = streamed_ms(self.rates, self.device.read, node, ms, kernel, strip_again, block, raw,
                                 slots, self.threads)
             plan = LayerPlan(node.index, kernel, "streamed", block, raw, slots, strip)

@@ -9,7 +9,7 @@ from darkfuse.graph import Graph, Node
 from darkfuse.graph.layers.connected import ConnectedOptions
 from darkfuse.graph.layers.convolutional import ConvOptions
 from darkfuse.model.weights import WeightsIndex
-from darkfuse.plan.program import Weights
+from darkfuse.plan.program import Weights, reader_bytes
 from darkfuse.plan.types import LayerPlan
 
 FLOAT = 4
@@ -101,7 +101,7 @@ def raw_bytes(node: Node, layer: LayerPlan) -> int:
     if node.weights is None or layer.residency == "pinned":
         return 0
     per_filter = node.weights.kernels // node.weights.biases
-    return layer.slots * min(layer.raw, node.weights.biases) * per_filter * FLOAT
+    return reader_bytes(layer.slots, min(layer.raw, node.weights.biases), per_filter)
 
 
 def place_weights(node: Node, layer: LayerPlan, offset: Optional[int], transposed: bool, raw: int,
