@@ -24,7 +24,7 @@ class Window:
     def __init__(self, image: Any) -> None:
         self._cv2 = cv2 = opencv()
         try:
-            cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+            cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
             cv2.resizeWindow(TITLE, image.shape[1], image.shape[0])
             self.show(image)
             self.keys()
