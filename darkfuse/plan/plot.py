@@ -146,8 +146,8 @@ def _photo(graph: Graph, plan: Plan, program: Program) -> Shapes:
     tiled = [group for group in plan.groups if group.grid != (1, 1)]
     for number, group in enumerate(tiled[:8]):
         last = group.nodes[-1]
-        grid, shape = f"{group.grid[0]}x{group.grid[1]}", graph.node(last).out_shape
-        words = f"layers {group.nodes[0]}-{last}: {grid} over {shape}"
+        tiles, shape = f"{group.grid[0]}x{group.grid[1]}", graph.node(last).out_shape
+        words = f"layers {group.nodes[0]}-{last}: {tiles} over {shape}"
         shapes.append(Text(left, at + 10 + 18 * number, words, 12))
     rest = f"{len(plan.groups) - len(tiled)} groups run on whole maps"
     shapes.append(Text(left, at + 10 + 18 * min(len(tiled), 8), rest, 12))

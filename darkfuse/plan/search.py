@@ -103,7 +103,7 @@ class Search:
             return []
         if b == spans.after(a):
             found = spans.single(a)
-            pinned = [o for o in found if o.pinned or o.recipe.single is None]
+            pinned = [o for o in found if o.recipe.residency == "pinned"]
             # What its pieces need one by one, at their fastest and with direct kernels: no group that needs
             # as much is worth having, for it is not faster.
             self._apart[a] = (max((o.stage for o in pinned[:1]), default=NO_LIMIT),
@@ -112,11 +112,15 @@ class Search:
         if not spans.tiles(a, b) or spans.weight_bytes(a, b) > HEAVIEST:
             return pareto(found) if found else None
         worth, direct = (max(self._apart[p][k] for p in range(a, b)) for k in (0, 1))
+        # Except where whole maps are too large for the caches, and tiles of them are not.
+        faster = spans.gains(a, b)
+        if faster:
+            worth = direct = NO_LIMIT
         tail = spans.pieces[b - 1].leaf.shape
         least: Dict[int, int] = {}  # rows of tiles -> least bytes seen with one column
         for grid, cache in grids(tail.h, tail.w, a <= spans.net.entry < b):
             # More columns never save time: they must save bytes.
-            enough = min(worth, least.get(grid[0], NO_LIMIT)) if grid[1] > 1 else worth
+            enough = min(worth, least.get(grid[0], NO_LIMIT)) if grid[1] > 1 and not faster else worth
             options = spans.fused(a, b, grid, cache, self.limit, enough, min(direct, enough))
             if grid[1] == 1 and options:
                 least[grid[0]] = min(option.stage for option in options)

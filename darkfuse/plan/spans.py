@@ -151,7 +151,7 @@ class Spans:
         """
         share = self._share(b, grid)
         stage = self.net.outside_bytes(a, b, True)
-        if share is None or stage >= min(limit, worth):
+        if share is None or stage > limit or stage >= worth:
             return []
         regions: List[Tuple[Optional[Piece], Sizes, Sizes]] = []
         held: Dict[int, int] = {}
@@ -163,9 +163,9 @@ class Spans:
             regions.append((piece, *self._region(piece.number, piece.root, a, b, grid, cache, share,
                                                  reach_y[piece.number], reach_x[piece.number], held)))
         stage += sum(held.values())
-        if stage >= min(limit, worth):
+        if stage > limit or stage >= worth:
             return []
-        fast = direct = far_ms(self.rates, sum(self._far(piece, held) for piece in self.pieces[a:b]))
+        fast = direct = far_ms(self.rates, sum(self.far_bytes(piece, held) for piece in self.pieces[a:b]))
         shared = thread = 0
         for part, heights, widths in regions:
             if part is None or part.node is None:
@@ -237,7 +237,17 @@ class Spans:
                 return ms, "winograd", strip, direct
         return direct, plain, 0, direct
 
-    def _far(self, piece: Piece, held: Dict[int, int]) -> int:
+    def gains(self, a: int, b: int) -> bool:
+        """Whether tiles can be faster than whole maps: something of these is too large for the caches."""
+        for piece in self.pieces[a:b]:
+            if self.far_bytes(piece, {}):
+                return True
+            shape = piece.leaf.shape
+            if piece.rule == "winograd" and self._scratch(piece, 0, shape.h, shape.w)[0] > self.device.near_bytes:
+                return True
+        return False
+
+    def far_bytes(self, piece: Piece, held: Dict[int, int]) -> int:
         """Bytes of the piece's maps that are too large for the caches; `held` has those kept in part."""
         wiring, near, total = self.net.wiring, self.device.near_bytes, 0
         for view in (*piece.leaf.sources, piece.leaf.view):
@@ -276,7 +286,7 @@ class Spans:
         stage = self.net.outside_bytes(at, end, False)
         node = piece.node
         source = self.net.graph.input
-        start = far_ms(self.rates, sum(self._far(p, {}) for p in (piece, *more)))
+        start = far_ms(self.rates, sum(self.far_bytes(p, {}) for p in (piece, *more)))
         start += sum(bytes_ms(self.rates, p.moved) for p in more)
         if at <= self.net.entry < end:
             start += input_ms(self.rates, source.h * source.w)
@@ -298,6 +308,10 @@ class Spans:
             plan = LayerPlan(node.index, kernel, "pinned", strip=strip)
             found.append(Option(stage + scratch, piece.packed, ms, recipe._replace(single=plan)))
             if piece.leaf.kind == "conv":
+                held = stage + scratch + piece.packed + self._readers[at]
+                plan = LayerPlan(node.index, kernel, "loaded", strip=strip)
+                found.append(Option(held, 0, ms + self._loading[at],
+                                    recipe._replace(residency="loaded", single=plan)))
                 found += self._streamed(piece, kernel, strip, stage + scratch, ms, recipe)
         return found
 

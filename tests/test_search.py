@@ -1,0 +1,134 @@
+"""The search against brute force over the same options, and what it promises about whole networks."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from darkfuse.errors import BudgetError
+from darkfuse.graph import Graph, load_graph
+from darkfuse.plan.device import BUILTIN, Device
+from darkfuse.plan.lower import lower
+from darkfuse.plan.mafat import mafat_plan
+from darkfuse.plan.notation import parse_plan
+from darkfuse.plan.order import execution_orders
+from darkfuse.plan.pieces import Pieces
+from darkfuse.plan.predict import predict
+from darkfuse.plan.search import HEAVIEST, LONGEST, NO_LIMIT, Search, frontier, grids, plan_for
+from darkfuse.plan.spans import Spans
+from tests.networks import networks
+
+MB = 1 << 20
+Cost = tuple[int, int, float]  # stage bytes, pinned bytes, milliseconds
+
+
+def device(choice: random.Random) -> Device:
+    """One of the built-in profiles, with a storage and caches of any size."""
+    base = BUILTIN[choice.choice(sorted(BUILTIN))]
+    return dataclasses.replace(base, read=10 ** choice.uniform(-2.5, 1), near_bytes=choice.choice((0, 4096, MB)),
+                               cache_bytes=choice.choice((4096, 65536, MB)))
+
+
+def every_option(spans: Spans, a: int, b: int) -> list[Cost]:
+    """All ways to run pieces [a, b) as one group, none left out because another seems better."""
+    if b < len(spans.pieces) and not spans.pieces[b].layers:
+        return []
+    options = list(spans.single(a)) if b == spans.after(a) else []
+    if spans.tiles(a, b) and spans.weight_bytes(a, b) <= HEAVIEST and b - a <= LONGEST:
+        tail = spans.pieces[b - 1].leaf.shape
+        for grid, cache in grids(tail.h, tail.w, a <= spans.net.entry < b):
+            options += spans.fused(a, b, grid, cache, NO_LIMIT, NO_LIMIT, NO_LIMIT)
+    return [(option.stage, option.pinned, option.ms) for option in options]
+
+
+def undominated(costs: set[Cost]) -> list[Cost]:
+    kept: list[Cost] = []
+    for cost in sorted(costs):
+        if not any(all(x <= y for x, y in zip(other, cost)) for other in kept):
+            kept.append(cost)
+    return kept
+
+
+def brute_force(spans: Spans) -> list[Cost]:
+    """Costs of all cut sets with all options; dropped is only what another is as good as in every number."""
+    count = len(spans.pieces)
+    behind: dict[int, list[Cost]] = {count: [(0, 0, 0.0)]}
+    for a in reversed(range(count)):
+        found: set[Cost] = set()
+        if spans.pieces[a].layers:
+            for b in range(a + 1, count + 1):
+                for stage, pinned, ms in undominated(set(every_option(spans, a, b))):
+                    found |= {(max(stage, s), pinned + p, ms + m) for s, p, m in behind[b]}
+        behind[a] = undominated(found)
+    return behind[0]
+
+
+@settings(max_examples=220, deadline=None, suppress_health_check=list(HealthCheck))
+@given(graph=networks(max_layers=6, max_side=40), seed=st.integers(0, 1 << 30))
+def test_equal_to_brute_force(graph: Graph, seed: int) -> None:
+    choice = random.Random(seed)
+    order = choice.choice(execution_orders(graph))
+    spans = Spans(Pieces(graph, order, choice.random() < 0.3), device(choice), choice.choice((1, 2, 4)))
+    everything = brute_force(spans)
+    least = min(stage + pinned for stage, pinned, _ in everything)
+    most = max(stage + pinned for stage, pinned, _ in everything)
+    assert min(label.bytes for label in Search(spans).least()) == least
+    for limit in (least, choice.randint(least, most), choice.randint(least, most), most, NO_LIMIT):
+        best = min(ms for stage, pinned, ms in everything if stage + pinned <= limit)
+        labels = Search(spans, limit).fastest(limit)
+        assert labels and labels[0].bytes <= limit
+        assert labels[0].ms == pytest.approx(best, rel=1e-9)
+    if least > 1:
+        assert not Search(spans, least - 1).fastest(least - 1)
+
+
+def test_more_memory_is_never_slower_and_budgets_are_kept(root: Path) -> None:
+    graph, profile = load_graph(str(root / "cfg" / "yolov2-tiny.cfg")), BUILTIN["rpi4"]
+    last = float("inf")
+    for mem in (4, 6, 8, 12, 20, 32, 64, 128):
+        plan = plan_for(graph, mem * MB, 4, False, profile)
+        assert plan.arena_bytes <= mem * MB
+        assert lower(graph, plan).arena_bytes == plan.arena_bytes
+        assert plan.predicted_ms <= last + 1e-6
+        last = plan.predicted_ms
+
+
+@pytest.mark.parametrize("mem", [20, 28, 40, 60, 100])
+def test_never_worse_than_the_papers_search_or_layer_by_layer(root: Path, mem: int) -> None:
+    graph, profile = load_graph(str(root / "cfg" / "yolov2-16.cfg")), BUILTIN["generic-x86"]
+    ours = predict(graph, plan_for(graph, mem * MB, 2, False, profile), profile).ms
+    theirs = [mafat_plan(graph, mem * MB, 2)]
+    theirs += [plan for text in ("p", "s", "l", "1x1", "5x5/8/2x2", "3x3") for plan in [parse_plan(text, graph, 2)]
+               if lower(graph, plan).arena_bytes <= mem * MB]
+    assert ours <= 1.01 * min(predict(graph, plan, profile).ms for plan in theirs)
+
+
+def test_what_a_refusal_calls_the_least_is_enough(root: Path) -> None:
+    for name in ("yolov2-tiny", "yolov2-voc"):
+        graph, profile = load_graph(str(root / "cfg" / f"{name}.cfg")), BUILTIN["generic-x86"]
+        least = plan_for(graph, 0, 2, False, profile)
+        assert plan_for(graph, least.arena_bytes, 2, False, profile).arena_bytes <= least.arena_bytes
+        with pytest.raises(BudgetError, match="the least that works is"):
+            plan_for(graph, least.arena_bytes // 2, 2, False, profile)
+
+
+def test_least_memory_within_a_latency(root: Path) -> None:
+    graph, profile = load_graph(str(root / "cfg" / "yolov2-tiny.cfg")), BUILTIN["rpi5"]
+    fast, small = plan_for(graph, None, 4, False, profile), plan_for(graph, 0, 4, False, profile)
+    wish = (fast.predicted_ms + small.predicted_ms) / 2
+    plan = plan_for(graph, None, 4, False, profile, latency_ms=wish)
+    assert plan.predicted_ms <= wish and plan.arena_bytes < fast.arena_bytes
+    with pytest.raises(BudgetError, match="no plan is predicted to run in"):
+        plan_for(graph, None, 4, False, profile, latency_ms=fast.predicted_ms / 100)
+
+
+def test_the_frontier_falls(root: Path) -> None:
+    plans = frontier(load_graph(str(root / "cfg" / "yolov2-tiny.cfg")), 1, False, BUILTIN["rpi3"], points=8)
+    assert len(plans) > 3
+    for smaller, larger in zip(plans, plans[1:]):
+        assert smaller.arena_bytes < larger.arena_bytes and smaller.predicted_ms > larger.predicted_ms
