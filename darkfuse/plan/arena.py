@@ -51,7 +51,7 @@ def lower_bound(blocks: Sequence[Block]) -> int:
     return most
 
 
-def pack(blocks: Sequence[Block], rounds: int = 160, enough: int = 0) -> Packing:
+def pack(blocks: Sequence[Block], rounds: int = 120, enough: int = 0) -> Packing:
     """Place blocks so that no two alive at the same time overlap.
 
     Parameters
@@ -94,6 +94,9 @@ def pack(blocks: Sequence[Block], rounds: int = 160, enough: int = 0) -> Packing
     def life(number: int) -> int:
         return blocks[number].last - blocks[number].first + 1
 
+    sizes = {n: aligned(size(n)) for n in rest}
+    near = _neighbours(blocks, rest)
+    beside = {n: set(others) for n, others in near.items()}
     starts = [
         sorted(rest, key=lambda n: (-size(n), -life(n), n)),
         sorted(rest, key=lambda n: (-size(n) * life(n), n)),
@@ -101,11 +104,11 @@ def pack(blocks: Sequence[Block], rounds: int = 160, enough: int = 0) -> Packing
         sorted(rest, key=lambda n: (blocks[n].first, -size(n), n)),
     ]
     order = starts[0]
-    placed, top = _place(blocks, order)
+    placed, top = _place(sizes, near, order)
     for other in starts[1:]:
         if floor + top <= goal:
             break
-        new, new_top = _place(blocks, other)
+        new, new_top = _place(sizes, near, other)
         if new_top < top:
             order, placed, top = other, new, new_top
     best, least, chance = placed, top, 1
@@ -114,12 +117,12 @@ def pack(blocks: Sequence[Block], rounds: int = 160, enough: int = 0) -> Packing
             break
         # Whatever is alive with a block at the top may be in its way: one of those gets another turn.
         chance = (chance * 6364136223846793005 + 1442695040888963407) % (1 << 64)
-        crown = blocks[next(n for n in order if placed[n] + aligned(size(n)) == top)]
-        near = [n for n in order if blocks[n].first <= crown.last and crown.first <= blocks[n].last]
-        mover = near[(chance >> 48) % len(near)]
+        crown = next(n for n in order if placed[n] + sizes[n] == top)
+        movers = [n for n in order if n == crown or n in beside[crown]]
+        mover = movers[(chance >> 48) % len(movers)]
         changed = [n for n in order if n != mover]
         changed.insert((chance >> 32) % len(order), mover)
-        new, new_top = _place(blocks, changed)
+        new, new_top = _place(sizes, near, changed)
         if new_top <= top:
             order, placed, top = changed, new, new_top
         if new_top < least:
@@ -163,27 +166,41 @@ def begin_earlier(
     return (longer, changed) if changed.bytes <= packing.bytes else (list(blocks), packing)
 
 
-def _place(blocks: Sequence[Block], order: Sequence[int]) -> tuple[dict[int, int], int]:
+def _neighbours(blocks: Sequence[Block], numbers: Sequence[int]) -> dict[int, list[int]]:
+    """Per block, those alive at some time it is alive too."""
+    return {
+        number: [n for n in numbers if n != number and blocks[n].first <= blocks[number].last
+                 and blocks[number].first <= blocks[n].last]
+        for number in numbers
+    }
+
+
+def _place(sizes: dict[int, int], near: dict[int, list[int]], order: Sequence[int],
+           ) -> tuple[dict[int, int], int]:
     """One block after another, each into the smallest gap that holds it, or else on top of its neighbours.
+
+    Parameters
+    ----------
+    sizes : dict of int to int
+        Aligned bytes by block.
+    near : dict of int to list of int
+        Blocks each one must not overlap.
 
     Returns offsets and the highest end.
     """
     placed: dict[int, int] = {}
     highest = 0
     for number in order:
-        block = blocks[number]
-        need = aligned(block.bytes)
-        taken = sorted(
-            (at, at + aligned(blocks[n].bytes))
-            for n, at in placed.items()
-            if blocks[n].first <= block.last and block.first <= blocks[n].last
-        )
+        need = sizes[number]
+        taken = sorted([(placed[n], placed[n] + sizes[n]) for n in near[number] if n in placed])
         top, choice, slack = 0, -1, 0
         for begin, end in taken:
             gap = begin - top
             if gap >= need and (choice < 0 or gap - need < slack):
                 choice, slack = top, gap - need
-            top = max(top, end)
-        placed[number] = choice if choice >= 0 else top
-        highest = max(highest, placed[number] + need)
+            if end > top:
+                top = end
+        placed[number] = at = choice if choice >= 0 else top
+        if at + need > highest:
+            highest = at + need
     return placed, highest
