@@ -192,13 +192,15 @@ class TestWindow:
     @pytest.mark.skipif(not shutil.which("xdotool"), reason="xdotool is not installed")
     @pytest.mark.parametrize("key", ["q", "Escape"])
     def test_a_key_ends_it(self, display: str, long_film: Path, tmp_path: Path, key: str) -> None:
-        words = ("--video", long_film, "--out", "out.mp4", *THRESH)
+        words = ("--video", long_film, "--out", "out.mp4", "--json-lines", "lines", *THRESH)
         with Demo(*words, cwd=tmp_path, env={"DISPLAY": display}) as demo:
             screen = {**os.environ, "DISPLAY": display}
             found = subprocess.run(["xdotool", "search", "--sync", "--onlyvisible", "--name", "darkfuse"],
                                    env=screen, capture_output=True, text=True, timeout=60)
             window = found.stdout.split()[-1]
             until = time.monotonic() + 60
+            while (tmp_path / "lines").read_text().count("\n") < 3 and time.monotonic() < until:
+                time.sleep(0.05)
             while demo.process.poll() is None and time.monotonic() < until:
                 subprocess.run(["xdotool", "windowfocus", window, "key", key], env=screen,
                                capture_output=True, timeout=60)

@@ -45,7 +45,7 @@ def draw_marks(image: Any, marks: Sequence[Mark], classes: int) -> None:
 
 
 def draw_status(image: Any, text: str) -> None:
-    """Write a line of figures into the upper left corner, on a darkened strip."""
+    """Write a line of figures into the lower left corner, on a darkened strip; labels are at boxes' tops."""
     cv2 = opencv()
     height, width = image.shape[:2]
     _, scale, pad = _sizes(height, width)
@@ -53,9 +53,10 @@ def draw_status(image: Any, text: str) -> None:
     (wide, tall), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
     if wide + 2 * pad > width:
         scale *= width / (wide + 2 * pad)
-    strip = image[: min(height, tall + below + 2 * pad), : min(width, wide + 2 * pad)]
+    strip = image[max(0, height - tall - below - 2 * pad):, : min(width, wide + 2 * pad)]
     cv2.convertScaleAbs(strip, strip, 0.35)
-    cv2.putText(image, text, (pad, pad + tall), cv2.FONT_HERSHEY_SIMPLEX, scale, _INK_LIGHT, 1, cv2.LINE_AA)
+    cv2.putText(image, text, (pad, height - pad - below), cv2.FONT_HERSHEY_SIMPLEX, scale, _INK_LIGHT, 1,
+                cv2.LINE_AA)
 
 
 def plain(text: str) -> str:
