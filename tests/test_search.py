@@ -30,7 +30,8 @@ Cost = tuple[int, int, float]  # stage bytes, pinned bytes, milliseconds
 def device(choice: random.Random) -> Device:
     """One of the built-in profiles, with a storage and caches of any size."""
     base = BUILTIN[choice.choice(sorted(BUILTIN))]
-    return dataclasses.replace(base, read=10 ** choice.uniform(-2.5, 1), near_bytes=choice.choice((0, 4096, MB)),
+    return dataclasses.replace(base, read=10 ** choice.uniform(-2.5, 1),
+                               near_bytes=choice.choice((0, 4096, MB)),
                                cache_bytes=choice.choice((4096, 65536, MB)))
 
 
@@ -103,8 +104,8 @@ def test_never_worse_than_the_papers_search_or_layer_by_layer(root: Path, mem: i
     graph, profile = load_graph(str(root / "cfg" / "yolov2-16.cfg")), BUILTIN["generic-x86"]
     ours = predict(graph, plan_for(graph, mem * MB, 2, False, profile), profile).ms
     theirs = [mafat_plan(graph, mem * MB, 2)]
-    theirs += [plan for text in ("p", "s", "l", "1x1", "5x5/8/2x2", "3x3") for plan in [parse_plan(text, graph, 2)]
-               if lower(graph, plan).arena_bytes <= mem * MB]
+    others = [parse_plan(text, graph, 2) for text in ("p", "s", "l", "1x1", "5x5/8/2x2", "3x3")]
+    theirs += [plan for plan in others if lower(graph, plan).arena_bytes <= mem * MB]
     assert ours <= 1.01 * min(predict(graph, plan, profile).ms for plan in theirs)
 
 

@@ -58,11 +58,11 @@ def annotate(cfg: Cfg, plan: Plan) -> str:
         wanted[max([section.line, *own])] = [f"{PREFIX}{key}={value}" for key, value in keys]
     stale = {entry.line for section in sections for entry in section.entries if entry.key.startswith(PREFIX)}
     out: List[str] = []
+    end = "\r\n" if cfg.lines[0].endswith("\r\n") else "\n"
     for number, line in enumerate(cfg.lines, 1):
         if number in stale:
             continue
         if number in wanted:
-            end = "\r\n" if line.endswith("\r\n") else "\n"
             out.append(line if line.endswith("\n") else line + end)
             out += [text + end for text in wanted[number]]
         else:

@@ -190,7 +190,8 @@ class Spans:
         if stage + scratch < worth:
             found = [
                 Option(stage + scratch, packed, fast, Recipe(a, b, grid, cache, "fast", "pinned")),
-                Option(stage + scratch + loaded, 0, fast + loading, Recipe(a, b, grid, cache, "fast", "loaded")),
+                Option(stage + scratch + loaded, 0, fast + loading,
+                       Recipe(a, b, grid, cache, "fast", "loaded")),
             ]
         if scratch and stage < worth_direct:
             found += [
@@ -200,14 +201,15 @@ class Spans:
         return [option for option in found if option.stage + option.pinned <= limit]
 
     def _share(self, b: int, grid: Tuple[int, int]) -> Optional[Tuple[float, float]]:
-        """The largest tile's share of the group's last map, down and across; None when the grid is too fine."""
+        """The largest tile's share of the group's last map, down and across; None for too fine a grid."""
         tail = self.pieces[b - 1].leaf.shape
         if grid[0] > tail.h or grid[1] > tail.w:
             return None
         return -(-tail.h // grid[0]) / tail.h, -(-tail.w // grid[1]) / tail.w
 
     def _region(self, n: int, storage: int, a: int, b: int, grid: Tuple[int, int], cache: str,
-                share: Tuple[float, float], y: _Reach, x: _Reach, held: Dict[int, int]) -> Tuple[Sizes, Sizes]:
+                share: Tuple[float, float], y: _Reach, x: _Reach,
+                held: Dict[int, int]) -> Tuple[Sizes, Sizes]:
         """Heights and widths computed of leaf n, tile by tile; adds the bytes its storage holds."""
         shape = self.net.wiring.leaves[n].shape
         slots, heights, carried = _axis(shape.h, y, grid[0], share[0], cache != "none")
@@ -243,7 +245,8 @@ class Spans:
             if self.far_bytes(piece, {}):
                 return True
             shape = piece.leaf.shape
-            if piece.rule == "winograd" and self._scratch(piece, 0, shape.h, shape.w)[0] > self.device.near_bytes:
+            large = self.device.near_bytes
+            if piece.rule == "winograd" and self._scratch(piece, 0, shape.h, shape.w)[0] > large:
                 return True
         return False
 
