@@ -29,7 +29,7 @@ from darkfuse.plan.types import Plan
 
 ALGORITHMS = ("exact", "mafat")
 # What Pillow was measured to leave in the process that decodes; `budget` reserves a little more
-PILLOW_BYTES = 17 << 19
+PILLOW_BYTES = 33 << 18
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,8 @@ class Planner:
     def peak(self, arena: int, budget: Budget) -> int:
         """Bytes of the process at most, for a picture of the network's size."""
         pillow = 0 if budget.aside else PILLOW_BYTES + 4 * self.input_bytes // 3
-        return self.spent + self._slack() + self.input_bytes + pillow + arena
+        most = self.spent + self._slack() + self.input_bytes + pillow + arena + JITTER_BYTES
+        return min(most, budget.total) if budget.total else most
 
     def least_budget(self) -> int:
         """The smallest `--mem` anything works with."""

@@ -1,4 +1,4 @@
-"""Plans written into a cfg: back unchanged, the cfg's own text untouched, and refused when they no longer fit."""
+"""Plans written into a cfg: back unchanged, its own text untouched, refused when they no longer fit."""
 
 from __future__ import annotations
 

@@ -65,7 +65,8 @@ def test_the_fit_finds_the_rates_samples_were_made_with() -> None:
     for _ in range(120):
         amounts = {name: dice.uniform(0.1, 5) * (1 if name == "op_us" else getattr(true, name))
                    for name in dice.sample(calibrate.RATES, 3) if name != "pack"}
-        ms = sum(a * true.op_us if name == "op_us" else a / getattr(true, name) for name, a in amounts.items())
+        ms = sum(a * true.op_us if name == "op_us" else a / getattr(true, name)
+                 for name, a in amounts.items())
         samples.append(calibrate.Sample("made up", amounts, ms))
     found = calibrate.fit(samples, pack=true.pack)
     for name in calibrate.RATES:

@@ -68,7 +68,7 @@ def test_recompute_reads_and_storage_cost_time(sixteen: Graph) -> None:
 
 
 def test_mafat_space_and_estimate(sixteen: Graph) -> None:
-    """Known values: im2col, input and output of layer 2 at 608 are 135.4 MiB, 38.4 MiB in 3x3 tiles (ftp.c)."""
+    """Known: im2col, input and output of layer 2 at 608 are 135.4 MiB, in 3x3 tiles 38.4 MiB (ftp.c)."""
     space = configurations(sixteen)
     assert len(space) == 5 + 4 * 25 and len(set(space)) == len(space)
     assert {cut for _, cut, _ in space} == {0, 2, 4, 8, 12}
@@ -80,5 +80,6 @@ def test_mafat_space_and_estimate(sixteen: Graph) -> None:
 def test_mafat_takes_the_fewest_tiles_that_fit(sixteen: Graph) -> None:
     least = mafat_smallest(sixteen, 1)
     assert mafat_plan(sixteen, least.arena_bytes, 1).arena_bytes <= least.arena_bytes
-    tiles = [sum(group.grid[0] ** 2 for group in mafat_plan(sixteen, mem * MB, 1).groups) for mem in (25, 40, 90)]
+    tiles = [sum(group.grid[0] ** 2 for group in mafat_plan(sixteen, mem * MB, 1).groups)
+             for mem in (25, 40, 90)]
     assert tiles == sorted(tiles, reverse=True) and tiles[-1] <= 2
