@@ -181,12 +181,17 @@ def soak(folder: Path, args: argparse.Namespace) -> bool:
     source = film(folder / "film.mp4", args.frames)
     run = Run(folder, source, args.mem, args.frames)
     run.wait(min(WARM, args.frames // 4))
+    # The engine's reader comes and goes within a frame, so threads are counted at many moments
+    before = []
+    for _ in range(40):
+        before.append(run.status().get("threads", 0))
+        time.sleep(0.05)
     alone, threads, most = run.status(), set(), 0
     crowd = Viewers(run.port, args.viewers)
     last = args.frames - max(20, args.frames // 50)
     while run.done() < last and run.process.poll() is None:
         status = run.status()
-        threads.add(status.get("threads"))
+        threads.add(status.get("threads", 0))
         most = max(most, status.get("files", 0))
         time.sleep(1)
     crowd.end()
@@ -199,10 +204,10 @@ def soak(folder: Path, args: argparse.Namespace) -> bool:
     first, final = format_bytes(int(memory[0])), format_bytes(int(memory[-1]))
     print(f"peak {format_bytes(peak)} of {args.mem}; from frame {min(WARM, args.frames // 4)} to the last "
           f"{first} to {final}, slope {grows:+.1f} bytes a frame")
-    print(f"threads {sorted(threads, key=str)}; descriptors {alone.get('files')} before the viewers, at most "
+    print(f"threads at most {max(before)} before the viewers, {max(threads)} with them; descriptors {alone.get('files')} before the viewers, at most "
           f"{most}, {after.get('files')} after them")
     print(f"frame to boxes: {beyond(lines)}")
-    return (peak <= budget and grows < GROWTH and len(threads) == 1
+    return (peak <= budget and grows < GROWTH and max(threads) <= max(before)
             and alone.get("files") == after.get("files"))
 
 
