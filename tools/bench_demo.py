@@ -36,7 +36,7 @@ from darkfuse.plan.units import format_bytes, parse_bytes  # noqa: E402
 from tools.make_weights import make_weights  # noqa: E402
 
 WARM = 300  # frames before growth is looked for
-GROWTH = 64  # bytes a frame above which memory is said to grow: 0.6 MB in 10,000
+GROWTH = 1 << 20  # bytes over the whole run, by least squares, above which memory is said to grow
 
 
 def film(path: Path, frames: int) -> Path:
@@ -204,10 +204,10 @@ def soak(folder: Path, args: argparse.Namespace) -> bool:
     first, final = format_bytes(int(memory[0])), format_bytes(int(memory[-1]))
     print(f"peak {format_bytes(peak)} of {args.mem}; from frame {min(WARM, args.frames // 4)} to the last "
           f"{first} to {final}, slope {grows:+.1f} bytes a frame")
-    print(f"threads at most {max(before)} before the viewers, {max(threads)} with them; descriptors {alone.get('files')} before the viewers, at most "
-          f"{most}, {after.get('files')} after them")
+    print(f"threads at most {max(before)} before the viewers, {max(threads)} with them; descriptors "
+          f"{alone.get('files')} before the viewers, at most {most}, {after.get('files')} after them")
     print(f"frame to boxes: {beyond(lines)}")
-    return (peak <= budget and grows < GROWTH and max(threads) <= max(before)
+    return (peak <= budget and grows * len(memory) < GROWTH and max(threads) <= max(before)
             and alone.get("files") == after.get("files"))
 
 
