@@ -98,6 +98,14 @@ class Run:
         while self.done() < frames and self.process.poll() is None:
             time.sleep(0.2)
 
+    def moments(self) -> tuple[int, int]:
+        """Most threads and fewest descriptors of many moments: some come and go within a frame."""
+        seen = []
+        for _ in range(40):
+            seen.append(self.status())
+            time.sleep(0.05)
+        return max(s.get("threads", 0) for s in seen), min(s.get("files", 0) for s in seen)
+
     def finish(self) -> list[dict[str, Any]]:
         """Its frames, after its end."""
         out, errors = self.process.communicate()
@@ -181,14 +189,9 @@ def soak(folder: Path, args: argparse.Namespace) -> bool:
     source = film(folder / "film.mp4", args.frames)
     run = Run(folder, source, args.mem, args.frames)
     run.wait(min(WARM, args.frames // 4))
-    # The engine's reader comes and goes within a frame, so threads are counted at many moments
-    before = []
-    for _ in range(40):
-        before.append(run.status().get("threads", 0))
-        time.sleep(0.05)
-    alone, threads, most = run.status(), set(), 0
+    before, threads, most = run.moments(), set(), 0
     crowd = Viewers(run.port, args.viewers)
-    last = args.frames - max(20, args.frames // 50)
+    last = args.frames - max(100, args.frames // 50)
     while run.done() < last and run.process.poll() is None:
         status = run.status()
         threads.add(status.get("threads", 0))
@@ -196,7 +199,7 @@ def soak(folder: Path, args: argparse.Namespace) -> bool:
         time.sleep(1)
     crowd.end()
     time.sleep(0.5)
-    after = run.status()
+    after = run.moments()
     lines = run.finish()
     memory = [float(line["memory"]["now"]) for line in lines[min(WARM, args.frames // 4):]]
     peak, grows, budget = max(line["memory"]["peak"] for line in lines), slope(memory), parse_bytes(args.mem)
@@ -204,11 +207,11 @@ def soak(folder: Path, args: argparse.Namespace) -> bool:
     first, final = format_bytes(int(memory[0])), format_bytes(int(memory[-1]))
     print(f"peak {format_bytes(peak)} of {args.mem}; from frame {min(WARM, args.frames // 4)} to the last "
           f"{first} to {final}, slope {grows:+.1f} bytes a frame")
-    print(f"threads at most {max(before)} before the viewers, {max(threads)} with them; descriptors "
-          f"{alone.get('files')} before the viewers, at most {most}, {after.get('files')} after them")
+    print(f"threads at most {before[0]} before the viewers, {max(threads)} with them; descriptors "
+          f"{before[1]} before the viewers, at most {most}, {after[1]} after them")
     print(f"frame to boxes: {beyond(lines)}")
-    return (peak <= budget and grows * len(memory) < GROWTH and max(threads) <= max(before)
-            and alone.get("files") == after.get("files"))
+    return (peak <= budget and grows * len(memory) < GROWTH and max(threads) <= before[0]
+            and before[1] == after[1])
 
 
 def viewers(folder: Path, args: argparse.Namespace) -> bool:
