@@ -91,7 +91,8 @@ def peak_of(cfg: Path, weights: Path, photo: Path, folder: Path) -> int:
     """VmHWM of a process that detects twice, as it says itself after the second photo."""
     done = subprocess.run(
         [sys.executable, "-m", "darkfuse.cli.main", "detect", str(cfg), str(weights), str(photo), str(photo),
-         "--out", str(folder / "drawn"), "--json", "-"],
+         "--out", str(folder / "drawn"), "--json", "-",
+         "--thresh", "0.9999"],  # random weights see tens of thousands of objects; people do not
         cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         raise DarkfuseError(f"detect failed: {done.stderr.strip()}")
