@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -54,7 +55,7 @@ class BuildPerIsa(build_ext):
         headers = [p.stat().st_mtime for p in KERNELS.glob("*.h")] + [Path(__file__).stat().st_mtime]
         isas = ISAS.get(platform.machine(), {"generic": []})
         have = [f"-DDF_HAVE_{name.upper()}=1" for name in isas]
-        objects = []
+        objects, stale = [], []
         for source in sorted(KERNELS.glob("*.c")):
             if source.name.startswith("_"):  # what Cython writes
                 continue
@@ -67,9 +68,17 @@ class BuildPerIsa(build_ext):
                 if not self.force and target.exists() and target.stat().st_mtime > newest:
                     continue
                 defines = [] if plain else [f"-DDF_ISA={name}", f"-DDF_ISA_{name.upper()}=1"]
-                self.compiler.compile([str(source)], output_dir=str(folder), include_dirs=[str(KERNELS)],
-                                      extra_postargs=[*COMMON, *flags, *defines])
+                stale.append((source, folder, [*COMMON, *flags, *defines]))
+        for folder in {target.parent for target in map(Path, objects)}:
+            folder.mkdir(parents=True, exist_ok=True)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # each waits for a compiler of its own
+            list(pool.map(self.compile_kernel, stale))
         return objects
+
+    def compile_kernel(self, job: tuple[Path, Path, list[str]]) -> None:
+        source, folder, flags = job
+        self.compiler.compile([str(source)], output_dir=str(folder), include_dirs=[str(KERNELS)],
+                              extra_postargs=flags)
 
 
 def extension(name: str, sources: list[Path]) -> Extension:
