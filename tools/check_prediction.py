@@ -92,7 +92,7 @@ def peak_of(cfg: Path, weights: Path, photo: Path, folder: Path) -> int:
     done = subprocess.run(
         [sys.executable, "-m", "darkfuse.cli.main", "detect", str(cfg), str(weights), str(photo), str(photo),
          "--out", str(folder / "drawn"), "--json", "-",
-         "--thresh", "0.9999"],  # random weights see tens of thousands of objects; people do not
+         "--thresh", "1"],  # random weights see tens of thousands of objects; people do not
         cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         raise DarkfuseError(f"detect failed: {done.stderr.strip()}")
