@@ -237,7 +237,8 @@ cdef class Engine:
     cdef int _weights(self, source, df_weights *w) except -1:
         w.residency = RESIDENCIES[source.residency]
         w.node, w.filters, w.per_filter = source.node, source.filters, source.per_filter
-        w.block, w.raw_filters, w.slots = source.block, source.raw_filters, source.slots
+        w.block = min(source.block, (source.filters + 31) // 32 * 32)  # the threads share out what is there
+        w.raw_filters, w.slots = source.raw_filters, source.slots
         w.file_offset, w.params_offset = source.file_offset, source.params_offset
         w.norm_offset = source.norm_offset
         w.batch_normalize, w.transposed = source.batch_normalize, source.transposed
@@ -411,7 +412,7 @@ cdef class Engine:
                 self.lock = None
         finally:
             PyBuffer_Release(&view)
-        if stopped == DF_INTERRUPTED:
+        if self.raised is not None:  # whatever else went wrong meanwhile
             self._raise()
         if stopped == DF_READ_FAILED:
             self._read_error(self.e.reader.failed_node, self.e.reader.failed_errno)

@@ -98,9 +98,9 @@ bool df_reader_plan(df_engine *e)
     return true;
 }
 
-/* Whole pages around the chunk, past the page cache. 0, an errno, or -1 where the file ends; EINVAL where the
- * file system cannot. */
-static int read_direct(int fd, const df_chunk *c)
+/* Whole pages around the chunk, past the page cache. False when that fails, for whatever reason: not every file
+ * system that opens a file for direct reads then does them, or says so in the same way. */
+static bool read_direct(int fd, const df_chunk *c)
 {
     int64_t offset = chunk_offset(c), from = offset / DF_PAGE * DF_PAGE;
     size_t wanted = (size_t)(offset - from) + chunk_bytes(c);
@@ -109,22 +109,19 @@ static int read_direct(int fd, const df_chunk *c)
         ssize_t n = pread(fd, c->slot + got, whole - got, (off_t)(from + (int64_t)got));
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0)
-            return errno;
+        if (n <= 0)
+            return false;
         got += (size_t)n;
-        if (n == 0 || (got < wanted && got % DF_PAGE != 0))
-            return -1;
+        if (got < wanted && got % DF_PAGE != 0)
+            return false;
     }
-    return 0;
+    return true;
 }
 
 static int read_chunk(df_reader *r, const df_chunk *c)
 {
-    if (r->direct >= 0) {
-        int failed = read_direct(r->direct, c);
-        if (failed != EINVAL)
-            return failed;
-    }
+    if (r->direct >= 0 && read_direct(r->direct, c))
+        return 0;
     int failed = df_read(r->fd, (char *)df_chunk_data(c), chunk_bytes(c), chunk_offset(c));
     /* The page cache counts against a memory cgroup, and the next frame comes too late to profit. */
     if (!r->cached)

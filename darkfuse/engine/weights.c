@@ -66,7 +66,8 @@ static int pin(df_engine *e, df_weights *w, float *through, size_t through_bytes
         n = (int)(at_once < (size_t)(w->filters - first) ? at_once : (size_t)(w->filters - first));
         int64_t offset = w->file_offset + first * (int64_t)filter;
         int failed = df_read(e->reader.fd, through, (size_t)n * filter, offset);
-        posix_fadvise(e->reader.fd, offset, (off_t)((size_t)n * filter), POSIX_FADV_DONTNEED);
+        if (!e->reader.cached)
+            posix_fadvise(e->reader.fd, offset, (off_t)((size_t)n * filter), POSIX_FADV_DONTNEED);
         if (failed)
             return failed;
         df_pack(e->table, w, through, first, n, 0);
