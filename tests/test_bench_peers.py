@@ -172,7 +172,7 @@ def test_unknown_peer_is_refused() -> None:
 
 def test_missing_cfg_is_one_line() -> None:
     done = subprocess.run(
-        [*TOOL, "--cfg", "/no/such.cfg", "--only", "opencv"], check=False, capture_output=True, text=True
+        [*TOOL, "--cfg", "/no/such.cfg", "--only", "darkfuse"], check=False, capture_output=True, text=True
     )
     assert done.returncode == 2
     assert done.stderr.startswith("/no/such.cfg: ")
