@@ -91,7 +91,7 @@ def read_plan(graph: Graph, text: str, threads: int, exact: bool) -> Plan:
 
 
 def _still_fits(written: Plan, budget: Budget, spent: int) -> bool:
-    """Whether a plan from the cfg keeps to the budget here. Reading it has taken part of what is set aside for
+    """Whether the plan from a cfg keeps to the budget here. Reading it took part of what is set aside for
     running it, so one made for no more than this budget only has to leave room for what is there."""
     arena = budget.arena(spent)
     if arena is None or written.arena_bytes <= arena + JITTER_BYTES:

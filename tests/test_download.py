@@ -1,4 +1,4 @@
-"""Downloads from a real HTTP server on this machine: whole, resumed, broken off, of wrong size or checksum."""
+"""Downloads from a real HTTP server here: whole, resumed, broken off, of wrong size or checksum."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ _LARGEST = (1 << 63) - 1  # what a memory cgroup and a signed 64-bit file offset
 def parse_bytes(text: str) -> int:
     """Read an amount of memory.
 
-    K, M, G and T are powers of 1024, as they are for memory cgroups; `48M`, `48MB` and `48MiB` are one amount.
+    K, M, G and T are powers of 1024, as they are for memory cgroups; `48M`, `48MB` and `48MiB` are the same.
     Case does not matter. Fractions are cut down to whole bytes.
 
     Parameters
