@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,8 @@ class OpenCV(Peer):
         import cv2
 
         cv2.setNumThreads(threads)
-        net = cv2.dnn.readNetFromDarknet(job.cfg, job.weights)
+        dnn: Any = cv2.dnn  # the importer is unknown to OpenCV 5's types
+        net = dnn.readNetFromDarknet(job.cfg, job.weights)
         net.enableWinograd(self.variant != "nowinograd")
         graph = load_graph(job.cfg)
         names = [_name(net.getLayerNames(), index) for index in without_heads(graph)[1]]
