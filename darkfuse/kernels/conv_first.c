@@ -4,21 +4,7 @@
 
 #define KINDS(V) TILES(V, one, 3, w->run) TILES(V, two, 6, w->run) TILES_4(V, any, w->step, w->run)
 #define KIND_NAMES(V) {{TILE_NAMES(V, one)}, {TILE_NAMES(V, two)}, {NAMES_4(V, any)}}
-
-/* [stride 1, 2, any][pixels - 1] */
-#if NV == 4
-KINDS(4)
-static tile_fn *const full[3][WIDEST] = KIND_NAMES(4);
-#else
-KINDS(2)
-static tile_fn *const full[3][WIDEST] = KIND_NAMES(2);
-#endif
-#if DF_VL == 16 /* a panel's last 16 channels */
-KINDS(1)
-static tile_fn *const half[3][WIDEST] = KIND_NAMES(1);
-#else
-#define half full
-#endif
+#include "kinds.h"
 
 static void first_strip(const panel_job *j, const df_view *dst, int block, int y0, int y1, int x0, int x1)
 {
