@@ -154,7 +154,7 @@ def test_the_check_of_loaded_modules_sees_numpy(root: Path) -> None:
     "import darkfuse.graph, darkfuse.graph.weights, darkfuse.graph.table, darkfuse.model.names",
     "import darkfuse.detect.decode, darkfuse.detect.report, darkfuse.detect.activated",
     "from darkfuse.cli.main import main\nmain(['info', 'cfg/yolov2.cfg'])",
-    "from darkfuse.cli.main import build_parser, known_verbs\nbuild_parser(known_verbs())",
+    "from darkfuse.cli.main import build_parser, VERBS\nbuild_parser(VERBS)",
 ])
 def test_the_lean_path_loads_nothing_heavy(root: Path, statements: str) -> None:
     assert loaded_by(statements, root) == set()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 import os
 import re
 import sys
@@ -48,11 +47,6 @@ def darknet_spellings(arguments: Sequence[str]) -> list[str]:
     return result
 
 
-def known_verbs() -> list[str]:
-    """Verbs whose module is there."""
-    return [verb for verb in VERBS if importlib.util.find_spec(f"darkfuse.cli.{verb}")]
-
-
 def build_parser(verbs: Sequence[str]) -> tuple[Parser, dict[str, Any]]:
     """Parser with the named verbs added, and their modules by name."""
     parser = Parser(prog="darkfuse", description="Run Darknet models in little memory.")
@@ -71,8 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.showwarning = _show_warning
     # Only the verb asked for is imported: the others would cost memory for nothing.
     chosen = next((word for word in arguments if not word.startswith("-")), None)
-    known = known_verbs()
-    parser, modules = build_parser([chosen] if chosen in known else known)
+    parser, modules = build_parser([chosen] if chosen in VERBS else VERBS)
     args = parser.parse_args(arguments)
     if args.version:
         from darkfuse import __version__
@@ -80,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"darkfuse {__version__}")
         return 0
     if args.verb is None:
-        parser.error("which verb? one of " + ", ".join(known))
+        parser.error("which verb? one of " + ", ".join(VERBS))
     try:
         status = int(modules[args.verb].run(args))
         sys.stdout.flush()
