@@ -25,6 +25,9 @@ from darkfuse.engine.check import blocks, check, conv_output, fail
 from darkfuse.errors import BudgetError, DarkfuseError, WeightsError
 from darkfuse.plan.program import slot_bytes
 
+cdef extern from "pages.h":
+    size_t df_give_back() nogil
+
 LAYOUTS = {"blocks": (DF_BLOCKS, 16), "image": (DF_IMAGE, 3), "chw": (DF_CHW, 1)}
 RESIDENCIES = {"pinned": DF_PINNED, "loaded": DF_LOADED, "streamed": DF_STREAMED}
 KERNELS = {"direct": DF_DIRECT, "first": DF_FIRST, "general": DF_GENERAL, "winograd": DF_WINOGRAD}
@@ -42,6 +45,14 @@ cdef enum:
     GUARD = 256  # bytes between buffers when guarded
     GUARD_BYTE = 0xA5
     PAGE = 4096  # plan.program.PAGE
+
+
+def give_back():
+    try:
+        alone = len(os.listdir("/proc/self/task")) == 1
+    except OSError:
+        alone = False
+    return df_give_back() if alone else 0
 
 
 cdef int poll_signals(void *engine) noexcept nogil:
