@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from darkfuse.plan.arena import ALIGN, Block, Packing, aligned, begin_earlier, lower_bound, pack
+from darkfuse.plan.arena import ALIGN, Block, Packing, Tie, aligned, alive, begin_earlier, pack, shared
 
 blocks = st.lists(
     st.tuples(st.integers(0, 5000), st.integers(0, 15), st.integers(0, 6)).map(
@@ -17,15 +17,34 @@ blocks = st.lists(
 )
 
 
-def check(packed: list[Block], packing: Packing) -> None:
+@st.composite
+def tied(draw) -> tuple[list[Block], list[Tie]]:
+    """Blocks, and ties between some that meet in one step."""
+    given_blocks = draw(blocks)
+    ties: list[Tie] = []
+    for source, one in enumerate(given_blocks):
+        meeting = [n for n, other in enumerate(given_blocks) if other.first == one.last and n != source
+                   and one.bytes and other.bytes and one.first < one.last and other.first < other.last
+                   and all(tie.target != n for tie in ties)]
+        if meeting and draw(st.booleans()):
+            target = draw(st.sampled_from(meeting))
+            shift = ALIGN * draw(st.integers(0, max(0, (given_blocks[target].bytes - 1) // ALIGN)))
+            ties.append(Tie(source, target, shift))
+    return given_blocks, ties
+
+
+def check(packed: list[Block], packing: Packing, ties: tuple[Tie, ...] | list[Tie] = ()) -> None:
     for number, (block, offset) in enumerate(zip(packed, packing.offsets)):
         assert offset % ALIGN == 0
         assert offset >= 0 and offset + block.bytes <= packing.bytes
-        for other, at in zip(packed[:number], packing.offsets):
+        for at_other, (other, at) in enumerate(zip(packed[:number], packing.offsets)):
             together = block.first <= other.last and other.first <= block.last
             apart = offset + block.bytes <= at or at + other.bytes <= offset
-            assert apart or not together or not block.bytes or not other.bytes
+            meet = any({tie.source, tie.target} == {number, at_other} for tie in ties)
+            assert apart or meet or not together or not block.bytes or not other.bytes
     assert packing.bound <= packing.bytes <= sum(aligned(b.bytes) for b in packed)
+    for tie in ties:
+        assert packing.offsets[tie.source] == packing.offsets[tie.target] + tie.shift
 
 
 @settings(max_examples=300, deadline=None)
@@ -39,13 +58,42 @@ def test_blocks_alive_together_never_overlap(given_blocks):
     assert packing == pack(given_blocks)
 
 
+@settings(max_examples=300, deadline=None)
+@given(tied())
+def test_tied_blocks_lie_as_they_must_and_share_once(given_tied):
+    given_blocks, ties = given_tied
+    packing = pack(given_blocks, ties)
+    check(given_blocks, packing, ties)
+    for step, live in enumerate(alive(given_blocks, ties)):
+        own = sum(aligned(b.bytes) for b in given_blocks if b.first <= step <= b.last)
+        assert live == own - sum(shared(given_blocks[t.source].bytes, given_blocks[t.target].bytes, t.shift)
+                                 for t in ties if given_blocks[t.target].first == step)
+
+
+def test_a_chain_of_ties_needs_no_more_than_its_largest_pair():
+    """Four maps of one size, each written a row ahead of the one before: never two of them whole."""
+    row, size = 640, 6400
+    chain = [Block(size, step, step + 1) for step in range(4)]
+    ties = [Tie(step, step + 1, row) for step in range(3)]
+    packing = pack(chain, ties)
+    check(chain, packing, ties)
+    assert packing.bound == size + row and packing.bytes == size + 3 * row
+    assert pack(chain).bytes == 2 * size
+
+
+def test_a_tie_that_cannot_be_is_refused():
+    for tie in (Tie(0, 1, 63), Tie(0, 1, -64), Tie(1, 0, 64)):
+        with pytest.raises(ValueError, match="no tie"):
+            pack([Block(640, 0, 1), Block(640, 1, 2)], [tie])
+
+
 @settings(max_examples=200, deadline=None)
 @given(blocks, st.data())
 def test_beginning_earlier_costs_nothing(given_blocks, data):
     numbers = data.draw(st.sets(st.integers(0, max(len(given_blocks) - 1, 0)), max_size=5))
     wanted = {n: data.draw(st.integers(-1, 15)) for n in numbers if n < len(given_blocks)}
     before = pack(given_blocks)
-    longer, packing = begin_earlier(given_blocks, wanted, before)
+    longer, packing = begin_earlier(given_blocks, [], wanted, before)
     check(longer, packing)
     assert packing.bytes <= before.bytes
     for number, (old, new) in enumerate(zip(given_blocks, longer)):
@@ -67,16 +115,16 @@ def test_near_the_bound_on_chains_like_networks():
 
 def test_what_begins_earlier_uses_room_that_is_there():
     given_blocks = [Block(640, 0, 0), Block(128, 1, 1), Block(512, 1, 1)]
-    longer, packing = begin_earlier(given_blocks, {1: 0}, pack(given_blocks))
+    longer, packing = begin_earlier(given_blocks, [], {1: 0}, pack(given_blocks))
     assert packing.bytes == 640 and longer == given_blocks  # step 0 is full
     given_blocks[0] = Block(512, 0, 0)
-    longer, packing = begin_earlier(given_blocks, {1: 0}, pack(given_blocks))
+    longer, packing = begin_earlier(given_blocks, [], {1: 0}, pack(given_blocks))
     assert packing.bytes == 640 and longer[1] == Block(128, 0, 1)
 
 
 def test_nothing_takes_nothing():
     assert pack([]) == Packing((), 0, 0)
-    assert lower_bound([Block(0, 0, 3)]) == 0
+    assert alive([Block(0, 0, 3)]) == [0, 0, 0, 0]
 
 
 def test_blocks_that_cannot_be_are_refused():

@@ -53,21 +53,21 @@ def test_an_output_lies_over_dead_rows_of_its_input():
     graph = chain("64 64 64 64")
     program = lower(graph, parse_plan("24x1l/2/24x1l", graph, exact=True))
     check_program(graph, program)
-    shared = [b for b in program.buffers if " over " in b.name]
-    assert not shared  # the last map goes out in Darknet's order, through a line buffer: nothing to share
+    assert all(b.over < 0 for b in program.buffers)  # the last map goes out through a line buffer
     graph = chain("64 64 64 64 64 64 m")
     program = lower(graph, parse_plan("24x1l/2/24x1l/4/12x1l", graph, exact=True))
     check_program(graph, program)
-    (shared,) = (b for b in program.buffers if " over " in b.name)
-    row = 4 * 64 * 26
-    assert shared.bytes == 25 * row  # two maps of 24 rows, a row apart
-    inside = [t for t in program.tensors if program.buffers[t.buffer] == shared]
-    assert sorted((t.node, t.offset) for t in inside) == [(1, row), (3, 0)]
-    # The other way round, the output would reach rows that are still needed.
-    swapped = tuple(dataclasses.replace(t, offset=row - t.offset) if t in inside else t
-                    for t in program.tensors)
+    (written,) = (b for b in program.buffers if b.over >= 0)
+    source = program.buffers[written.over]
+    assert (source.name, written.name) == ("layer 1 map", "layer 3 map")
+    # Layer 2 has read row n of layer 1 for the last time when layer 3 writes its own: no row between them.
+    assert source.last == written.first == 1 and source.bytes == written.bytes == 24 * 4 * 64 * 26
+    assert source.offset == written.offset
+    end, row = program.arena_bytes, 4 * 64 * 26  # a row further on, what is written is still to be read
+    places = {source: end, written: end + row}
+    buffers = tuple(dataclasses.replace(b, offset=places.get(b, b.offset)) for b in program.buffers)
     with pytest.raises(PlanError, match="layer 2 reads layer 1"):
-        check_program(graph, dataclasses.replace(program, tensors=swapped))
+        check_program(graph, dataclasses.replace(program, buffers=buffers, arena_bytes=end + 25 * row))
 
 
 def test_line_buffers_hold_what_a_window_needs():

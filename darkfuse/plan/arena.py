@@ -1,16 +1,20 @@
 """Lifetimes to offsets: where each buffer lies in the one arena.
 
 Nothing here knows what the blocks are for. Two blocks may share bytes if and only if their lifetimes do not
-meet. Finding the smallest arena is NP-hard (dynamic storage allocation); placing by size into the best gap,
-then moving what lies under the top about in the order of placing, ends at or near the lower bound for
-networks.
+meet, or they are tied. Finding the smallest arena is NP-hard (dynamic storage allocation); placing by size
+into the best gap, then moving what lies under the top about in the order of placing, ends at or near the
+lower bound for networks.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Tuple
+
+Chain = Tuple[Tuple[int, int], ...]  # blocks, and where each begins in what they take together
+Ban = Tuple[int, int, int]  # another chain, and how far from its place one may not begin: in (low, high)
 
 ALIGN = 64  # bytes: a cache line, and the widest vector register
 
@@ -21,6 +25,16 @@ class Block(NamedTuple):
     bytes: int
     first: int
     last: int
+
+
+class Tie(NamedTuple):
+    """Block `source` lies `shift` bytes behind the start of block `target`, and they may share bytes: the one
+    is written while the other dies, in the step in which `target` begins and `source` ends. No block is the
+    source, or the target, of two ties."""
+
+    source: int
+    target: int
+    shift: int
 
 
 @dataclass(frozen=True)
@@ -37,27 +51,34 @@ def aligned(size: int) -> int:
     return -(-size // ALIGN) * ALIGN
 
 
-def lower_bound(blocks: Sequence[Block]) -> int:
-    """Most bytes alive at once: no packing can be smaller."""
-    events: list[tuple[int, int]] = []
+def shared(source: int, target: int, shift: int) -> int:
+    """Bytes that two tied blocks of so many bytes have in common."""
+    source, target = aligned(source), aligned(target)
+    return source + target - max(target, shift + source)
+
+
+def alive(blocks: Sequence[Block], ties: Sequence[Tie] = ()) -> list[int]:
+    """Bytes alive at each step, what tied blocks share counted once."""
+    change = [0] * (max((b.last for b in blocks), default=-1) + 2)
     for block in blocks:
-        if block.bytes:
-            events.append((block.first, aligned(block.bytes)))
-            events.append((block.last + 1, -aligned(block.bytes)))
-    live = most = 0
-    for _, change in sorted(events):  # at one step, what ends comes before what begins
-        live += change
-        most = max(most, live)
-    return most
+        change[block.first] += aligned(block.bytes)
+        change[block.last + 1] -= aligned(block.bytes)
+    for tie in ties:
+        less = shared(blocks[tie.source].bytes, blocks[tie.target].bytes, tie.shift)
+        change[blocks[tie.target].first] -= less
+        change[blocks[tie.target].first + 1] += less
+    return list(itertools.accumulate(change[:-1]))
 
 
-def pack(blocks: Sequence[Block], rounds: int = 120, enough: int = 0) -> Packing:
-    """Place blocks so that no two alive at the same time overlap.
+def pack(blocks: Sequence[Block], ties: Sequence[Tie] = (), rounds: int = 120, enough: int = 0) -> Packing:
+    """Place blocks so that no two alive at the same time overlap, but for tied ones.
 
     Parameters
     ----------
     blocks : sequence of Block
         Sizes in bytes; offsets returned are multiples of `ALIGN`.
+    ties : sequence of Tie
+        Blocks that must lie so.
     rounds : int
         Improvements to try at most; the search ends early when the lower bound is met. The result depends
         on the arguments alone.
@@ -67,58 +88,103 @@ def pack(blocks: Sequence[Block], rounds: int = 120, enough: int = 0) -> Packing
     Raises
     ------
     ValueError
-        A block with a negative size, or one that ends before it begins.
+        A block with a negative size, or one that ends before it begins; a tie of blocks that do not meet in
+        one step, or at a distance that is no multiple of `ALIGN`.
     """
     for block in blocks:
-        if block.bytes < 0 or block.last < block.first:
+        if block.bytes < 0 or block.first < 0 or block.last < block.first:
             raise ValueError(f"no block: {block}")
-    bound = lower_bound(blocks)
-    start = min((b.first for b in blocks), default=0)
-    end = max((b.last for b in blocks), default=0)
-    goal = max(bound, enough)
+    for tie in ties:
+        if blocks[tie.source].last != blocks[tie.target].first or tie.shift < 0 or tie.shift % ALIGN:
+            raise ValueError(f"no tie: {tie}")
+    bound = max(alive(blocks, ties), default=0)
+    start, end = min((b.first for b in blocks), default=0), max((b.last for b in blocks), default=0)
     offsets = [0] * len(blocks)
     floor = 0
     rest: list[int] = []
+    tied = {n for tie in ties for n in (tie.source, tie.target)}
     for number, block in enumerate(blocks):
-        if block.first == start and block.last == end:  # never shares with anything: at the bottom, in a row
-            offsets[number] = floor
+        if block.first == start and block.last == end and number not in tied:
+            offsets[number] = floor  # never shares with anything: at the bottom, in a row
             floor += aligned(block.bytes)
         elif block.bytes:
             rest.append(number)
     if not rest:
         return Packing(tuple(offsets), floor, bound)
+    chains = _chains(blocks, ties, rest)
+    near = _neighbours(blocks, chains)
+    placed, top = _arrange(blocks, chains, near, rounds, max(bound, enough) - floor)
+    for chain, at in zip(chains, placed):
+        for number, behind in chain:
+            offsets[number] = floor + at + behind
+    return Packing(tuple(offsets), floor + top, bound)
 
-    def size(number: int) -> int:
-        return blocks[number].bytes
 
-    def life(number: int) -> int:
-        return blocks[number].last - blocks[number].first + 1
+def _chains(blocks: Sequence[Block], ties: Sequence[Tie], numbers: Sequence[int]) -> list[Chain]:
+    """Blocks in a row of ties, each with its place behind the first byte of all; most stand alone."""
+    before = {tie.target: tie for tie in ties}
+    after = {tie.source: tie for tie in ties}
+    chains: list[Chain] = []
+    for number in numbers:
+        if number in before:
+            continue
+        chain = [(number, 0)]
+        while number in after:
+            tie = after[number]
+            number = tie.target
+            chain.append((number, chain[-1][1] - tie.shift))
+        lowest = min(at for _, at in chain)
+        chains.append(tuple((n, at - lowest) for n, at in chain))
+    return chains
 
-    sizes = {n: aligned(size(n)) for n in rest}
-    near = _neighbours(blocks, rest)
-    beside = {n: set(others) for n, others in near.items()}
+
+def _neighbours(blocks: Sequence[Block], chains: Sequence[Chain]) -> list[list[Ban]]:
+    """Per chain, the places it may not take once another one has its own."""
+    found: list[list[Ban]] = [[] for _ in chains]
+    members = sorted((blocks[n].first, which, at, aligned(blocks[n].bytes), blocks[n].last)
+                     for which, chain in enumerate(chains) for n, at in chain)
+    here: list[tuple[int, int, int, int]] = []
+    for first, which, at, size, last in members:
+        here = [member for member in here if member[3] >= first]
+        for other, other_at, other_size, _ in here:
+            if other != which:
+                low, high = other_at - at - size, other_at + other_size - at
+                found[which].append((other, low, high))
+                found[other].append((which, -high, -low))
+        here.append((which, at, size, last))
+    return found
+
+
+def _arrange(blocks: Sequence[Block], chains: Sequence[Chain], near: Sequence[Sequence[Ban]], rounds: int,
+             goal: int) -> tuple[list[int], int]:
+    """Places of all chains, and their end: several orders of placing, the best of them improved."""
+    sizes = [max(at + aligned(blocks[n].bytes) for n, at in chain) for chain in chains]
+    first = [min(blocks[n].first for n, _ in chain) for chain in chains]
+    life = [max(blocks[n].last for n, _ in chain) - begin + 1 for chain, begin in zip(chains, first)]
+    all_chains = range(len(chains))
     starts = [
-        sorted(rest, key=lambda n: (-size(n), -life(n), n)),
-        sorted(rest, key=lambda n: (-size(n) * life(n), n)),
-        sorted(rest, key=lambda n: (-life(n), -size(n), n)),
-        sorted(rest, key=lambda n: (blocks[n].first, -size(n), n)),
+        sorted(all_chains, key=lambda n: (-sizes[n], -life[n], n)),
+        sorted(all_chains, key=lambda n: (-sizes[n] * life[n], n)),
+        sorted(all_chains, key=lambda n: (-life[n], -sizes[n], n)),
+        sorted(all_chains, key=lambda n: (first[n], -sizes[n], n)),
     ]
     order = starts[0]
     placed, top = _place(sizes, near, order)
     for other in starts[1:]:
-        if floor + top <= goal:
+        if top <= goal:
             break
         new, new_top = _place(sizes, near, other)
         if new_top < top:
             order, placed, top = other, new, new_top
     best, least, chance = placed, top, 1
     for _ in range(rounds):
-        if floor + least <= goal:
+        if least <= goal:
             break
         # Whatever is alive with a block at the top may be in its way: one of those gets another turn.
         chance = (chance * 6364136223846793005 + 1442695040888963407) % (1 << 64)
         crown = next(n for n in order if placed[n] + sizes[n] == top)
-        movers = [n for n in order if n == crown or n in beside[crown]]
+        beside = {crown, *(ban[0] for ban in near[crown])}
+        movers = [n for n in order if n in beside]
         mover = movers[(chance >> 48) % len(movers)]
         changed = [n for n in order if n != mover]
         changed.insert((chance >> 32) % len(order), mover)
@@ -127,19 +193,48 @@ def pack(blocks: Sequence[Block], rounds: int = 120, enough: int = 0) -> Packing
             order, placed, top = changed, new, new_top
         if new_top < least:
             best, least = new, new_top
-    for number, offset in best.items():
-        offsets[number] = floor + offset
-    return Packing(tuple(offsets), floor + least, bound)
+    return best, least
+
+
+def _place(sizes: Sequence[int], near: Sequence[Sequence[Ban]],
+           order: Sequence[int]) -> tuple[list[int], int]:
+    """One chain after another, each into the smallest gap that holds it, or else on top of its neighbours.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Bytes of each chain, from its first to its last.
+    near : sequence of sequence of Ban
+        What each must keep away from.
+
+    Returns places and the highest end.
+    """
+    placed = [-1] * len(sizes)
+    highest = 0
+    for chain in order:
+        taken = [(placed[n] + low, placed[n] + high) for n, low, high in near[chain] if placed[n] >= 0]
+        taken.sort()
+        top, choice, slack = 0, -1, 0
+        for low, high in taken:
+            if low >= top and (choice < 0 or low - top < slack):
+                choice, slack = top, low - top
+            if high > top:
+                top = high
+        placed[chain] = at = choice if choice >= 0 else top
+        if at + sizes[chain] > highest:
+            highest = at + sizes[chain]
+    return placed, highest
 
 
 def begin_earlier(
-    blocks: Sequence[Block], wanted: Mapping[int, int], packing: Packing
+    blocks: Sequence[Block], ties: Sequence[Tie], wanted: Mapping[int, int], packing: Packing
 ) -> tuple[list[Block], Packing]:
     """Let some blocks live longer at the front, where the arena has room for that anyway.
 
     Parameters
     ----------
     blocks : sequence of Block
+    ties : sequence of Tie
     wanted : mapping of int to int
         Blocks that would rather begin before their `first`, and how early.
     packing : Packing
@@ -150,11 +245,7 @@ def begin_earlier(
     list of Block, Packing
         Never larger than `packing`.
     """
-    end = max((b.last for b in blocks), default=0)
-    live = [0] * (end + 1)
-    for block in blocks:
-        for step in range(block.first, block.last + 1):
-            live[step] += aligned(block.bytes)
+    live = alive(blocks, ties)
     longer = list(blocks)
     for number, earliest in wanted.items():
         size, first = aligned(blocks[number].bytes), blocks[number].first
@@ -162,45 +253,5 @@ def begin_earlier(
             first -= 1
             live[first] += size
         longer[number] = longer[number]._replace(first=first)
-    changed = pack(longer, enough=packing.bytes)
+    changed = pack(longer, ties, enough=packing.bytes)
     return (longer, changed) if changed.bytes <= packing.bytes else (list(blocks), packing)
-
-
-def _neighbours(blocks: Sequence[Block], numbers: Sequence[int]) -> dict[int, list[int]]:
-    """Per block, those alive at some time it is alive too."""
-    return {
-        number: [n for n in numbers if n != number and blocks[n].first <= blocks[number].last
-                 and blocks[number].first <= blocks[n].last]
-        for number in numbers
-    }
-
-
-def _place(sizes: dict[int, int], near: dict[int, list[int]], order: Sequence[int],
-           ) -> tuple[dict[int, int], int]:
-    """One block after another, each into the smallest gap that holds it, or else on top of its neighbours.
-
-    Parameters
-    ----------
-    sizes : dict of int to int
-        Aligned bytes by block.
-    near : dict of int to list of int
-        Blocks each one must not overlap.
-
-    Returns offsets and the highest end.
-    """
-    placed: dict[int, int] = {}
-    highest = 0
-    for number in order:
-        need = sizes[number]
-        taken = sorted([(placed[n], placed[n] + sizes[n]) for n in near[number] if n in placed])
-        top, choice, slack = 0, -1, 0
-        for begin, end in taken:
-            gap = begin - top
-            if gap >= need and (choice < 0 or gap - need < slack):
-                choice, slack = top, gap - need
-            if end > top:
-                top = end
-        placed[number] = at = choice if choice >= 0 else top
-        if at + need > highest:
-            highest = at + need
-    return placed, highest

@@ -46,7 +46,9 @@ def _check_buffers(program: Program) -> None:
     for number, buffer in enumerate(program.buffers):
         if buffer.offset % ALIGN or buffer.offset < 0 or buffer.offset + buffer.bytes > program.arena_bytes:
             _fail(f"buffer {buffer.name} at {buffer.offset} is misaligned or outside the arena")
-        for other in program.buffers[:number]:
+        for at, other in enumerate(program.buffers[:number]):
+            if number == other.over or at == buffer.over:
+                continue  # the walk finds out whether a row goes too early
             together = (buffer.first < 0 or other.last >= buffer.first) and (
                 other.first < 0 or buffer.last >= other.first)
             apart = (buffer.offset + buffer.bytes <= other.offset
@@ -78,7 +80,7 @@ class _Walk:
     def run(self) -> Dict[int, int]:
         for number, stage in enumerate(self.program.stages):
             for buffer in self.program.buffers:
-                if buffer.first == number:
+                if buffer.first == number and buffer.over < 0:
                     start = buffer.offset // FLOAT
                     self.arena[start : start + buffer.bytes // FLOAT] = [None] * (buffer.bytes // FLOAT)
             for i in range(stage.grid[0]):

@@ -9,9 +9,9 @@ from typing import Dict, List, Optional, Tuple
 from darkfuse.errors import PlanError
 from darkfuse.graph import Graph, Options
 from darkfuse.model.weights import WeightsIndex
-from darkfuse.plan.arena import Block, Packing, aligned, begin_earlier, pack
+from darkfuse.plan.arena import Block, Packing, Tie, aligned, begin_earlier, pack
 from darkfuse.plan.inplace import overwritten
-from darkfuse.plan.overlap import Pair, pairs, share
+from darkfuse.plan.overlap import ties
 from darkfuse.plan.program import Buffer, Keep, Op, Program, Stage, Tensor, Weights
 from darkfuse.plan.region import Axis, Span, Step, clip
 from darkfuse.plan.types import LayerPlan, Plan
@@ -183,15 +183,18 @@ class _Lowering:
         stages = tuple(self._stage(number, layout, place, leaf_tensor, weights)
                        for number in range(len(self.members)))
         blocks = [Block(b.bytes, max(b.first, 0), b.last) for b in self.buffers]
-        wanted = [Pair(place[p.source], place[p.target], p.shift)
-                  for p in pairs(self.wiring, layout, self.members)]
-        blocks, packing, homes = share(blocks, pack(blocks), wanted)
-        blocks, packing = begin_earlier(blocks, self._read_ahead(stages), packing)
-        buffers = self._buffers(blocks, packing, homes)
+        tied = [Tie(place[t.source], place[t.target], t.shift)
+                for t in ties(self.wiring, layout, self.members)]
+        packing = pack(blocks, tied)
+        if tied and packing.bytes > packing.bound:  # pairs are harder to place than single blocks
+            apart = pack(blocks, enough=packing.bytes)
+            if apart.bytes <= packing.bytes:
+                tied, packing = [], apart
+        blocks, packing = begin_earlier(blocks, tied, self._read_ahead(stages), packing)
         source = self.graph.input
         return Program(
-            buffers=buffers,
-            tensors=tuple(_moved(tensor, homes) for tensor in self.tensors),
+            buffers=self._placed(blocks, packing, tied),
+            tensors=tuple(self.tensors),
             weights=tuple(self.weights),
             stages=stages,
             outputs=tuple((layer, leaf_tensor[leaf]) for layer, leaf in self.outputs),
@@ -206,15 +209,11 @@ class _Lowering:
         self.buffers.append(Buffer(name, size, 0, first, last))
         return len(self.buffers) - 1
 
-    def _buffers(self, blocks: Sequence[Block], packing: Packing,
-                 homes: Dict[int, Tuple[int, int]]) -> Tuple[Buffer, ...]:
-        """The buffers where they ended up. One that moved in with another stays listed, without bytes."""
-        found = []
-        for number, (buffer, block, at) in enumerate(zip(self.buffers, blocks, packing.offsets)):
-            guests = [self.buffers[n].name for n, (home, _) in homes.items() if home == number != n]
-            found.append(Buffer(" over ".join([buffer.name, *guests]), block.bytes, at,
-                                -1 if buffer.first < 0 else block.first, block.last))
-        return tuple(found)
+    def _placed(self, blocks: Sequence[Block], packing: Packing, tied: Sequence[Tie]) -> Tuple[Buffer, ...]:
+        over = {tie.target: tie.source for tie in tied}
+        return tuple(
+            replace(buffer, offset=at, first=min(buffer.first, block.first), over=over.get(number, -1))
+            for number, (buffer, block, at) in enumerate(zip(self.buffers, blocks, packing.offsets)))
 
     def _place_weights(self) -> Dict[int, int]:
         offsets = file_offsets(self.graph, self.weights_index)
@@ -387,11 +386,6 @@ def _apart(rows: Axis, slots: int) -> int:
               for one, next_one in zip(above, above[1:]) for old in one for new in next_one):
         slots += 1
     return slots
-
-
-def _moved(tensor: Tensor, homes: Dict[int, Tuple[int, int]]) -> Tensor:
-    home, at = homes.get(tensor.buffer, (tensor.buffer, 0))
-    return replace(tensor, buffer=home, offset=tensor.offset + at)
 
 
 def _name(leaf: Leaf, stored: Stored) -> str:

@@ -28,14 +28,15 @@ def reader_bytes(slots: int, filters: int, per_filter: int) -> int:
 @dataclass(frozen=True)
 class Buffer:
     """Bytes in the arena, 64-byte aligned. Alive from stage `first` to stage `last`, inclusive;
-    first == -1 marks what is kept over frames (pinned weights, biases). A buffer of no bytes lies inside the
-    one whose name says "... over <this one>"."""
+    first == -1 marks what is kept over frames (pinned weights, biases). `over` >= 0: this one is written over
+    rows of that buffer that are dead by then, in the stage where that one ends and this begins."""
 
     name: str
     bytes: int
     offset: int
     first: int
     last: int
+    over: int = -1
 
 
 @dataclass(frozen=True)
