@@ -273,7 +273,7 @@ class Network:
         if self._engine is not None and not set(extra) <= set(self._extra):
             self.close()
         if self._engine is None:
-            from darkfuse.engine._engine import Engine
+            from darkfuse.engine._engine import Engine, give_back
             from darkfuse.plan.lower import lower
 
             program = lower(self.graph, self.plan, extra, self._index)
@@ -281,6 +281,8 @@ class Network:
             # cgroup, or on a full board, that cache would push out something else.
             free = process.free_bytes()
             spare = free is not None and free > program.arena_bytes + 2 * self._index.size
+            if self.budget.aside:
+                give_back()  # what planning and starting a decoder touched
             self._engine = Engine(program, self._index.path, self.plan.threads, self._isa, cached=spare)
             self._extra = extra
         return self._engine

@@ -241,8 +241,11 @@ import json, sys
 sys.path[:] = json.loads(sys.argv[1])
 from darkfuse.cli import main
 main.build_parser(["detect"])
-import darkfuse.api, darkfuse.engine._engine
+import darkfuse.api
 from darkfuse import process
+from darkfuse.detect.report import json_document
+from darkfuse.engine._engine import give_back
+give_back()
 from darkfuse.graph import load_graph
 graph = load_graph(sys.argv[2])
 print(process.rss_bytes() or 0)

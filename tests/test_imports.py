@@ -24,7 +24,7 @@ ROOMS: dict[str, set[str]] = {
     "cli": {"*"},
 }
 # Modules outside the rooms that every room may use, and that use nothing of ours but each other.
-COMMON = {"errors", "process", "aside"}
+COMMON = {"errors", "process", "aside", "later"}
 HEAVY = {"numpy", "cv2", "PIL", "psutil"}
 # Written in numpy, to check kernels against; no other module may import it at its top.
 REFERENCE = "kernels.reference"
@@ -158,3 +158,26 @@ def test_the_check_of_loaded_modules_sees_numpy(root: Path) -> None:
 ])
 def test_the_lean_path_loads_nothing_heavy(root: Path, statements: str) -> None:
     assert loaded_by(statements, root) == set()
+
+
+# Of Python's own modules those that take most, and come in only through what others import in passing.
+PASSING = {"inspect", "ast", "shutil", "lzma", "locale", "subprocess", "tempfile", "threading", "logging"}
+
+
+def loaded_in_passing(statements: str, root: Path) -> set[str]:
+    code = f"""{statements}
+import sys
+names = {sorted(PASSING)!r}
+print(*(name for name in names if getattr(sys.modules.get(name), "__spec__", None)))"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    return set(done.stdout.split("\n")[-2].split())
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="dataclasses asks inspect there")
+def test_the_command_does_without_what_others_import_in_passing(root: Path) -> None:
+    detect = """from darkfuse.cli.main import build_parser
+build_parser(["detect"])[0].parse_args(["detect", "x.cfg", "y.jpg"])
+import darkfuse.api, darkfuse.detect.report, darkfuse.engine._engine, darkfuse.plan.lower"""
+    assert loaded_in_passing(detect, root) == set()
+    assert loaded_in_passing(detect + "\nimport inspect\ninspect.signature(darkfuse.api.load)", root) >= {
+        "inspect", "ast"}

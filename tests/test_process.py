@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -71,3 +72,37 @@ def test_budget_gives_the_arena_what_nothing_else_needs() -> None:
 def test_no_amount(mem: str | int) -> None:
     with pytest.raises(DarkfuseError):
         share(mem, 1)
+
+
+GIVE_BACK = """
+import json, sys, threading
+sys.path.insert(0, sys.argv[1])
+from darkfuse import process
+from darkfuse.engine._engine import give_back
+
+def files():
+    return process._status("RssFile:")
+
+import sqlite3, decimal, unittest  # something to let go of, relocated data among it
+before, given = files(), give_back()
+after = files()
+decimal.Decimal(2).sqrt(), sqlite3.connect(":memory:").execute("select sqlite_version()")  # comes back
+work = threading.Event()
+other = threading.Thread(target=work.wait)
+other.start()
+beside = give_back()
+work.set()
+other.join()
+print(json.dumps([before, after, given, beside, give_back()]))
+"""
+
+
+def test_pages_of_program_files_are_given_back_and_return(root: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", GIVE_BACK, str(root)], capture_output=True, text=True,
+                          check=True)
+    before, after, given, beside, again = json.loads(done.stdout)
+    if before is None:
+        pytest.skip("this system does not tell what is mapped")
+    assert after < before - (1 << 20) and given > before // 2
+    assert beside == 0  # another thread could map memory where a file was
+    assert again > 0

@@ -56,11 +56,13 @@ def run(args: argparse.Namespace) -> int:
     """Detect in each picture in turn; among several a bad one is reported and the rest still done."""
     from darkfuse.api import load
     from darkfuse.detect.report import json_document
+    from darkfuse.engine._engine import give_back
 
     cfg, weights, data, sources = sort_files(args.files)
     pictures = None if not sources or "-" in sources else list_pictures(sources)
     if pictures is not None and not pictures:
         raise ImageError(f"{sources[0]}: no pictures in this folder")
+    give_back()  # before what is taken is measured and the rest given to the network
     net = load(cfg, weights, threads=args.threads, mem=args.mem, exact=args.exact, plan=args.plan,
                device=args.device, names=args.names or data, isa=args.isa)
     job = Job(net, args, pictures)

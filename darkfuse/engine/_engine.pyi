@@ -5,8 +5,8 @@ from typing import Any, Optional
 from darkfuse.plan.program import Program
 
 def give_back() -> int:
-    """Let go of memory that comes back by itself when it is used: pages of the interpreter's and the libraries'
-    files that starting touched, and free pages of the heap. Returns the bytes of files let go.
+    """Let go of memory that comes back by itself when it is used: pages of program files, touched while
+    starting, and free pages of the heap. Returns the bytes of files let go.
 
     Does nothing, and returns 0, in a process with other threads and where /proc does not tell what is mapped.
     """

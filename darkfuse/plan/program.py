@@ -149,6 +149,8 @@ class Op:
 
 @dataclass(frozen=True)
 class Stage:
+    """Operations that run together, tile by tile over a grid of (rows, columns)."""
+
     ops: Tuple[Op, ...]
     grid: Tuple[int, int]
     scratch: int  # buffer: shared and per-thread scratch (Winograd), -1 none
@@ -158,6 +160,8 @@ class Stage:
 
 @dataclass(frozen=True)
 class Program:
+    """All the engine needs to know: what lies where in the arena, and what runs in which order."""
+
     buffers: Tuple[Buffer, ...]
     tensors: Tuple[Tensor, ...]
     weights: Tuple[Weights, ...]
