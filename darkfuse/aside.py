@@ -116,6 +116,7 @@ def _fill(source: Any, data: bytearray) -> bool:
 
 def serve(task: str) -> None:
     """The other end: read one job, do it, answer."""
+    import contextlib
     import importlib
     import signal
 
