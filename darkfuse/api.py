@@ -53,9 +53,10 @@ def load(
     threads : int, optional
         Default: one a physical core.
     mem : str or int, optional
-        Memory for the whole process, `"48M"` or bytes. `"resident"`: everything is kept, the fastest.
-        Default: what a plan written in the cfg was made for, else half of what the machine (or this process's
-        memory cgroup) has free.
+        Memory for the whole process, `"48M"` or bytes. `"min"`: little more than the least this network runs
+        in, even where there is less and the rest has to be swapped. `"resident"`: everything is kept, the
+        fastest. Default: what a plan written in the cfg was made for, else half of what the machine (or this
+        process's memory cgroup) has free, and more of it where half is too little.
     exact : bool
         Only kernels that round as Darknet's do, whatever they cost.
     plan : Plan or str, optional
@@ -94,7 +95,7 @@ def load(
     if mem is None and written:
         mem = written.budget_bytes or None
     budget = share(mem, graph.input.c * graph.input.h * graph.input.w, len(graph.nodes), team, video_bytes)
-    chosen = choose(graph, budget, team, exact, plan, device, written)
+    chosen, budget = choose(graph, budget, team, exact, plan, device, written)
     return Network(graph, index, chosen, budget, _names(graph, weights_path, names), isa)
 
 

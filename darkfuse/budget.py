@@ -6,7 +6,7 @@ the arena is measured or reserved before the arena gets the rest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from darkfuse import process
 from darkfuse.errors import BudgetError, DarkfuseError
@@ -18,15 +18,19 @@ PILLOW_BYTES = 10 << 20
 ASIDE_BYTES = 12 << 20
 # Below this a process with Pillow in it would leave the arena too little
 ASIDE_BELOW = 128 << 20
-# What still comes after the baseline is measured: detections and text (a thousand boxes take 300 kB), tables
-# of operations and tiles for each layer, a touched stack for each thread
-SLACK_BYTES = 3 << 19
+# What still comes after the baseline is measured: code that was not used before (1 MB), detections and text (a
+# thousand boxes take 300 kB), tables of operations and tiles for each layer, a touched stack for each thread
+SLACK_BYTES = 2 << 20
 LAYER_BYTES = 8 << 10
 THREAD_BYTES = 32 << 10
 # What the loop around a camera grows by after its first frame: the decoder's packets, text of a frame's boxes
 VIDEO_BYTES = 1 << 20
 # How far two measurements of one and the same process lie apart
 JITTER_BYTES = 1 << 18
+# Beyond the least anything fits in: buys twice the speed, for there the largest layers do without Winograd
+SPARE_BYTES = 2 << 20
+# More than any machine has
+NO_LIMIT = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -37,21 +41,33 @@ class Budget:
     ----------
     total : int or None
         Of the whole process; None when there is no limit.
-    picture : int or None
-        Of pixels handed to the network; a larger picture is brought to the network's size.
+    most : int or None
+        What `total` may be raised to where nothing fits it.
+    input_bytes : int
+        Of the network's input as 8-bit RGB: no picture is kept smaller than this.
     slack : int
         What the process grows by beside arena and picture.
-    aside : bool
-        Whether pictures are decoded and drawn, and plans searched, in a process of their own.
     video : bool
         Whether pixels come from buffers this process already holds, so that none are decoded or kept.
     """
 
     total: int | None
-    picture: int | None = None
+    most: int | None = None
+    input_bytes: int = 0
     slack: int = SLACK_BYTES
-    aside: bool = False
     video: bool = False
+
+    @property
+    def picture(self) -> int | None:
+        """Of pixels handed to the network; a larger picture is brought to the network's size."""
+        if self.total is None:
+            return None
+        return 0 if self.video else max(self.input_bytes, self.total // 16)
+
+    @property
+    def aside(self) -> bool:
+        """Whether pictures are decoded and drawn, and plans searched, in a process of their own."""
+        return self.total is not None and (self.video or self.total < ASIDE_BELOW)
 
     def arena(self, spent: int) -> int | None:
         """What is left for the engine when `spent` bytes are taken by what is already loaded."""
@@ -62,6 +78,46 @@ class Budget:
         picture = self.picture or 0
         pillow = 0 if self.aside else PILLOW_BYTES + 4 * picture // 3
         return spent + picture + pillow + self.slack + arena
+
+    def needs(self, spent: int, arena: int) -> int:
+        """The least total that leaves this arena beside `spent` bytes."""
+        fixed = spent + self.slack + arena
+        if self.video:
+            return fixed
+        least = max(fixed + self.input_bytes, -(-fixed * 16 // 15))  # `picture` is a sixteenth at least
+        if least < ASIDE_BELOW:
+            return least
+        fixed += PILLOW_BYTES  # in this process then, with work for another twelfth
+        return max(ASIDE_BELOW, fixed + 7 * self.input_bytes // 3 + 1, -(-fixed * 48 // 41))
+
+    def raised(self, spent: int, arena: int, what: str) -> Budget:
+        """The budget with little more than the least total that leaves this arena.
+
+        Parameters
+        ----------
+        spent : int
+            Resident bytes before planning.
+        arena : int
+            The least the network's own memory can be.
+        what : str
+            How to call the network.
+
+        Raises
+        ------
+        BudgetError
+            That is more than `most`; the message says how much it is, and what takes it.
+        """
+        total, most = self.needs(spent + JITTER_BYTES, arena), self.most or 0
+        if total <= most:
+            total = min(total + SPARE_BYTES, most)
+            return replace(self, total=total, most=total)
+        there = format_bytes(most) if most == self.total else f"the {format_bytes(most)} there are"
+        what_else = "Python, OpenCV and the video" if self.video else "Python, libraries and the picture"
+        raise BudgetError(
+            f"{what} does not fit in {there}: the least that works is {format_bytes(total)}, "
+            f"{format_bytes(arena)} of it for the network's maps and weights and "
+            f"{format_bytes(total - arena)} for {what_else}"
+        )
 
     def work(self) -> int | None:
         """Bytes Pillow may take for pixels while it decodes or draws, as things stand now."""
@@ -86,10 +142,11 @@ def share(mem: str | int | None, input_bytes: int, layers: int = 32, threads: in
     Parameters
     ----------
     mem : str, int or None
-        `'48M'` or bytes for the whole process; `'resident'` for no limit; None for half of what the machine,
-        or its memory cgroup, has free.
+        `'48M'` or bytes for the whole process; `'resident'` for no limit; `'min'` for little more than the
+        least that any plan fits, whatever there is; None for half of what the machine, or its memory cgroup,
+        has free, and for more of it where nothing fits that.
     input_bytes : int
-        Of the network's input as 8-bit RGB: no picture is kept smaller than this.
+        Of the network's input as 8-bit RGB.
     layers, threads : int
         Of the network, and to run it with.
     video_bytes : int, optional
@@ -102,44 +159,19 @@ def share(mem: str | int | None, input_bytes: int, layers: int = 32, threads: in
     """
     if mem == "resident":
         return Budget(None)
-    if mem is None:
+    if mem == "min":
+        total, most = 0, NO_LIMIT
+    elif mem is None:
         free = process.free_bytes()
         if free is None:
             return Budget(None)
-        total = free // 2 + (process.rss_bytes() or 0)
+        taken = process.rss_bytes() or 0
+        total, most = free // 2 + taken, free + taken
     else:
-        total = parse_bytes(mem) if isinstance(mem, str) else int(mem)
+        total = most = parse_bytes(mem) if isinstance(mem, str) else int(mem)
         if total <= 0:
             raise DarkfuseError(f"mem={mem} is no amount of memory; write it like '48M'")
     slack = SLACK_BYTES + layers * LAYER_BYTES + threads * THREAD_BYTES
     if video_bytes is not None:
-        return Budget(total, 0, slack + VIDEO_BYTES + video_bytes, aside=True, video=True)
-    return Budget(total, max(input_bytes, total // 16), slack, total < ASIDE_BELOW)
-
-
-def refusal(budget: Budget, spent: int, input_bytes: int, arena: int, what: str) -> BudgetError:
-    """The error for a budget nothing fits: the least that would do, and what takes it.
-
-    Parameters
-    ----------
-    budget : Budget
-    spent : int
-        Resident bytes before planning.
-    input_bytes : int
-        As for `share`.
-    arena : int
-        The least the network's own memory can be.
-    what : str
-        How to call the network.
-    """
-    fixed = spent + JITTER_BYTES + budget.slack + arena
-    if budget.video:
-        least, what_else = fixed, "Python, OpenCV and the video"
-    else:
-        least = max(fixed + input_bytes, -(-fixed * 16 // 15))  # `share` gives the picture a sixteenth
-        what_else = "Python, libraries and the picture"
-    return BudgetError(
-        f"{what} does not fit in {format_bytes(budget.total or 0)}: the least that works is "
-        f"{format_bytes(least)}, {format_bytes(arena)} of it for the network's maps and weights and "
-        f"{format_bytes(least - arena)} for {what_else}"
-    )
+        slack += VIDEO_BYTES + video_bytes
+    return Budget(total, most, input_bytes, slack, video_bytes is not None)

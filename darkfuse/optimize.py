@@ -16,8 +16,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from darkfuse.budget import ASIDE_BELOW, JITTER_BYTES, Budget, refusal, share
-from darkfuse.budget import PILLOW_BYTES as RESERVED
+from darkfuse.budget import ASIDE_BELOW, JITTER_BYTES, Budget, share
 from darkfuse.errors import BudgetError, DarkfuseError
 from darkfuse.graph import Graph
 from darkfuse.plan.device import Device, cache_folder
@@ -80,7 +79,7 @@ class Planner:
         return self._spent
 
     def fastest(self, mem: str | int, algorithm: str = "exact") -> Answer:
-        """The fastest plan for a process of `mem` bytes ('resident': no limit).
+        """The fastest plan for a process of `mem` bytes, or as `budget.share` has it 'min' or 'resident'.
 
         Raises BudgetError with the least that would do; DarkfuseError where `mem` is no amount.
         """
@@ -98,9 +97,10 @@ class Planner:
             else:
                 plan = plan_for(self.graph, arena, self.threads, self.exact, self.device)
         except BudgetError:
-            least = self._smallest_plan(algorithm).arena_bytes
-            spent = self.spent - JITTER_BYTES
-            raise refusal(budget, spent, self.input_bytes, least, self.graph.path) from None
+            plan = self._smallest_plan(algorithm)
+            budget = budget.raised(self.spent - JITTER_BYTES, plan.arena_bytes, self.graph.path)
+            if algorithm == "exact":
+                plan = plan_for(self.graph, budget.arena(self.spent), self.threads, self.exact, self.device)
         return self._answer(plan, start, budget)
 
     def smallest(self, latency_ms: float | None = None, mem: str | int | None = None) -> Answer:
@@ -158,12 +158,7 @@ class Planner:
 
     def budget_of(self, arena: int) -> int:
         """The smallest `--mem` that leaves this arena."""
-        fixed = self.spent + self._slack() + arena
-        inside = max(fixed + self.input_bytes, -(-fixed * 16 // 15))  # `share` gives the picture a sixteenth
-        if inside < ASIDE_BELOW:
-            return inside
-        fixed += RESERVED  # and Pillow, in this process, another twelfth
-        return max(ASIDE_BELOW, fixed + 7 * self.input_bytes // 3 + 1, -(-fixed * 48 // 41))
+        return self._budget(ASIDE_BELOW).needs(self.spent, arena)
 
     def _slack(self) -> int:
         return self._budget(ASIDE_BELOW).slack

@@ -8,7 +8,7 @@ from typing import Any
 
 from darkfuse import process
 from darkfuse.aside import call
-from darkfuse.budget import JITTER_BYTES, Budget, refusal
+from darkfuse.budget import JITTER_BYTES, Budget
 from darkfuse.errors import BudgetError, PlanError
 from darkfuse.graph import Graph, load_graph
 from darkfuse.plan.types import Plan
@@ -30,8 +30,11 @@ def written_plan(graph: Graph, threads: int | None, exact: bool) -> Plan | None:
 
 
 def choose(graph: Graph, budget: Budget, threads: int, exact: bool, plan: Plan | str | None,
-           device: str | None, written: Plan | None = None) -> Plan:
+           device: str | None, written: Plan | None = None) -> tuple[Plan, Budget]:
     """The plan to run `graph` with: `plan`, else `written` if it fits, else the best there is.
+
+    With it comes the budget it keeps to: the one asked for, or where nothing fits that and it may be raised,
+    little more than the least that will do.
 
     Raises
     ------
@@ -41,14 +44,26 @@ def choose(graph: Graph, budget: Budget, threads: int, exact: bool, plan: Plan |
         It, or any plan, does not fit; the message says the least that would.
     """
     spent = process.rss_bytes() or 0
-    arena = budget.arena(spent)
+    arena, what = budget.arena(spent), graph.path
     if plan is not None:
+        from darkfuse.plan.lower import lower
+
         given = plan if isinstance(plan, Plan) else read_plan(graph, plan, threads, exact)
-        if arena is not None and given.arena_bytes > arena:
-            raise _refused(graph, budget, spent, given.arena_bytes, f"{graph.path} with this plan")
-        return _named(given, budget, spent)
-    if written is not None and _still_fits(written, budget, spent):
-        return written
+        chosen = dataclasses.replace(given, arena_bytes=lower(graph, given).arena_bytes)
+        what += " with this plan"
+    elif written is not None and _still_fits(written, budget, spent):
+        return written, budget
+    else:
+        chosen = _searched(graph, budget, arena, threads, exact, device)
+    if arena is not None and chosen.arena_bytes > arena:
+        budget = budget.raised(spent, chosen.arena_bytes, what)
+        if plan is None:
+            chosen = _searched(graph, budget, budget.arena(spent), threads, exact, device)
+    return _named(chosen, budget, spent), budget
+
+
+def _searched(graph: Graph, budget: Budget, arena: int | None, threads: int, exact: bool,
+              device: str | None) -> Plan:
     job: dict[str, Any] = {
         "cfg": graph.path, "width": graph.input.w, "height": graph.input.h, "arena": arena,
         "threads": threads, "exact": exact, "device": device,
@@ -57,14 +72,12 @@ def choose(graph: Graph, budget: Budget, threads: int, exact: bool, plan: Plan |
         answer, _ = call("darkfuse.planning:search", job, f"{graph.path}: cannot plan", BudgetError)
     else:
         answer, _ = search(**job)
-    if "least" in answer:
-        raise _refused(graph, budget, spent, answer["least"], graph.path)
-    return _named(Plan.from_json(answer["plan"]), budget, spent)
+    return Plan.from_json(answer["plan"])
 
 
 def search(cfg: str, width: int, height: int, arena: int | None, threads: int, exact: bool,
            device: str | None) -> tuple[dict[str, Any], tuple[bytes, ...]]:
-    """The best plan within `arena` bytes as {'plan': JSON}, or {'least': bytes}; a job for `aside.call`."""
+    """The best plan within `arena` bytes, else the smallest, as {'plan': JSON}; a job for `aside.call`."""
     from darkfuse.plan.device import load_device
     from darkfuse.plan.search import plan_for
 
@@ -74,7 +87,7 @@ def search(cfg: str, width: int, height: int, arena: int | None, threads: int, e
             return {"plan": plan_for(graph, arena, threads, exact, profile).to_json()}, ()
         except BudgetError:
             pass  # its message is about the arena, a person named the process
-    return {"least": plan_for(graph, 0, threads, exact, profile).arena_bytes}, ()
+    return {"plan": plan_for(graph, 0, threads, exact, profile).to_json()}, ()
 
 
 def read_plan(graph: Graph, text: str, threads: int, exact: bool) -> Plan:
@@ -105,7 +118,3 @@ def _named(plan: Plan, budget: Budget, spent: int) -> Plan:
         return plan
     return dataclasses.replace(plan, budget_bytes=budget.total,
                                predicted_peak_bytes=budget.peak(spent, plan.arena_bytes))
-
-
-def _refused(graph: Graph, budget: Budget, spent: int, arena: int, what: str) -> BudgetError:
-    return refusal(budget, spent, graph.input.c * graph.input.h * graph.input.w, arena, what)

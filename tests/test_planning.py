@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,15 @@ from pathlib import Path
 import pytest
 
 import darkfuse
-from darkfuse.errors import BudgetError, CfgError, PlanError
+from darkfuse.budget import JITTER_BYTES, SPARE_BYTES
+from darkfuse.errors import BudgetError, CfgError, DarkfuseError, PlanError
 from darkfuse.graph import load_graph
+from darkfuse.optimize import Planner
 from darkfuse.plan.annotate import annotate
+from darkfuse.plan.device import load_device
 from darkfuse.plan.types import Plan
+from darkfuse.plan.units import parse_bytes
+from tools import memory_limit
 from tools.make_weights import make_weights
 
 # The process of the tests is larger than any small budget, so budgets are tried in processes of their own.
@@ -85,3 +91,72 @@ def test_a_plan_given_that_does_not_fit(tiny: tuple[Path, Path]) -> None:
     cfg, weights = tiny
     with pytest.raises(BudgetError, match="with this plan does not fit in 60M: the least that works is"):
         darkfuse.load(cfg, weights, mem="60M", plan="1x1/8/p")
+
+
+def test_the_least_is_what_a_refusal_names(tiny: tuple[Path, Path], root: Path) -> None:
+    cfg, weights = tiny
+    photo = root / "docs" / "images" / "cat.jpg"
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        ask(root, cfg, weights, photo, mem="1M", threads=1)
+    named = parse_bytes(refused.value.stderr.split("the least that works is ")[1].split(",")[0])
+    plan, total, stats = ask(root, cfg, weights, photo, mem="min", threads=1)
+    assert abs(total - SPARE_BYTES - named) <= 1 << 20
+    assert stats["peak_rss_bytes"] <= total and plan.budget_bytes == total
+    planner = Planner(load_graph(str(cfg)), load_device(None), 1)
+    smallest, little = planner.smallest(), planner.fastest("min")
+    for answer in plan.arena_bytes, little.plan.arena_bytes:
+        assert smallest.plan.arena_bytes < answer <= smallest.plan.arena_bytes + SPARE_BYTES + JITTER_BYTES
+    assert little.plan.predicted_ms < smallest.plan.predicted_ms
+    # a plan given keeps its arena, and the budget is what it needs
+    given, total, stats = ask(root, cfg, weights, photo, mem="min", threads=1, plan="13x1/8/p")
+    assert given.arena_bytes == stats["arena_bytes"] > 2 * plan.arena_bytes
+    assert stats["peak_rss_bytes"] <= total < stats["peak_rss_bytes"] + (12 << 20)
+
+
+# Half of what is free, all of it, and what the budget came to with the peak, or the refusal.
+ASK_WITHIN = """
+import json, sys
+import darkfuse, darkfuse.engine._engine
+from darkfuse.budget import share
+from darkfuse.errors import DarkfuseError
+there = share(None, 1)
+try:
+    net = darkfuse.load(sys.argv[1], sys.argv[2], mem=sys.argv[4] or None, threads=1)
+    net.detect(sys.argv[3])
+    print(json.dumps([there.total, there.most, net.budget.total, net.stats["peak_rss_bytes"]]))
+except DarkfuseError as error:
+    print(json.dumps([there.total, there.most, str(error), 0]))
+"""
+
+
+def within(limit: int, swap: bool, mem: str, tiny: tuple[Path, Path], root: Path) -> list:
+    photo = root / "docs" / "images" / "cat.jpg"
+    command = [sys.executable, "-c", ASK_WITHIN, *map(str, tiny), str(photo), mem]
+    try:
+        usage = memory_limit.run(command, limit, swap=swap, cold=[str(tiny[1])], capture=True, cwd=str(root))
+    except DarkfuseError as error:
+        pytest.skip(str(error))
+    if swap and usage.machine_swap_bytes < 64 << 20:
+        pytest.skip("this machine has less than 64 MB of swap")
+    assert usage.status == 0, usage.stderr
+    return json.loads(usage.stdout)
+
+
+def test_where_half_of_what_is_free_is_too_little(tiny: tuple[Path, Path], root: Path) -> None:
+    raised = 0
+    for limit in range(18 << 20, 35 << 20, 4 << 20):
+        half, most, total, peak = within(limit, False, "", tiny, root)
+        if isinstance(total, str):  # the second is of decoding, beside which there was no room for anything
+            assert re.search(r"does not fit in the [\d.]+M there are: the least that works is [\d.]+M"
+                             r"|ended with signal 9, probably for want of memory", total)
+            continue
+        assert peak <= total <= most + (1 << 20)
+        raised += total > half + (1 << 19)
+    assert raised
+
+
+def test_less_than_the_least_is_for_those_who_ask(tiny: tuple[Path, Path], root: Path) -> None:
+    _, most, refused, _ = within(10 << 20, True, "", tiny, root)
+    assert isinstance(refused, str) and "does not fit in the" in refused
+    _, _, total, _ = within(10 << 20, True, "min", tiny, root)
+    assert total > most

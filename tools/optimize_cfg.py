@@ -76,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
         raise DarkfuseError(f"--latency {args.latency:g} is no time; give milliseconds")
     if args.algorithm == "mafat" and not asked[0]:
         raise DarkfuseError("--algorithm mafat answers --mem SIZE only")
+    if args.mem == "min":
+        raise DarkfuseError("for the plan that takes least memory ask --min-mem")
     if args.mem:
         parse_bytes(args.mem)  # before anything slow
     graph = load_graph(find_cfg(args.cfg))

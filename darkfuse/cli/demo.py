@@ -8,7 +8,7 @@ from typing import Any
 
 def add(subparsers: Any) -> None:
     """Add the verb."""
-    from darkfuse.cli.detect import _count, _share
+    from darkfuse.cli.detect import MEM_HELP, _count, _share
 
     parser = subparsers.add_parser(
         "demo", help="live boxes from a camera or a video, in a window or a browser", allow_abbrev=False,
@@ -23,8 +23,7 @@ def add(subparsers: Any) -> None:
     source.add_argument("--video", metavar="FILE", help="a video file, or a stream: rtsp://... or http://...")
     parser.add_argument("--realtime", action="store_true", help="play a video file at its own speed, as a "
                         "camera would show it, dropping frames detection has no time for")
-    parser.add_argument("--mem", metavar="SIZE", help="memory for the whole process, like 96M; 'resident': "
-                        "no limit (default: half of what is free)")
+    parser.add_argument("--mem", metavar="SIZE", help=MEM_HELP)
     parser.add_argument("--thresh", type=_share, default=0.5, help="least score of a detection (default 0.5)")
     parser.add_argument("--nms", type=_share, default=0.45,
                         help="most two boxes of one class may overlap (default 0.45; 0: any)")

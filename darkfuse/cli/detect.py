@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from darkfuse.api import Network
     from darkfuse.detect.types import Result
 
+MEM_HELP = ("memory for the whole process, like 48M; 'min': little more than the least that works; "
+            "'resident': no limit (default: half of what is free, more of it where that is too little)")
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pnm")
 
 
@@ -42,8 +44,7 @@ def add(subparsers: Any) -> None:
     shape.add_argument("--stretch", dest="letterbox", action="store_false",
                        help="stretch the picture to the network, as AlexeyAB's test")
     parser.add_argument("--threads", type=_count, metavar="N", help="default: one a core")
-    parser.add_argument("--mem", metavar="SIZE", help="memory for the whole process, like 48M; 'resident': "
-                        "no limit (default: half of what is free)")
+    parser.add_argument("--mem", metavar="SIZE", help=MEM_HELP)
     parser.add_argument("--plan", metavar="PLAN", help="a plan's JSON file, or groups like 5x5/8/2x2")
     parser.add_argument("--device", metavar="NAME", help="plan for this device profile")
     parser.add_argument("--exact", action="store_true", help="only kernels that round like Darknet's")

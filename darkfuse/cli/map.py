@@ -8,6 +8,8 @@ from typing import Any
 
 def add(subparsers: Any) -> None:
     """Add the verb."""
+    from darkfuse.cli.detect import MEM_HELP
+
     parser = subparsers.add_parser(
         "map", help="score a network on a folder of labelled photos (VOC and COCO mAP)"
     )
@@ -26,7 +28,7 @@ def add(subparsers: Any) -> None:
         "--nms", type=float, default=0.45, help="overlap above which a weaker box goes (default 0.45)"
     )
     parser.add_argument("--threads", type=int, metavar="N", help="threads (default: all cores)")
-    parser.add_argument("--mem", metavar="SIZE", help="most memory for the whole process, such as 64M")
+    parser.add_argument("--mem", metavar="SIZE", help=MEM_HELP)
     parser.add_argument(
         "--json", metavar="FILE", help="write the scores as JSON too; - for standard output alone"
     )

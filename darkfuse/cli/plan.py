@@ -14,8 +14,8 @@ def add(subparsers: Any) -> None:
                     "explained as it is, unless --mem or --config ask for another.")
     parser.add_argument("cfg", metavar="CFG", help="the network's .cfg")
     wish = parser.add_mutually_exclusive_group()
-    wish.add_argument("--mem", metavar="SIZE", help="memory of the whole process, like 48M "
-                      "('resident': no limit)")
+    wish.add_argument("--mem", metavar="SIZE", help="memory of the whole process, like 48M ('min': little "
+                      "more than the least that works, 'resident': no limit)")
     wish.add_argument("--config", metavar="PLAN", help="a configuration by hand, like 5x5/8/2x2")
     parser.add_argument("--algorithm", choices=("exact", "mafat"), default="exact",
                         help="our search (exact), or the paper's: mafat")

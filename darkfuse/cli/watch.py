@@ -9,7 +9,7 @@ from typing import Any
 def add(subparsers: Any) -> None:
     """Add the verb."""
     from darkfuse.cli.demo import _frames
-    from darkfuse.cli.detect import _count, _share
+    from darkfuse.cli.detect import MEM_HELP, _count, _share
 
     parser = subparsers.add_parser(
         "watch", help="detect in each picture that appears in a folder", allow_abbrev=False,
@@ -31,8 +31,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--stretch", dest="letterbox", action="store_false",
                         help="stretch the picture to the network instead of keeping its aspect")
     parser.add_argument("--names", metavar="FILE", help="class names, one a line, or a Darknet .data file")
-    parser.add_argument("--mem", metavar="SIZE", help="memory for the whole process, like 48M; 'resident': "
-                        "no limit (default: half of what is free)")
+    parser.add_argument("--mem", metavar="SIZE", help=MEM_HELP)
     parser.add_argument("--threads", type=_count, metavar="N", help="default: one a core")
     parser.add_argument("--exact", action="store_true", help="only kernels that round like Darknet's")
 
