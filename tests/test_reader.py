@@ -32,7 +32,8 @@ NET = ("[net]\nwidth=24\nheight=16\nchannels=3\n" + CONV.format(40, 3, 1) + "[ma
        + "[maxpool]\nsize=2\nstride=2\n" + CONV.format(7, 1, 1)
        + "[connected]\noutput=50\nactivation=leaky\n")
 LAST = 7
-PIECES = list(itertools.product((32, 64, 160), (1, 8, 32), (1, 2, 5)))  # block, raw, slots
+# block, raw, slots; reads of several panels at the end
+PIECES = [*itertools.product((32, 64, 160), (1, 8, 32), (1, 2, 5)), (64, 64, 1), (128, 64, 3)]
 
 
 def plan_of(graph: Graph, residency: str, threads: int, kernel: str = "", **weights: int) -> Plan:
@@ -44,6 +45,9 @@ def plan_of(graph: Graph, residency: str, threads: int, kernel: str = "", **weig
             layer = dataclasses.replace(layer, **weights)
         if kernel and layer.kernel in ("direct", "winograd", "general"):
             layer = dataclasses.replace(layer, kernel=kernel)
+        if layer.kernel == "winograd":  # computes from slots that hold a block, a panel in whole reads
+            raw = min(32, max(layer.raw, layer.block // 32))
+            layer = dataclasses.replace(layer, raw=raw, slots=max(layer.slots, -(-layer.block // raw)))
         groups.append(dataclasses.replace(group, layers=(layer,)))
     return dataclasses.replace(plan, groups=tuple(groups))
 

@@ -119,6 +119,30 @@ def test_splitting_the_tiles_leaves_every_bit(isa: str) -> None:
         assert np.array_equal(parts.get().view(np.int32), whole.get().view(np.int32))
 
 
+@pytest.mark.parametrize("in_c, out_c", [(3, 40), (16, 32), (37, 33), (64, 31), (80, 64), (144, 96)])
+def test_filters_as_the_file_has_them_give_the_bits_of_packed_ones(isa: str, in_c: int, out_c: int) -> None:
+    layer = Layer(isa, in_c, out_c, 11, 9)
+    rng = np.random.default_rng(1)
+    filters = rng.standard_normal((out_c, in_c, 3, 3), np.float32)
+    scale = rng.standard_normal(out_c, np.float32)
+    packed = panels(layer.k, layer.conv, _kernels.WINOGRAD, filters, scale)
+    # anywhere in memory, as in a reader's slot, and NaNs around them
+    raw = np.full(out_c * in_c * 9 + 40, np.nan, np.float32)
+    rows = raw[7:7 + out_c * in_c * 9].reshape(out_c, in_c * 9)
+    rows[:] = filters.reshape(out_c, -1)
+    strip, tiles = (0, 11, 0, 9, 3, 3), 9
+    src, u = layer.source().put(layer.x), aligned(layer.conv.wino_u_floats(tiles))
+    layer.k.wino_input(layer.conv, src.view, strip, 0, -(-in_c // 16), u)
+    want, got = layer.target(), layer.target()
+    for i, panel in enumerate(packed):
+        scratch = aligned(layer.conv.wino_scratch_floats(tiles))
+        layer.k.wino_panel(layer.conv, want.view, strip, panel, layer.bias, i, u, 0, tiles, scratch)
+        layer.k.wino_panel_raw(layer.conv, got.view, strip, rows, padded(scale), layer.bias, i, u, 0, tiles,
+                               scratch)
+    assert np.isfinite(got.get()).all() and got.intact()
+    assert np.array_equal(got.get().view(np.int32), want.get().view(np.int32))
+
+
 def test_what_the_region_does_not_need_is_not_read(isa: str) -> None:
     """A stale float beside a window would be multiplied by zero only on paper."""
     layer = Layer(isa, 20, 16, 17, 17)

@@ -254,8 +254,9 @@ cdef class Engine:
         w.norm_offset = source.norm_offset
         w.batch_normalize, w.transposed = source.batch_normalize, source.transposed
         w.scale, w.bias = self._at(source.scale, 0), self._at(source.bias, 0)
-        w.packed = self._at(source.packed, 0)
-        w.packed_bytes = self.program.buffers[source.packed].bytes
+        if source.packed >= 0:
+            w.packed = self._at(source.packed, 0)
+            w.packed_bytes = self.program.buffers[source.packed].bytes
         if w.residency != DF_PINNED:
             raw = self.program.buffers[source.raw]
             w.raw = <char *>((<uintptr_t>self._at(source.raw, 0) + PAGE - 1) // PAGE * PAGE)
@@ -323,6 +324,8 @@ cdef class Engine:
                 dilation=options.dilation, groups=options.groups, act=op.act, pool=source.pool,
                 conv_h=conv_output(options, before.height), conv_w=conv_output(options, before.width))
             w.conv, w.kernel = op.conv, op.kernel
+            if op.kernel == DF_WINOGRAD and w.residency == DF_STREAMED:
+                return 0  # from the reader's slots
             need = df_packed_floats(&op.conv, op.kernel, min(at_once, w.filters))
         if need == 0 or need * 4 > w.packed_bytes:
             fail(f"the packed weights of layer {w.node} reach past their buffer")

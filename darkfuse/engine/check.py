@@ -11,7 +11,17 @@ from collections.abc import Sequence
 from typing import Any, Tuple
 
 from darkfuse.errors import PlanError
-from darkfuse.plan.program import Keep, Op, Program, Span, Stage, Tensor, Weights, reader_bytes
+from darkfuse.plan.program import (
+    Keep,
+    Op,
+    Program,
+    Span,
+    Stage,
+    Tensor,
+    Weights,
+    reader_bytes,
+    winograd_slots,
+)
 
 FLOAT = 4
 BLOCK = 16
@@ -101,7 +111,8 @@ def _weights(program: Program, w: Weights) -> None:
     params = -(-w.filters // PANEL) * PANEL * FLOAT
     if min(_bytes(program, w.scale, where), _bytes(program, w.bias, where)) < params:
         fail(f"scale or bias of layer {w.node} reach past their buffers")
-    _bytes(program, w.packed, where)  # its size depends on the kernel: the engine asks the kernels
+    if w.packed >= 0 or w.residency != "streamed":
+        _bytes(program, w.packed, where)  # its size depends on the kernel: the engine asks the kernels
     if w.residency == "pinned":
         return
     room = _bytes(program, w.raw, where)
@@ -234,6 +245,10 @@ def _conv(program: Program, stage: Stage, op: Op, out: Tensor, source: Tensor) -
         fail(f"kernel {op.kernel!r} cannot run the {where}")
     if w.residency == "streamed" and stage.grid != (1, 1):
         fail(f"{where} is streamed but runs more than once a frame")
+    if w.residency == "streamed" and (w.packed < 0) != (op.kernel == "winograd"):
+        fail(f"{where} has weights packed for another kernel")
+    if w.packed < 0 and not winograd_slots(w.slots, w.raw_filters, w.block, w.filters):
+        fail(f"{where} needs its filters in slots that hold a block, in parts of a panel")
     if op.strip < 0 or op.strip > LIMIT // 8:
         fail(f"{where} has strips of {op.strip} rows")
 

@@ -76,9 +76,9 @@ static void transform_input(df_team *t, const df_stage *s, const df_conv *c, con
     df_join(t, pieces);
 }
 
-/* Strips of tile rows; `transform` false when u still holds this (only) strip's transformed input. */
+/* Strips of tile rows, all filters in place. */
 static void run_winograd(df_team *t, const df_stage *s, const df_op *op, const df_view *in, const df_view *out,
-                         const block *b, df_region conv, bool transform)
+                         const block *b, df_region conv)
 {
     const df_table *k = t->e->table;
     const df_conv *c = &op->conv;
@@ -88,15 +88,15 @@ static void run_winograd(df_team *t, const df_stage *s, const df_op *op, const d
     for (int y = conv.y0; y < conv.y1; y += step) {
         df_strip strip = strip_of(conv, y, df_min(y + step, conv.y1));
         int tiles = strip.tiles_y * strip.tiles_x;
-        if (transform)
-            transform_input(t, s, c, in, &strip);
+        transform_input(t, s, c, in, &strip);
         /* Every part of a panel's tiles transforms its filters anew: as few as fill the team and the scratch. */
         int parts = df_max((tiles + room - 1) / room, panels < t->n ? (t->n + panels - 1) / panels : 1);
         parts = df_min(parts, tiles);
         long items = (long)panels * parts;
         for (long n; (n = df_take(t, items)) >= 0;) {
             int part = (int)(n % parts), panel = b->p0 + (int)(n / parts);
-            k->wino_panel(c, out, &strip, panel_of(b, panel), op->weights->bias, panel, u,
+            df_filters filters = {.packed = panel_of(b, panel)};
+            k->wino_panel(c, out, &strip, &filters, op->weights->bias, panel, u,
                           (int)((int64_t)tiles * part / parts), (int)((int64_t)tiles * (part + 1) / parts), scratch);
             if (part == 0)
                 zero_panel_margin(out, panel, strip.y0 / pool, (strip.y1 + pool - 1) / pool);
@@ -105,34 +105,73 @@ static void run_winograd(df_team *t, const df_stage *s, const df_op *op, const d
     }
 }
 
-/* Streamed weights, each thread on panels of its own from the reader's slot to the map: nobody waits for anybody
- * within the layer, and a core the reader has taken for a while just takes fewer panels. */
-static void run_panels(df_team *t, const df_stage *s, const df_op *op, const df_view *in, const df_view *out,
-                       df_region conv, df_region r)
+/* Streamed filters, from the reader's slots into the transform. Where all tiles are one strip and the slots hold
+ * a panel for every thread, nobody waits for anybody within the layer, and a core the reader has taken for a while
+ * just takes fewer panels. Otherwise the team goes through the layer block by block, and through the strips in
+ * each: no byte is read twice. */
+static void stream_winograd(df_team *t, const df_stage *s, const df_op *op, const df_view *in, const df_view *out,
+                            df_region conv, bool one_strip)
 {
     const df_table *k = t->e->table;
     const df_conv *c = &op->conv;
     df_weights *w = op->weights;
-    int64_t panel_floats = (int64_t)df_packed_floats(c, op->kernel, DF_PANEL);
-    float *packed = w->packed + t->id * panel_floats; /* one panel of the block */
     float *u = (float *)s->shared, *scratch = (float *)(s->shared + s->shared_bytes + t->id * s->thread_bytes);
-    df_strip strip = strip_of(conv, conv.y0, conv.y1);
-    int tiles = strip.tiles_y * strip.tiles_x, room = tile_room(s, c);
-    if (op->kernel == DF_WINOGRAD)
-        transform_input(t, s, c, in, &strip);
-    long panels = (w->filters + DF_PANEL - 1) / DF_PANEL;
-    for (long panel; (panel = df_take(t, panels)) >= 0;) {
-        int first = (int)panel * DF_PANEL;
-        if (!df_fill_panel(t, w, first, df_min(DF_PANEL, w->filters - first), packed))
-            continue;
-        if (op->kernel == DF_WINOGRAD)
-            for (int at = 0; at < tiles; at += room)
-                k->wino_panel(c, out, &strip, packed, w->bias, (int)panel, u, at, df_min(at + room, tiles), scratch);
-        else
-            direct_kernel(k, op)(c, in, out, packed, w->bias, (int)panel, r.y0, r.y1, r.x0, r.x1);
-        zero_panel_margin(out, (int)panel, r.y0, r.y1);
+    int step = one_strip ? conv.y1 - conv.y0 : 4 * op->strip, room = tile_room(s, c), pool = c->pool ? 2 : 1;
+    int block = one_strip && w->block / DF_PANEL >= t->n ? w->filters : w->block;
+    for (int first = 0; first < w->filters; first += block) {
+        int end = df_min(first + block, w->filters), panels = (end - first + DF_PANEL - 1) / DF_PANEL;
+        /* Too few panels for the team: each takes some of a panel's tiles, and transforms its filters anew. */
+        int parts = panels < t->n ? (t->n + panels - 1) / panels : 1;
+        for (int y = conv.y0; y < conv.y1; y += step) {
+            df_strip strip = strip_of(conv, y, df_min(y + step, conv.y1));
+            int tiles = strip.tiles_y * strip.tiles_x;
+            if (!one_strip || first == 0)
+                transform_input(t, s, c, in, &strip);
+            long items = (long)panels * parts;
+            for (long n; (n = df_take(t, items)) >= 0;) {
+                int from = first + (int)(n / parts) * DF_PANEL, panel = from / DF_PANEL, part = (int)(n % parts);
+                int t1 = (int)((int64_t)tiles * (part + 1) / parts);
+                df_filters filters = {.scale = w->scale + from};
+                if (!df_await_filters(t, w, from, &filters))
+                    continue;
+                for (int at = (int)((int64_t)tiles * part / parts), next; at < t1; at = next) {
+                    next = df_min(at + room, t1);
+                    k->wino_panel(c, out, &strip, &filters, w->bias, panel, u, at, next, scratch);
+                }
+                if (part == 0)
+                    zero_panel_margin(out, panel, strip.y0 / pool, (strip.y1 + pool - 1) / pool);
+                if (parts == 1 && strip.y1 == conv.y1)
+                    df_free_filters(t, w, from, df_min(from + DF_PANEL, end));
+            }
+            df_join(t, items);
+        }
+        if (parts > 1 && t->id == 0)
+            df_free_filters(t, w, first, end);
     }
-    df_join(t, panels);
+}
+
+/* Filters of the least that one thread can read and compute with: a panel, or a read of several. */
+static int filters_apart(const df_weights *w) { return df_max(DF_PANEL, w->raw_filters); }
+
+/* Streamed weights, each thread on filters of its own from the reader's slot to the map. */
+static void stream_direct(df_team *t, const df_op *op, const df_view *in, const df_view *out, df_region r)
+{
+    df_weights *w = op->weights;
+    kernel *run = direct_kernel(t->e->table, op);
+    int each = filters_apart(w);
+    int64_t panel_floats = (int64_t)df_packed_floats(&op->conv, op->kernel, DF_PANEL);
+    float *packed = w->packed + t->id * (each / DF_PANEL) * panel_floats; /* `each` filters of the block */
+    long items = (w->filters + each - 1) / each;
+    for (long n; (n = df_take(t, items)) >= 0;) {
+        int first = (int)n * each, end = df_min(first + each, w->filters);
+        if (!df_fill_filters(t, w, first, end - first, packed))
+            continue;
+        for (int p = first / DF_PANEL, p0 = p; p * DF_PANEL < end; p++) {
+            run(&op->conv, in, out, packed + (p - p0) * panel_floats, w->bias, p, r.y0, r.y1, r.x0, r.x1);
+            zero_panel_margin(out, p, r.y0, r.y1);
+        }
+    }
+    df_join(t, items);
 }
 
 void df_convolve(df_team *t, const df_stage *s, const df_op *op, int j, df_region r)
@@ -146,13 +185,18 @@ void df_convolve(df_team *t, const df_stage *s, const df_op *op, int j, df_regio
         t->e->macs += macs_per_pixel(c) * c->out_c * (conv.y1 - conv.y0) * (conv.x1 - conv.x0);
 
     bool streamed = w->residency == DF_STREAMED;
-    int per_block = streamed ? w->block : w->filters;
     bool one_strip = op->strip <= 0 || 4 * op->strip >= conv.y1 - conv.y0;
-    if (streamed && t->n > 1 && w->block / DF_PANEL >= t->n && DF_PANEL % w->raw_filters == 0 && one_strip
-        && w->file_offset >= 0) {
-        run_panels(t, s, op, &in, &out, conv, r);
+    if (streamed && op->kernel == DF_WINOGRAD) {
+        stream_winograd(t, s, op, &in, &out, conv, one_strip);
         return;
     }
+    int each = filters_apart(w);
+    if (streamed && t->n > 1 && w->block / each >= t->n && each % w->raw_filters == 0 && each % DF_PANEL == 0
+        && w->file_offset >= 0) {
+        stream_direct(t, op, &in, &out, r);
+        return;
+    }
+    int per_block = streamed ? w->block : w->filters;
     for (int first = 0; first < w->filters; first += per_block) {
         int count = df_min(per_block, w->filters - first);
         if (streamed)
@@ -164,7 +208,7 @@ void df_convolve(df_team *t, const df_stage *s, const df_op *op, int j, df_regio
             .p1 = (first + count + DF_PANEL - 1) / DF_PANEL,
         };
         if (op->kernel == DF_WINOGRAD)
-            run_winograd(t, s, op, &in, &out, &b, conv, first == 0 || !one_strip);
+            run_winograd(t, s, op, &in, &out, &b, conv);
         else
             run_direct(t, op, &in, &out, &b, r);
     }

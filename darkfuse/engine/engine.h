@@ -88,7 +88,7 @@ typedef struct {
     const df_weights *weights;
     int32_t first, count; /* filters */
     int32_t stage;        /* not before this stage: the slot's bytes serve others until then */
-    int32_t after;        /* not before this chunk (or -1) is packed: it lies in the same bytes */
+    int32_t after;        /* not before this chunk (or -1) and all before it are out: they lie in the same bytes */
     char *slot;           /* a whole page; the chunk begins as far into it as it does into a page of the file */
 } df_chunk;
 
@@ -111,8 +111,8 @@ typedef struct {
     bool quit;
     int32_t stage;       /* the team's present stage */
     _Atomic int32_t ready; /* chunks [0, ready) are in their slots */
-    int32_t packed;      /* chunks [0, packed) are out of them again */
-    uint8_t *done;       /* (count,) packed, for those beyond `packed` */
+    int32_t freed;       /* chunks [0, freed) are out of them again */
+    uint8_t *done;       /* (count,) out, for those beyond `freed` */
     int64_t bytes;       /* read this frame */
     double wait_ms;      /* summed over the team's threads */
     int32_t failed_node, failed_errno; /* errno 0: the file ended */
@@ -209,9 +209,13 @@ static inline const float *df_chunk_data(const df_chunk *c)
 void df_pack(const df_table *table, const df_weights *w, const float *raw, int first, int count, int base_filter);
 /* Read and pack filters [first, first + count) of `w` into w->packed, whose first panel is `base_filter`. */
 void df_fill_block(df_team *t, df_weights *w, int first, int count, int base_filter);
-/* One thread alone: read and pack one panel, filters [first, first + count), to `packed`. A chunk must not reach
- * into the next panel (32 % raw_filters == 0). False when the frame was stopped meanwhile. */
-bool df_fill_panel(df_team *t, df_weights *w, int first, int count, float *packed);
+/* One thread alone: read and pack filters [first, first + count), whole panels and whole chunks, to `packed`.
+ * False when the frame was stopped meanwhile. */
+bool df_fill_filters(df_team *t, df_weights *w, int first, int count, float *packed);
+/* The panel of streamed filters from `first` on, as they lie in the reader's slots, to filters->filter; they stay
+ * until df_free_filters of [first, end), by one thread of the team. False when the frame was stopped meanwhile. */
+bool df_await_filters(df_team *t, const df_weights *w, int first, df_filters *filters);
+void df_free_filters(df_team *t, const df_weights *w, int first, int end);
 
 /* Fold scale and bias of every layer and pack the pinned ones, through `through` (room for one filter, or one
  * row of a transposed layer, at least).  Returns 0, what df_read says, or DF_POLLED; the layer in *node. */

@@ -129,6 +129,12 @@ static int read_chunk(df_reader *r, const df_chunk *c)
     return failed;
 }
 
+/* Of two chunks of one layer in one slot, the later waits for the earlier, which has waited for all before it. */
+static bool is_free(const df_reader *r, const df_chunk *c)
+{
+    return r->freed > c->after || (r->chunks[c->after].weights == c->weights && r->done[c->after]);
+}
+
 static void *read_ahead(void *arg)
 {
     df_engine *e = arg;
@@ -137,7 +143,7 @@ static void *read_ahead(void *arg)
     while (r->next < r->count) {
         int n = r->next++;
         const df_chunk *c = &r->chunks[n];
-        while (!r->quit && (r->stage < c->stage || r->packed <= c->after))
+        while (!r->quit && (r->stage < c->stage || !is_free(r, c)))
             pthread_cond_wait(&r->changed, &r->lock);
         if (r->quit)
             break;
@@ -168,7 +174,7 @@ int df_reader_start(df_engine *e)
     df_reader *r = &e->reader;
     r->quit = false;
     r->stage = -1;
-    r->packed = 0;
+    r->freed = 0;
     r->bytes = 0;
     r->wait_ms = 0;
     atomic_store(&r->ready, 0);
@@ -258,14 +264,22 @@ static bool wait_for(df_team *t, int chunk)
     }
 }
 
-static void give_back(df_reader *r, int chunk)
+/* Chunks [from, to) are out of their slots. */
+static void free_chunks(df_reader *r, int from, int to)
 {
     pthread_mutex_lock(&r->lock);
-    r->done[chunk] = 1;
-    while (r->packed < r->count && r->done[r->packed])
-        r->packed++;
+    memset(r->done + from, 1, (size_t)(to - from));
+    while (r->freed < r->count && r->done[r->freed])
+        r->freed++;
     pthread_cond_broadcast(&r->changed);
     pthread_mutex_unlock(&r->lock);
+}
+
+/* The chunk that filter `first`, the first of a chunk, begins. */
+static int chunk_at(const df_weights *w, int first)
+{
+    int block = block_of(w);
+    return w->first_chunk + first / block * chunks_in(w, block) + first % block / w->raw_filters;
 }
 
 void df_pack(const df_table *table, const df_weights *w, const float *raw, int first, int count, int base_filter)
@@ -286,29 +300,48 @@ void df_fill_block(df_team *t, df_weights *w, int first, int count, int base_fil
         return;
     }
     df_reader *r = &t->e->reader;
-    int from = w->first_chunk + first / block_of(w) * chunks_in(w, block_of(w));
+    int from = chunk_at(w, first);
     long items = chunks_in(w, count);
     for (long n; (n = df_take(t, items)) >= 0;) {
         const df_chunk *c = &r->chunks[from + n];
         if (!wait_for(t, from + (int)n))
             continue;
         df_pack(t->e->table, w, df_chunk_data(c), c->first, c->count, base_filter);
-        give_back(r, from + (int)n);
+        free_chunks(r, from + (int)n, from + (int)n + 1);
     }
     df_join(t, items);
 }
 
-bool df_fill_panel(df_team *t, df_weights *w, int first, int count, float *packed)
+bool df_fill_filters(df_team *t, df_weights *w, int first, int count, float *packed)
 {
     df_reader *r = &t->e->reader;
-    int block = block_of(w);
-    int chunk = w->first_chunk + first / block * chunks_in(w, block) + first % block / w->raw_filters;
-    for (int end = chunk + chunks_in(w, count); chunk < end; chunk++) {
-        const df_chunk *c = &r->chunks[chunk];
-        if (!wait_for(t, chunk))
+    for (int n = chunk_at(w, first), end = n + chunks_in(w, count); n < end; n++) {
+        const df_chunk *c = &r->chunks[n];
+        if (!wait_for(t, n))
             return false;
         t->e->table->pack(&w->conv, w->kernel, df_chunk_data(c), w->scale, c->first, c->count, first, packed);
-        give_back(r, chunk);
+        free_chunks(r, n, n + 1);
     }
     return true;
+}
+
+bool df_await_filters(df_team *t, const df_weights *w, int first, df_filters *filters)
+{
+    if (w->file_offset < 0)
+        return true;
+    int count = df_min(DF_PANEL, w->filters - first);
+    for (int n = chunk_at(w, first), end = n + chunks_in(w, count); n < end; n++) {
+        const df_chunk *c = &t->e->reader.chunks[n];
+        if (!wait_for(t, n))
+            return false;
+        for (int i = 0; i < c->count; i++)
+            filters->filter[c->first - first + i] = df_chunk_data(c) + i * w->per_filter;
+    }
+    return true;
+}
+
+void df_free_filters(df_team *t, const df_weights *w, int first, int end)
+{
+    if (w->file_offset >= 0)
+        free_chunks(&t->e->reader, chunk_at(w, first), chunk_at(w, end - 1) + 1);
 }

@@ -22,6 +22,11 @@ cdef extern from "df_kernels.h" nogil:
     ctypedef struct df_strip:
         int32_t y0, y1, x0, x1, tiles_y, tiles_x
 
+    ctypedef struct df_filters:
+        const float *packed
+        const float *filter[32]
+        const float *scale
+
     ctypedef struct df_table:
         const char *isa
         int32_t vector
@@ -35,7 +40,7 @@ cdef extern from "df_kernels.h" nogil:
                              const float *bias, int panel, int y0, int y1, int x0, int x1) noexcept nogil
         void (*wino_input)(const df_conv *c, const df_view *src, const df_strip *s, int b0, int b1,
                            float *u) noexcept nogil
-        void (*wino_panel)(const df_conv *c, const df_view *out, const df_strip *s, const float *packed,
+        void (*wino_panel)(const df_conv *c, const df_view *out, const df_strip *s, const df_filters *filters,
                            const float *bias, int panel, const float *u, int t0, int t1,
                            float *scratch) noexcept nogil
         void (*maxpool)(const df_view *src, const df_view *out, int size, int stride, int pad_before,

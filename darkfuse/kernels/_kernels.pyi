@@ -49,6 +49,10 @@ class Kernels:
         self, conv: Conv, out: View, strip: Strip, packed: Any, bias: Any, panel: int, u: Any,
         t0: int, t1: int, scratch: Any,
     ) -> None: ...
+    def wino_panel_raw(
+        self, conv: Conv, out: View, strip: Strip, raw: Any, scale: Any, bias: Any, panel: int, u: Any,
+        t0: int, t1: int, scratch: Any,
+    ) -> None: ...
     def maxpool(
         self, src: View, out: View, size: int, stride: int, pad_before: int,
         y0: int, y1: int, x0: int, x1: int, b0: int, b1: int,

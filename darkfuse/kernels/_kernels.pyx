@@ -182,10 +182,31 @@ cdef class Kernels:
 
     def wino_panel(self, Conv conv, View out, strip, const float[::1] packed, const float[::1] bias,
                    int panel, const float[::1] u, int t0, int t1, float[::1] scratch) -> None:
+        cdef k.df_filters filters
+        self._packed(conv, k.DF_WINOGRAD, packed, bias, panel)
+        filters.packed = &packed[0]
+        self._wino_panel(conv, out, strip, &filters, bias, panel, u, t0, t1, scratch)
+
+    def wino_panel_raw(self, Conv conv, View out, strip, const float[:, ::1] raw, const float[::1] scale,
+                       const float[::1] bias, int panel, const float[::1] u, int t0, int t1,
+                       float[::1] scratch) -> None:
+        cdef k.df_filters filters
+        cdef int i, padded = (conv.c.out_c + 31) // 32 * 32
+        if raw.shape[0] < conv.c.out_c or raw.shape[1] != 9 * conv.c.in_c:
+            raise ValueError("filters are (out_c, in_c * 9)")
+        if panel < 0 or panel * 32 >= conv.c.out_c or bias.shape[0] < padded or scale.shape[0] < padded:
+            raise ValueError("no such panel, or bias or scale not padded to whole panels")
+        filters.packed = NULL
+        filters.scale = &scale[panel * 32]
+        for i in range(32):
+            filters.filter[i] = &raw[panel * 32 + i, 0] if panel * 32 + i < conv.c.out_c else NULL
+        self._wino_panel(conv, out, strip, &filters, bias, panel, u, t0, t1, scratch)
+
+    cdef int _wino_panel(self, Conv conv, View out, strip, const k.df_filters *filters, const float[::1] bias,
+                         int panel, const float[::1] u, int t0, int t1, float[::1] scratch) except -1:
         cdef k.df_strip s
         s.y0, s.y1, s.x0, s.x1, s.tiles_y, s.tiles_x = strip
         self._strip(conv, &s)
-        self._packed(conv, k.DF_WINOGRAD, packed, bias, panel)
         if not 0 <= t0 < t1 <= s.tiles_y * s.tiles_x or out.v.pixel != 16:
             raise ValueError("no such tiles")
         if u.shape[0] < <int64_t>k.df_wino_u_floats(&conv.c, s.tiles_y * s.tiles_x) or (
@@ -196,7 +217,8 @@ cdef class Kernels:
         else:
             inside(out, s.y0, s.y1, s.x0, s.x1, 0, 0)
         with nogil:
-            self.t.wino_panel(&conv.c, &out.v, &s, &packed[0], &bias[0], panel, &u[0], t0, t1, &scratch[0])
+            self.t.wino_panel(&conv.c, &out.v, &s, filters, &bias[0], panel, &u[0], t0, t1, &scratch[0])
+        return 0
 
     cdef int _strip(self, Conv conv, const k.df_strip *s) except -1:
         if conv.c.size != 3 or conv.c.stride != 1 or conv.c.dilation != 1 or conv.c.groups != 1:

@@ -57,6 +57,13 @@ typedef struct {
     int32_t y0, y1, x0, x1, tiles_y, tiles_x;
 } df_strip;
 
+/* One panel's filters for Winograd: packed as conv_direct reads them, or as they lie in Darknet's file. */
+typedef struct {
+    const float *packed;           /* NULL: the others count */
+    const float *filter[DF_PANEL]; /* (in_c, 3, 3) each; NULL for zeros and past the layer's last */
+    const float *scale;            /* (32,) batch norm's, of the panel */
+} df_filters;
+
 typedef struct {
     const char *isa;  /* "generic", "avx2", "avx512", "neon" */
     int32_t vector;   /* floats in one register */
@@ -85,11 +92,10 @@ typedef struct {
      * u: (in_c/16, 36, tiles, 16) or any order of the same size that wino_panel understands. */
     void (*wino_input)(const df_conv *c, const df_view *in, const df_strip *s, int b0, int b1, float *u);
     /* Winograd phase 2: one panel of output channels (all tiles of the strip): per DF_WINO_IC input
-     * channels transform the filters from `packed` (the layout conv_direct uses) into scratch, 36 GEMMs
-     * into scratch, then output transform + bias + activation (+ pooling) into out.
+     * channels transform the filters into scratch, 36 GEMMs into scratch, then output transform + bias + activation (+ pooling) into out.
      * Tiles [t0, t1) only, so that a layer with few panels still splits over threads.
      * scratch: df_wino_scratch_floats(c, t1 - t0). */
-    void (*wino_panel)(const df_conv *c, const df_view *out, const df_strip *s, const float *packed,
+    void (*wino_panel)(const df_conv *c, const df_view *out, const df_strip *s, const df_filters *filters,
                        const float *bias, int panel, const float *u, int t0, int t1, float *scratch);
 
     /* Layer operations over region [y0, y1) x [x0, x1) of out and channel blocks [b0, b1) of out. */

@@ -80,9 +80,9 @@ DF_INLINE int64_t wino_w_step(int blocks) { return (int64_t)blocks * DF_CB * DF_
 
 #pragma GCC visibility push(hidden)
 
-/* Filters of one panel of 32 output channels and at most 64 input channels, packed as conv_direct reads them,
- * to w: (36: wino_w_step, 32 / WINO_LANES, 16 * blocks, WINO_LANES). */
-void DF_NAME(wino_filter)(const float *packed, int blocks, float *w);
+/* Channel blocks [b, b + blocks) of one panel's filters, at most 64 input channels, to
+ * w: (36: wino_w_step, 32 / WINO_LANES, 16 * blocks, WINO_LANES). */
+void DF_NAME(wino_filter)(const df_filters *filters, int in_c, int b, int blocks, float *w);
 
 /* One frequency: m (tiles, 32) = or += u (blocks, tiles, 16) times w (32 / WINO_LANES, channels, WINO_LANES);
  * u's blocks are `next` floats apart.  Meanwhile `floats` floats from `ahead` are brought near, a few at a

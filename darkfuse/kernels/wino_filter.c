@@ -23,10 +23,10 @@ DF_INLINE void store_row(const vf g[3], float *w, int64_t step)
     vf_store(w + 5 * step, g[2]);
 }
 
-/* g: (3, 3, 16, 32), at one input channel's lanes */
-DF_INLINE void filter(const float *g, float *w, int64_t step)
+/* One input channel's lanes at g, `column` floats from tap to tap. */
+DF_INLINE void filter(const float *g, const int64_t column, float *w, int64_t step)
 {
-    const int64_t column = DF_CB * DF_PANEL, row = 3 * column;
+    const int64_t row = 3 * column;
     vf top[3], bottom[3], plus[3], minus[3];
 
 #pragma GCC unroll 3
@@ -54,24 +54,70 @@ DF_INLINE void filter(const float *g, float *w, int64_t step)
     store_row(bottom, w + 30 * step, step);
 }
 
-/* blocks is a constant at each call, so that the 36 stores need no registers for addresses. */
-DF_INLINE void filters(const float *packed, const int blocks, float *w)
+/* Input channels [ic, ic + n), n <= 16, of a panel as Darknet's file has them, to g: (16, 3, 3, 32). A block at
+ * a time this stays in the first-level cache; a whole panel packed first goes to memory and back. */
+static void turn(const df_filters *f, int ic, int n, float *g)
 {
-    const int channels = blocks * DF_CB;
-    for (int b = 0; b < blocks; b++, packed += 9 * DF_CB * DF_PANEL)
-        for (int i = 0; i < DF_CB; i++)
-            for (int lane = 0; lane < DF_PANEL; lane += DF_VL)
-                filter(packed + i * DF_PANEL + lane,
-                       w + ((lane / WINO_LANES) * channels + b * DF_CB + i) * WINO_LANES + lane % WINO_LANES,
-                       wino_w_step(blocks));
+    static const float zeros[9 * DF_CB];
+    const int len = 9 * n;
+    for (int lane = 0; lane < DF_PANEL; lane += DF_VL) {
+        const vf scale = vf_load(f->scale + lane);
+        const float *from[DF_VL];
+        for (int i = 0; i < DF_VL; i++)
+            from[i] = f->filter[lane + i] ? f->filter[lane + i] + 9 * (int64_t)ic : zeros;
+        int j = 0;
+        for (; j + DF_VL <= len; j += DF_VL) {
+            vf r[DF_VL];
+#pragma GCC unroll 16
+            for (int i = 0; i < DF_VL; i++)
+                r[i] = vf_load(from[i] + j);
+            vf_transpose(r);
+#pragma GCC unroll 16
+            for (int i = 0; i < DF_VL; i++)
+                vf_store(g + (j + i) * DF_PANEL + lane, r[i] * scale);
+        }
+        for (; j < len; j++)
+            for (int i = 0; i < DF_VL; i++)
+                g[j * DF_PANEL + lane + i] = from[i][j] * f->scale[lane + i];
+    }
+    memset(g + len * DF_PANEL, 0, (size_t)(9 * DF_CB - len) * DF_PANEL * sizeof(float));
 }
 
-void DF_NAME(wino_filter)(const float *packed, int blocks, float *w)
+/* 16 input channels' filters at g, `channel` and `column` floats from channel to channel and from tap to tap, to
+ * channels k * 16 on of w. */
+DF_INLINE void transform(const float *g, const int64_t channel, const int64_t column, const int k,
+                         const int blocks, float *w)
+{
+    for (int i = 0; i < DF_CB; i++)
+        for (int lane = 0; lane < DF_PANEL; lane += DF_VL)
+            filter(g + i * channel + lane, column,
+                   w + ((lane / WINO_LANES) * blocks * DF_CB + k * DF_CB + i) * WINO_LANES + lane % WINO_LANES,
+                   wino_w_step(blocks));
+}
+
+/* blocks is a constant at each call, so that the 36 stores need no registers for addresses. */
+DF_INLINE void filters_of(const df_filters *f, int in_c, int b, const int blocks, float *w)
+{
+    const int64_t size = 9 * DF_CB * DF_PANEL;
+    if (f->packed) { /* (in_c / 16, 3, 3, 16, 32) */
+        for (int k = 0; k < blocks; k++)
+            transform(f->packed + (b + k) * size, DF_PANEL, DF_CB * DF_PANEL, k, blocks, w);
+        return;
+    }
+    float turned[9 * DF_CB * DF_PANEL]; /* (16, 3, 3, 32) */
+    for (int k = 0; k < blocks; k++) {
+        int left = in_c - (b + k) * DF_CB;
+        turn(f, (b + k) * DF_CB, left < DF_CB ? left : DF_CB, turned);
+        transform(turned, 9 * DF_PANEL, DF_PANEL, k, blocks, w);
+    }
+}
+
+void DF_NAME(wino_filter)(const df_filters *filters, int in_c, int b, int blocks, float *w)
 {
     switch (blocks) {
-    case 1: filters(packed, 1, w); break;
-    case 2: filters(packed, 2, w); break;
-    case 3: filters(packed, 3, w); break;
-    default: filters(packed, WINO_BLOCKS, w); break;
+    case 1: filters_of(filters, in_c, b, 1, w); break;
+    case 2: filters_of(filters, in_c, b, 2, w); break;
+    case 3: filters_of(filters, in_c, b, 3, w); break;
+    default: filters_of(filters, in_c, b, WINO_BLOCKS, w); break;
     }
 }

@@ -115,13 +115,14 @@ def streamed_ms(rates: Rates, read: float, node: Node, compute: float, kernel: s
         Filters of a block, of one read, and reads that can be ahead.
     """
     filters, reading = node.out_shape.c, read_ms(read, node)
-    work = compute + pack_ms(rates, node)
+    work = compute if kernel == "winograd" else compute + pack_ms(rates, node)
     if kernel == "winograd" and strip:  # strips transform the input anew for every block
         tiles = ((node.out_shape.w + 3) // 4) * ((node.out_shape.h + 3) // 4)
         work += 1e-6 * tiles * node.in_shapes[0].c / rates.wino_in * (-(-filters // block) - 1)
-    # Slots smaller than a block make the reader and the team wait for each other. What hides behind the other
-    # is not quite free: it takes the cores' cache and memory.
-    overlap = min(1.0, slots * raw / block)
+    # Slots smaller than a block make the reader and the team wait for each other; Winograd computes from those
+    # that hold a block. What hides behind the other is not quite free: it takes the cores' cache and memory.
+    ahead = slots * raw - (block if kernel == "winograd" else 0)
+    overlap = min(1.0, ahead / block)
     total = max(work, reading) + (1.1 - overlap) * min(work, reading)
     # The first slots of a layer are read while nothing computes.
     total += 0.25 * reading * min(1.0, slots * raw / filters)

@@ -25,6 +25,12 @@ def reader_bytes(slots: int, filters: int, per_filter: int) -> int:
     return slots * slot_bytes(filters, per_filter) + PAGE
 
 
+def winograd_slots(slots: int, raw: int, block: int, filters: int) -> bool:
+    """Whether a streamed Winograd layer can compute from its reader's slots: they hold a block of filters at a
+    time, and a panel of 32 comes in whole reads."""
+    return slots * raw >= min(block, filters) and (32 % raw == 0 or raw >= filters)
+
+
 @dataclass(frozen=True)
 class Buffer:
     """Bytes in the arena, 64-byte aligned. Alive from stage `first` to stage `last`, inclusive;
@@ -108,9 +114,9 @@ class Weights:
     batch_normalize: bool
     scale: int  # buffer: (round32(filters),) float32
     bias: int  # buffer
-    packed: int  # buffer: the whole layer packed (pinned, loaded) or one block of `block` channels
+    packed: int  # buffer: the layer packed (pinned, loaded) or one block of it; -1: Winograd, from the slots
     raw: int  # buffer of `slots` slots of `raw_filters` filters, or -1 (pinned: read through at load time)
-    block: int
+    block: int  # streamed: filters the team computes with at a time
     raw_filters: int
     slots: int
     # bytes, of scales, means, variances; -1 they follow the biases (connected: they do not)

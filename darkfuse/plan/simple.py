@@ -63,12 +63,14 @@ def plan_layer(graph: Graph, node: Node, residency: str, exact: bool = False, bl
     `residency` counts for layers with weights; the others get 'none'.
     """
     kernel = choose_kernel(graph, node, exact)
+    raw = choose_raw(node, block)
     return LayerPlan(
         node=node.index,
         kernel=kernel,
         residency=residency if node.weights is not None else "none",
         block=block,
-        raw=choose_raw(node, block),
+        raw=raw,
+        slots=1 + block // raw if kernel == "winograd" else 2,  # Winograd computes from a whole block of them
         strip=choose_strip(node) if kernel == "winograd" else 0,
     )
 

@@ -24,6 +24,7 @@ from darkfuse.plan.cost import (
 from darkfuse.plan.device import Device
 from darkfuse.plan.pieces import Piece, Pieces
 from darkfuse.plan.program import reader_bytes
+from darkfuse.plan.reads import streamed_ways
 from darkfuse.plan.types import Group, LayerPlan
 from darkfuse.plan.weights import FLOAT, PANEL, packed_floats, up, wino_scratch_floats, wino_u_floats
 
@@ -333,10 +334,11 @@ class Spans:
         filters = node.out_shape.c
         strip_again = 0 if 4 * strip >= node.out_shape.h else strip
         found = []
-        for block, raw, slots in ((32 * self.threads, 16, 2 * self.threads + 2), (32, 16, 3), (32, 8, 2)):
+        for block, raw, slots in streamed_ways(node, kernel, self.threads):
             block, raw = min(block, up(filters, PANEL)), min(raw, filters)
-            held = aligned(packed_floats(node, kernel, block) * FLOAT)
-            held += reader_bytes(slots, raw, piece.raw_filter // FLOAT)
+            held = reader_bytes(slots, raw, piece.raw_filter // FLOAT)
+            if kernel != "winograd":
+                held += aligned(packed_floats(node, kernel, block) * FLOAT)
             total = streamed_ms(self.rates, self.device.read, node, ms, kernel, strip_again, block, raw,
                                 slots, self.threads)
             plan = LayerPlan(node.index, kernel, "streamed", block, raw, slots, strip)

@@ -24,7 +24,7 @@ class LayerPlan:
     kernel : 'first' (3 interleaved channels), 'direct', 'general', 'winograd'; 'none' without weights
     residency : 'pinned' (packed once, kept over frames), 'loaded' (read and packed when its group starts,
         every frame), 'streamed' (a block of output channels at a time, every frame; single-layer groups only)
-    block : output channels packed at a time when streamed (multiple of 32)
+    block : output channels the team computes with at a time when streamed (multiple of 32)
     raw : filters in one slot of the reader (multiple of 8)
     slots : reader slots; 2 or more let the prefetch thread stay ahead
     strip : Winograd tile rows (4 output rows each) worked on at a time; 0 is the whole region

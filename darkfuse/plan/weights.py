@@ -9,7 +9,7 @@ from darkfuse.graph import Graph, Node
 from darkfuse.graph.layers.connected import ConnectedOptions
 from darkfuse.graph.layers.convolutional import ConvOptions
 from darkfuse.model.weights import WeightsIndex
-from darkfuse.plan.program import Weights, reader_bytes
+from darkfuse.plan.program import Weights, reader_bytes, winograd_slots
 from darkfuse.plan.types import LayerPlan
 
 FLOAT = 4
@@ -66,6 +66,10 @@ def check_kernel(graph: Graph, node: Node, layer: LayerPlan, image: bool) -> Non
     if layer.residency == "streamed" and layer.block % min(layer.raw, node.weights.biases) \
             and node.weights.biases > layer.block:
         raise PlanError(f"{where}: a block of {layer.block} filters is not made of reads of {layer.raw}")
+    if layer.residency == "streamed" and layer.kernel == "winograd" \
+            and not winograd_slots(layer.slots, layer.raw, layer.block, node.weights.biases):
+        raise PlanError(f"{where}: {layer.slots} slots of {layer.raw} filters do not hold a block of "
+                        f"{layer.block} in parts of {PANEL}")
     options = node.options
     if not isinstance(options, ConvOptions):
         if layer.kernel != "none":
@@ -133,8 +137,10 @@ def place_weights(node: Node, layer: LayerPlan, offset: Optional[int], transpose
     params = up(filters, PANEL) * FLOAT
     scale = add(f"{name} scale", params, True)
     bias = add(f"{name} bias", params, True)
-    packed = add(f"{name} packed", packed_floats(node, layer.kernel, block) * FLOAT,
-                 layer.residency == "pinned")
+    packed = -1
+    if not (streamed and layer.kernel == "winograd"):
+        packed = add(f"{name} packed", packed_floats(node, layer.kernel, block) * FLOAT,
+                     layer.residency == "pinned")
 
     def part(which: str) -> int:
         return -1 if offset is None else offset + record.offset(which) * FLOAT

@@ -172,7 +172,8 @@ static void check_winograd(const df_table *k, const df_conv *c, const df_view *i
                 if (t0 == t1)
                     continue;
                 float *scratch = floats(df_wino_scratch_floats(c, t1 - t0));
-                k->wino_panel(c, &out, &s, packed + (size_t)p * panel_floats, bias, p, u, t0, t1, scratch);
+                k->wino_panel(c, &out, &s, &(df_filters){.packed = packed + (size_t)p * panel_floats}, bias, p, u, t0, t1,
+                              scratch);
                 free(scratch);
             }
         free(u);

@@ -1,0 +1,35 @@
+"""How weights that are not pinned pass through the reader's slots: filters a read, slots, filters a block."""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+from darkfuse.graph import Node
+
+PANEL = 32  # filters one thread computes with at a time
+READ_BYTES = 192 << 10  # a read costs as much as some 100 kB, however short it is
+
+
+def filter_bytes(node: Node) -> int:
+    """One filter as it lies in the file."""
+    assert node.weights is not None
+    return 4 * node.weights.kernels // node.weights.biases
+
+
+def streamed_ways(node: Node, kernel: str, threads: int) -> Tuple[Tuple[int, int, int], ...]:
+    """Ways to stream a layer, fastest first: (block, raw, slots) of a `LayerPlan`.
+
+    First a panel of 32 filters for each thread with reads ahead of them, then one for the team together, at
+    last as few bytes as possible. Winograd computes from the slots, so that a panel stays in its slots until
+    it is done; the other kernels pack it first.
+    """
+    if kernel == "winograd":
+        lean = (PANEL, 16, 4), (PANEL, 16, 2)
+        if threads == 1:
+            return lean
+        team = PANEL * threads
+        return ((team, PANEL, threads + 3), (team, PANEL, threads + 2), *lean)
+    raw = 16
+    while raw < 128 and raw * filter_bytes(node) < READ_BYTES and 2 * raw * threads <= node.out_shape.c:
+        raw *= 2
+    return (max(PANEL, raw) * threads, raw, threads + 2), (PANEL, 16, 3), (PANEL, 8, 2)
