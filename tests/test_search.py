@@ -19,7 +19,7 @@ from darkfuse.plan.notation import parse_plan
 from darkfuse.plan.order import execution_orders
 from darkfuse.plan.pieces import Pieces
 from darkfuse.plan.predict import predict
-from darkfuse.plan.search import HEAVIEST, LONGEST, NO_LIMIT, Search, frontier, grids, plan_for
+from darkfuse.plan.search import NO_LIMIT, Search, frontier, grids, plan_for
 from darkfuse.plan.spans import Spans
 from tests.networks import networks
 
@@ -40,10 +40,10 @@ def every_option(spans: Spans, a: int, b: int) -> list[Cost]:
     if b < len(spans.pieces) and not spans.pieces[b].layers:
         return []
     options = list(spans.single(a)) if b == spans.after(a) else []
-    if spans.tiles(a, b) and spans.weight_bytes(a, b) <= HEAVIEST and b - a <= LONGEST:
-        tail = spans.pieces[b - 1].leaf.shape
-        for grid, cache in grids(tail.h, tail.w, a <= spans.net.entry < b):
-            options += spans.fused(a, b, grid, cache, NO_LIMIT, NO_LIMIT, NO_LIMIT)
+    tail = spans.pieces[b - 1].leaf.shape
+    for grid, cache in grids(tail.h, tail.w, a <= spans.net.entry < b):
+        for tiled in spans.tiled(b, grid, cache):
+            options += spans.fused(tiled, b, grid, cache) if tiled.a == a else []
     return [(option.stage, option.pinned, option.ms) for option in options]
 
 

@@ -16,6 +16,7 @@ from typing import NamedTuple, Tuple
 Chain = Tuple[Tuple[int, int], ...]  # blocks, and where each begins in what they take together
 Ban = Tuple[int, int, int]  # another chain, and how far from its place one may not begin: in (low, high)
 
+EFFORT = 25_000  # chains placed again, at most, in search of a better order
 ALIGN = 64  # bytes: a cache line, and the widest vector register
 
 
@@ -70,7 +71,7 @@ def alive(blocks: Sequence[Block], ties: Sequence[Tie] = ()) -> list[int]:
     return list(itertools.accumulate(change[:-1]))
 
 
-def pack(blocks: Sequence[Block], ties: Sequence[Tie] = (), rounds: int = 120, enough: int = 0) -> Packing:
+def pack(blocks: Sequence[Block], ties: Sequence[Tie] = (), enough: int = 0) -> Packing:
     """Place blocks so that no two alive at the same time overlap, but for tied ones.
 
     Parameters
@@ -79,11 +80,9 @@ def pack(blocks: Sequence[Block], ties: Sequence[Tie] = (), rounds: int = 120, e
         Sizes in bytes; offsets returned are multiples of `ALIGN`.
     ties : sequence of Tie
         Blocks that must lie so.
-    rounds : int
-        Improvements to try at most; the search ends early when the lower bound is met. The result depends
-        on the arguments alone.
     enough : int
-        Bytes the search may stop at.
+        Bytes the search may stop at, as it does when the lower bound is met. The result depends on the
+        arguments alone.
 
     Raises
     ------
@@ -113,7 +112,7 @@ def pack(blocks: Sequence[Block], ties: Sequence[Tie] = (), rounds: int = 120, e
         return Packing(tuple(offsets), floor, bound)
     chains = _chains(blocks, ties, rest)
     near = _neighbours(blocks, chains)
-    placed, top = _arrange(blocks, chains, near, rounds, max(bound, enough) - floor)
+    placed, top = _arrange(blocks, chains, near, max(bound, enough) - floor)
     for chain, at in zip(chains, placed):
         for number, behind in chain:
             offsets[number] = floor + at + behind
@@ -155,7 +154,7 @@ def _neighbours(blocks: Sequence[Block], chains: Sequence[Chain]) -> list[list[B
     return found
 
 
-def _arrange(blocks: Sequence[Block], chains: Sequence[Chain], near: Sequence[Sequence[Ban]], rounds: int,
+def _arrange(blocks: Sequence[Block], chains: Sequence[Chain], near: Sequence[Sequence[Ban]],
              goal: int) -> tuple[list[int], int]:
     """Places of all chains, and their end: several orders of placing, the best of them improved."""
     sizes = [max(at + aligned(blocks[n].bytes) for n, at in chain) for chain in chains]
@@ -177,7 +176,7 @@ def _arrange(blocks: Sequence[Block], chains: Sequence[Chain], near: Sequence[Se
         if new_top < top:
             order, placed, top = other, new, new_top
     best, least, chance = placed, top, 1
-    for _ in range(rounds):
+    for _ in range(EFFORT // len(chains)):
         if least <= goal:
             break
         # Whatever is alive with a block at the top may be in its way: one of those gets another turn.
@@ -224,6 +223,30 @@ def _place(sizes: Sequence[int], near: Sequence[Sequence[Ban]],
         if at + sizes[chain] > highest:
             highest = at + sizes[chain]
     return placed, highest
+
+
+def pack_tied(blocks: Sequence[Block], ties: Sequence[Tie]) -> tuple[list[Tie], Packing]:
+    """Place blocks with those ties that make the arena smaller.
+
+    Blocks in a row of ties are hard to place: every map of the row lies further down than the one before. So
+    first only those are kept without which a step would need more than the whole arena does.
+    """
+    live = alive(blocks, ties)
+    needed = []
+    for tie in ties:
+        step = blocks[tie.target].first
+        more = shared(blocks[tie.source].bytes, blocks[tie.target].bytes, tie.shift)
+        if live[step] + more > max(live):
+            needed.append(tie)
+        else:
+            live[step] += more
+    best = needed, pack(blocks, needed)
+    for dropped in needed:
+        others = [tie for tie in best[0] if tie != dropped]
+        if best[1].bytes > best[1].bound and max(alive(blocks, others)) < best[1].bytes:
+            packing = pack(blocks, others, enough=best[1].bytes - 1)
+            best = min(best, (others, packing), key=lambda found: found[1].bytes)
+    return best
 
 
 def begin_earlier(

@@ -58,10 +58,10 @@ def _free(graph: Graph, groups: Tuple[Group, ...], place: Mapping[int, Tuple[int
         return False  # a window that moves carries columns of the operand and of the sum, which differ
     if group.cache == "none" and group.grid != (1, 1) and there[0] != here[0]:
         return False  # rows added once would be added again by the next tile, which overlaps this one
-    readers = _readers(graph, operand)
-    if readers is None:
+    found = readers(graph, operand)
+    if found is None:
         return False
-    for reader in readers:
+    for reader in found:
         if reader in wanted:
             return False
         if reader == node.index or graph.node(reader).kind in ALIASES:
@@ -72,7 +72,7 @@ def _free(graph: Graph, groups: Tuple[Group, ...], place: Mapping[int, Tuple[int
     return True
 
 
-def _readers(graph: Graph, layer: int) -> Optional[List[int]]:
+def readers(graph: Graph, layer: int) -> Optional[List[int]]:
     """Layers that read a map, through aliases too (themselves included); None when a route does."""
     found: List[int] = []
     for reader in graph.consumers(layer):
@@ -81,7 +81,7 @@ def _readers(graph: Graph, layer: int) -> Optional[List[int]]:
             return None
         found.append(reader)
         if node.kind in ALIASES:
-            further = _readers(graph, reader)
+            further = readers(graph, reader)
             if further is None:
                 return None
             found += further

@@ -9,7 +9,7 @@ from typing import Dict, List, Optional, Tuple
 from darkfuse.errors import PlanError
 from darkfuse.graph import Graph, Options
 from darkfuse.model.weights import WeightsIndex
-from darkfuse.plan.arena import Block, Packing, Tie, aligned, begin_earlier, pack
+from darkfuse.plan.arena import Block, Packing, Tie, aligned, begin_earlier, pack_tied
 from darkfuse.plan.inplace import overwritten
 from darkfuse.plan.overlap import ties
 from darkfuse.plan.program import Buffer, Keep, Op, Program, Stage, Tensor, Weights
@@ -185,11 +185,7 @@ class _Lowering:
         blocks = [Block(b.bytes, max(b.first, 0), b.last) for b in self.buffers]
         tied = [Tie(place[t.source], place[t.target], t.shift)
                 for t in ties(self.wiring, layout, self.members)]
-        packing = pack(blocks, tied)
-        if tied and packing.bytes > packing.bound:  # pairs are harder to place than single blocks
-            apart = pack(blocks, enough=packing.bytes)
-            if apart.bytes <= packing.bytes:
-                tied, packing = [], apart
+        tied, packing = pack_tied(blocks, tied)
         blocks, packing = begin_earlier(blocks, tied, self._read_ahead(stages), packing)
         source = self.graph.input
         return Program(

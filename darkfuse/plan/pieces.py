@@ -7,10 +7,11 @@ from typing import Dict, List, Optional, Tuple
 
 from darkfuse.graph import Graph, Node
 from darkfuse.plan.arena import aligned
+from darkfuse.plan.inplace import readers
 from darkfuse.plan.region import read
 from darkfuse.plan.simple import choose_kernel
 from darkfuse.plan.weights import FLOAT, PANEL, packed_floats, up
-from darkfuse.plan.wiring import BLOCK, INPUT, Leaf, Wiring, poolable
+from darkfuse.plan.wiring import ALIASES, BLOCK, INPUT, Leaf, Wiring, poolable
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,9 @@ class Root:
     width: int = 0  # columns, margins included
     writers: List[int] = field(default_factory=list)
     readers: List[int] = field(default_factory=list)
-    kept: bool = False  # exported: whole until its group ends
+    kept: bool = False  # exported
+    height: int = 0
+    blocks: bool = True  # in channel blocks, not an image
     first: int = 0  # pieces it is alive from and to
     last: int = 0
 
@@ -74,8 +77,13 @@ class Pieces:
         self.pieces = self._pieces(order, set(fused.values()))
         self.entry = min((n for n, p in enumerate(self.pieces) for s in p.leaf.sources if 0 in s.leaves),
                          default=0)
+        self._operands = {number: self._overwritten(number) for number, piece in enumerate(self.pieces)
+                          if piece.leaf.kind == "shortcut"}
         self.roots, self.exports = self._roots()
         self.input_root = self.wiring.root(self.wiring.leaves[0].view).storage
+        # storages by the piece they begin and end with
+        self.beginning = self._by_piece({storage: root.first for storage, root in self.roots.items()})
+        self.ending = self._by_piece({storage: root.last for storage, root in self.roots.items()})
         self.constant = sum(2 * aligned(up(n.weights.biases, PANEL) * FLOAT)
                             for n in graph.nodes if n.weights is not None)
 
@@ -140,9 +148,15 @@ class Pieces:
             roots[self.wiring.root(view).storage].kept = True
             position = max(at.get(n, self.entry) for n in view.leaves)
             exports[position] = exports.get(position, 0) + aligned(self.graph.shape(layer).bytes)
+        for number in reversed(list(self._operands)):  # a sum has the margins of the operand it lies over
+            for storage, _ in self._operands[number][:1]:
+                mine, its = margins[self.pieces[number].root], margins[storage]
+                both = min(mine[0], its[0]), max(mine[1], its[1])
+                margins[self.pieces[number].root] = margins[storage] = both
         for storage, root in roots.items():
             shape = self.wiring.storages[storage]
-            root.pixel = FLOAT * (3 if shape.layout == "image" else up(shape.channels, BLOCK))
+            root.blocks, root.height = shape.layout == "blocks", shape.height
+            root.pixel = FLOAT * (up(shape.channels, BLOCK) if root.blocks else 3)
             root.width = margins[storage][1] - margins[storage][0]
             root.row = root.pixel * root.width
             root.whole = aligned(root.row * shape.height)
@@ -155,13 +169,45 @@ class Pieces:
     def inside(self, storage: int, a: int, b: int) -> bool:
         """Whether a storage is written and read by pieces [a, b) alone."""
         root = self.roots[storage]
-        return root.first >= a and root.last < b and not root.kept
+        return root.first >= a and root.last < b
 
-    def outside_bytes(self, a: int, b: int, tiled: bool) -> int:
-        """Whole maps alive while pieces [a, b) run as one group: their input, their output, and what only
-        passes by; without tiles also the maps inside. Biases and scales of the whole network included."""
-        total = self.constant + sum(size for position, size in self.exports.items() if position < b)
-        for storage, root in self.roots.items():
-            if root.first < b and root.last >= a and not (tiled and self.inside(storage, a, b)):
-                total += root.whole
-        return total
+    def _by_piece(self, places: Dict[int, int]) -> List[List[int]]:
+        found: List[List[int]] = [[] for _ in self.pieces or (0,)]  # a network may compute nothing
+        for storage, piece in places.items():
+            found[piece].append(storage)
+        return found
+
+    def across(self, at: int) -> int:
+        """Bytes alive whatever the group that ends before piece `at` does: maps that outlive it or only pass
+        by, maps exported so far, biases and scales of the whole network."""
+        total = self.constant + sum(size for position, size in self.exports.items() if position < at)
+        return total + sum(root.whole for root in self.roots.values() if root.first < at <= root.last)
+
+    def outside_bytes(self, a: int, b: int) -> int:
+        """Bytes alive while pieces [a, b) run as one group without tiles, every map whole."""
+        return self.across(b) + sum(self.roots[n].whole for ending in self.ending[a:b] for n in ending)
+
+    def _overwritten(self, number: int) -> List[Tuple[int, int]]:
+        """Operands a sum may be written over: their storages, and the last other piece that reads them."""
+        node = self.graph.node(self.pieces[number].leaf.layer)
+        at = {layer: position for position, piece in enumerate(self.pieces) for layer in piece.layers}
+        found: List[Tuple[int, int]] = []
+        for layer in node.inputs if node.inputs[0] != node.inputs[1] else ():
+            source = self.graph.node(layer) if layer >= 0 else None
+            if source is None or source.kind in (*ALIASES, "route") or source.out_shape != node.out_shape:
+                continue
+            others = readers(self.graph, layer)
+            if others is None or any(n in self.graph.outputs for n in (layer, *others)):
+                continue
+            last = max([at[n] for n in others if n != node.index and self.graph.node(n).kind not in ALIASES],
+                       default=-1)
+            if last < number:
+                found.append((self.wiring.root(self.wiring.views[layer]).storage, last))
+        return found
+
+    def operand(self, number: int, a: int, recomputed: bool) -> Optional[int]:
+        """The storage that the sum of piece `number` takes over in a group that begins with piece `a`."""
+        for storage, last in self._operands[number]:
+            if last < a and not (recomputed and self.roots[storage].first < a):
+                return storage
+        return None

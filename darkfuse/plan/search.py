@@ -20,13 +20,12 @@ from darkfuse.plan.lower import lower
 from darkfuse.plan.order import execution_orders
 from darkfuse.plan.pieces import Pieces
 from darkfuse.plan.spans import NO_LIMIT, Option, Recipe, Spans
+from darkfuse.plan.tiled import LONGEST
 from darkfuse.plan.types import Group, Plan
 from darkfuse.plan.units import format_bytes
 
 LABELS = 400  # labels kept at a cut, at most
 WORK = 250_000  # labels tried in one search, roughly; a network with many options keeps fewer labels
-LONGEST = 16  # pieces in one fused group
-HEAVIEST = 16 << 20  # bytes of weights in one fused group
 PAPER = 5  # MAFAT's grids: 1x1 to 5x5
 
 
@@ -80,52 +79,52 @@ class Search:
         self.spans, self.limit = spans, limit
         self.count = len(spans.pieces)
         self.edges: List[List[Tuple[int, List[Option]]]] = [[] for _ in range(self.count)]
-        self._apart: Dict[int, Tuple[int, int]] = {}
-        for a in reversed(range(self.count)):
-            if not spans.pieces[a].layers:  # belongs to the layer before
-                self._apart[a] = 0, 0
-                continue
-            for b in range(a + 1, min(a + LONGEST, self.count) + 1):
-                options = self._options(a, b)
-                if options is None:
-                    break
+        starts = [a for a, piece in enumerate(spans.pieces) if piece.layers]  # a layer's copies stay with it
+        alone = {a: spans.single(a) for a in starts}
+        for b in [*starts, self.count][1:]:
+            for a, options in self._options(b, alone).items():
                 if options:
                     self.edges[a].append((b, options))
         work = sum(len(options) for edges in self.edges for _, options in edges)
         self.keep = max(24, min(LABELS, WORK // max(1, work)))
         self.least_stage = self._least_stage()
 
-    def _options(self, a: int, b: int) -> Optional[List[Option]]:
-        """Options of one span; None when no longer span from `a` can be a group either."""
-        spans = self.spans
-        found = []
-        if b < self.count and not spans.pieces[b].layers:
-            return []
-        if b == spans.after(a):
-            found = spans.single(a)
-            pinned = [o for o in found if o.recipe.residency == "pinned"]
-            # What its pieces need one by one, at their fastest and with direct kernels: no group that needs
-            # as much is worth having, for it is not faster.
-            self._apart[a] = (max((o.stage for o in pinned[:1]), default=NO_LIMIT),
-                              max((o.stage for o in pinned[-1:]), default=NO_LIMIT))
-            found = [o for o in found if o.stage + o.pinned <= self.limit]
-        if not spans.tiles(a, b) or spans.weight_bytes(a, b) > HEAVIEST:
-            return pareto(found) if found else None
-        worth, direct = (max(self._apart[p][k] for p in range(a, b)) for k in (0, 1))
-        # Except where whole maps are too large for the caches, and tiles of them are not.
-        faster = spans.gains(a, b)
-        if faster:
-            worth = direct = NO_LIMIT
+    def _options(self, b: int, alone: Dict[int, List[Option]]) -> Dict[int, List[Option]]:
+        """Options of all spans that end before piece `b`, by the piece they begin with."""
+        spans, entry, limit = self.spans, self.spans.net.entry, self.limit
+        last = max(a for a in alone if a < b)
+        found = {last: [option for option in alone[last] if option.stage + option.pinned <= limit]}
+        worth = self._worth(b, alone)
         tail = spans.pieces[b - 1].leaf.shape
-        least: Dict[int, int] = {}  # rows of tiles -> least bytes seen with one column
-        for grid, cache in grids(tail.h, tail.w, a <= spans.net.entry < b):
-            # More columns never save time: they must save bytes.
-            enough = min(worth, least.get(grid[0], NO_LIMIT)) if grid[1] > 1 and not faster else worth
-            options = spans.fused(a, b, grid, cache, self.limit, enough, min(direct, enough))
-            if grid[1] == 1 and options:
-                least[grid[0]] = min(option.stage for option in options)
-            found += options
-        return pareto(found)
+        least: Dict[Tuple[int, int], int] = {}  # (first piece, rows of tiles) -> least bytes with one column
+        for grid, cache in grids(tail.h, tail.w, entry < b):
+            for tiled in spans.tiled(b, grid, cache):
+                a = tiled.a
+                if a > entry and grid[1] > 1:
+                    continue
+                any_kernel, direct, faster = worth[a]
+                if grid[1] > 1 and not faster:  # more columns never save time: they must save bytes
+                    any_kernel = min(any_kernel, least.get((a, grid[0]), NO_LIMIT))
+                options = spans.fused(tiled, b, grid, cache, limit, any_kernel, min(direct, any_kernel))
+                if grid[1] == 1 and options:
+                    least[a, grid[0]] = min(option.stage for option in options)
+                found.setdefault(a, []).extend(options)
+        return {a: pareto(options) for a, options in found.items()}
+
+    def _worth(self, b: int, alone: Dict[int, List[Option]]) -> Dict[int, Tuple[int, int, bool]]:
+        """Per first piece of a group that ends before piece `b`: what its pieces need one by one, at their
+        fastest and with direct kernels. No group that needs as much is worth having, for it is not faster;
+        except where whole maps are too large for the caches, and tiles of them are not."""
+        found = {}
+        most = direct = 0
+        faster = False
+        for a in range(b - 1, max(b - LONGEST, 0) - 1, -1):
+            faster = faster or self.spans.prices.gains[a]
+            if a in alone:
+                pinned = [option.stage for option in alone[a] if option.recipe.residency == "pinned"]
+                most, direct = max(most, *pinned[:1] or [NO_LIMIT]), max(direct, *pinned[-1:] or [NO_LIMIT])
+                found[a] = (NO_LIMIT, NO_LIMIT, True) if faster else (most, direct, False)
+        return found
 
     def labels(self, limit: int, keep: int = LABELS, bound: Optional[Bound] = None) -> List[Label]:
         """Pareto-optimal whole plans within `limit` arena bytes, fastest first; with a bound, only those
@@ -187,14 +186,18 @@ class Search:
                 least[a] = min(least[a], max(least[b], min(o.stage for o in options)))
         return least[0]
 
-    def least(self) -> List[Label]:
-        """Pareto-optimal whole plans by stage and pinned bytes, time left out of account."""
+    def least(self, smallest: bool = True) -> List[Label]:
+        """Pareto-optimal whole plans by stage and pinned bytes, time left out of account.
+
+        smallest : groups smaller than they must be, for an easier packing; else they are rather fast
+        """
         at: List[List[Label]] = [[] for _ in range(self.count + 1)]
         at[0] = [Label(0, 0, 0.0, None, None)]
         for a in range(self.count):
             for b, options in self.edges[a]:
+                chosen = _smallest_options(options) if smallest else options
                 for label in at[a]:
-                    for stage, pinned, ms, recipe in options:
+                    for stage, pinned, ms, recipe in chosen:
                         at[b].append(Label(max(stage, label.stage), pinned + label.pinned, label.ms + ms,
                                            label, recipe))
                 at[b] = _pareto_bytes(at[b])
@@ -207,6 +210,15 @@ class Bound(NamedTuple):
     price: float
     slowest: float
     rest: List[float]
+
+
+def _smallest_options(options: List[Option]) -> List[Option]:
+    """The staircase in (stage, pinned): what is smaller than it must be leaves room for the packing."""
+    kept: List[Option] = []
+    for option in sorted(options, key=lambda o: (o.stage, o.pinned, o.ms)):
+        if not kept or option.pinned < kept[-1].pinned:
+            kept.append(option)
+    return kept
 
 
 def _pareto_bytes(labels: List[Label]) -> List[Label]:
@@ -336,11 +348,15 @@ def _fastest(search: Search, limit: int) -> Optional[Plan]:
 
 
 def _smallest(search: Search) -> Optional[Plan]:
-    plans = [_plan(label, search.spans) for label in search.least()[:8]]
-    if not plans:
-        return None
-    least = min(plans, key=lambda p: p.arena_bytes)
-    return _fastest(search, least.arena_bytes) or least
+    best: Optional[Plan] = None
+    for labels in (search.least(), search.least(smallest=False)):
+        for label in labels[:4]:
+            if best is not None and label.bytes >= best.arena_bytes:
+                break
+            plan = _plan(label, search.spans)
+            if best is None or plan.arena_bytes < best.arena_bytes:
+                best = plan
+    return best and (_fastest(search, best.arena_bytes) or best)
 
 
 def _smallest_within(search: Search, latency_ms: float) -> Optional[Plan]:
