@@ -198,8 +198,11 @@ def known_bytes(graph: Graph) -> int:
     and planning the same network again must give the same plan."""
     import darkfuse.engine._engine as engine
 
-    built = os.stat(engine.__file__)
-    key = f"{sys.executable} {sys.version_info[:3]} {built.st_mtime_ns} {built.st_ino} {graph.fingerprint()}"
+    home = os.path.dirname(os.path.abspath(__file__))
+    code = [os.path.join(folder, name) for folder, _, names in os.walk(home) for name in names
+            if name.endswith(".py")]
+    newest = max(os.stat(path).st_mtime_ns for path in [engine.__file__, *code])
+    key = f"{sys.executable} {sys.version_info[:3]} {home} {newest} {graph.fingerprint()}"
     path = os.path.join(cache_folder(), "baseline.json")
     known: dict[str, int] = {}
     with contextlib.suppress(OSError, ValueError), open(path) as file:
