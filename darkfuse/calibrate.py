@@ -2,7 +2,8 @@
 
 A network with a layer of every kind is run under plans that differ in kernels, strips, grids and threads.
 Every stage gives one equation: the cost model's amounts of work, each divided by an unknown rate, add up to
-the time measured. All rates together come from least squares on the relative errors.
+the time measured. All rates together come from least squares on the relative errors. What weights cost that
+are not in memory comes from a layer that is read and packed anew for each frame.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import array
 import dataclasses
 import os
+import statistics
 import struct
 import tempfile
 import time
@@ -21,7 +23,7 @@ from darkfuse import process
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph import Graph, load_graph
 from darkfuse.graph.weights import weight_offsets
-from darkfuse.plan.device import Device, Rates, cache_folder
+from darkfuse.plan.device import Device, Rates, cache_folder, estimated_rates
 from darkfuse.plan.lower import lower
 from darkfuse.plan.predict import predict
 from darkfuse.plan.program import Program
@@ -29,9 +31,14 @@ from darkfuse.plan.simple import plan_layer
 from darkfuse.plan.types import Group, LayerPlan, Plan
 
 RATES = tuple(field.name for field in dataclasses.fields(Rates))
+PICTURE_SIZE = 320, 240
+PICTURE = (bytes(range(251)) * 918)[: 320 * 240 * 3]
 ENDLESS = 1e30  # a rate at which something takes no time
-READ_BYTES = 48 << 20
-CHUNK = 256 << 10
+ROUNDS = 2
+MOST_WALKED = 256 << 20  # bytes of weights walked for the tiles of a frame, or a slow machine takes too long
+HOLD = 0.2  # how much a usual rate counts beside a sample
+CLOSE = 0.05  # relative error from which on a sample counts less
+SMALL_READ, LARGE_READ = 16, 64  # filters: what plans take, and what leaves a read its bytes and no more
 
 # Pieces of cfgs: widths as networks have them, in maps small enough for a slow board.
 _NET = "[net]\nwidth={}\nheight={}\nchannels=3\n"
@@ -51,7 +58,8 @@ EARLY = _text(224, 160, (32, 3, 1), (32, 3, 1), _POOL, (64, 3, 1), (64, 1, 1), _
 LATE = _text(76, 76, (128, 3, 2), (256, 3, 1), (128, 1, 1), (256, 3, 1), _POOL, (512, 3, 1), (256, 1, 1),
              (512, 3, 1))
 GROUPED = _text(64, 48, (64, 3, 1), _CONV.format(64, 3, 1) + "groups=8\n")
-LARGE = _text(640, 448, (32, 3, 1), (32, 1, 1), _POOL, (64, 3, 1), (32, 1, 1), (64, 3, 2))
+LARGE = _text(512, 320, (32, 3, 1), (32, 1, 1), _POOL, (64, 3, 1), (32, 1, 1), (64, 3, 2))
+WEIGHTS = _text(4, 4, (256, 3, 1), (512, 3, 1))  # of the last layer: how fast they come
 NETWORKS = (EARLY, LATE, GROUPED, LARGE)
 
 
@@ -64,7 +72,7 @@ class Sample:
     ms: float
 
 
-def calibrate(name: str, threads: Sequence[int], seconds: float = 16.0,
+def calibrate(name: str, threads: Sequence[int], seconds: float = 10.0,
               progress: Optional[Callable[[float], None]] = None, folder: Optional[str] = None) -> Device:
     """Measure this machine.
 
@@ -91,18 +99,25 @@ def calibrate(name: str, threads: Sequence[int], seconds: float = 16.0,
         folder = cache_folder()
         os.makedirs(folder, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="darkfuse-", dir=folder) as place:
-        read = read_bandwidth(place)
-        shown(0.1)
         cache, last = process.cache_bytes()
-        near = last // 8  # other maps and weights want their part of it, and other programs
-        rates: Dict[int, Rates] = {}
+        graphs = [_network(place, text) for text in (*NETWORKS, _deep(last))]
+        weights = _network(place, WEIGHTS)
+        samples: Dict[int, List[Sample]] = {}
         for number, team in enumerate(threads):
             def part(share: float, number: int = number) -> None:
-                shown(0.1 + 0.9 * (number + share) / len(threads))
+                shown(0.9 * (number + share) / len(threads))
 
-            samples = measure(place, team, cache, near, 0.9 * seconds / len(threads), part)
-            rates[team] = fit(samples, packing(place, team, 0.05 * seconds))
-    return Device(name, read, cache, near, rates)
+            samples[team] = measure(graphs, team, cache, near_bytes(last), 0.8 * seconds / len(threads), part)
+        # Last, when the storage has long written what it was given
+        read, pack = storage(weights, 0.06 * seconds), packing(0.03 * seconds)
+        rates = {team: fit(samples[team], pack * team, read_us(weights, team, read, 0.03 * seconds))
+                 for team in threads}
+    return Device(name, read, cache, near_bytes(last), rates)
+
+
+def near_bytes(last: int) -> int:
+    """A map's part of the last level of cache: other maps and weights want theirs, and other programs."""
+    return last // 8
 
 
 def team_sizes(text: str | None) -> list[int]:
@@ -115,16 +130,23 @@ def team_sizes(text: str | None) -> list[int]:
     return sorted({int(word) for word in words})
 
 
-def measure(folder: str, threads: int, cache: int, near: int, seconds: float,
+def _deep(last: int) -> str:
+    """Weights that the last level of cache, of so many bytes, does not hold, walked again for each tile."""
+    width = 64
+    while 2 * 9 * 4 * width**2 < last + (last >> 2) and width < 768:
+        width += 64
+    return _text(12, 12, (width, 3, 1), (width, 3, 1), (width, 3, 1))
+
+
+def measure(graphs: Sequence[Graph], threads: int, cache: int, near: int, seconds: float,
             progress: Callable[[float], None]) -> List[Sample]:
-    """Run every plan of every network a few times, for about `seconds`."""
-    jobs = [(graph, plan) for text in NETWORKS for graph in [_network(folder, text)]
-            for plan in _plans(graph, threads)]
+    """Run every plan of every network a few frames, for about `seconds`."""
+    jobs = [(graph, plan) for graph in graphs for plan in dict.fromkeys(_plans(graph, threads))]
     samples: List[Sample] = []
     end = time.monotonic() + seconds
     for number, (graph, plan) in enumerate(jobs):
         left = max(0.0, end - time.monotonic()) / (len(jobs) - number)
-        samples += _run(graph, plan, cache, near, left)
+        samples += _samples(graph, plan, _run(graph, plan, left), cache, near)
         progress((number + 1) / len(jobs))
     return samples
 
@@ -141,6 +163,8 @@ def _network(folder: str, text: str) -> Graph:
         left = graph.weight_bytes
         while left > 0:
             left -= out.write(some[:left])
+        out.flush()
+        os.fsync(out.fileno())
     return graph
 
 
@@ -159,8 +183,8 @@ def _plans(graph: Graph, threads: int) -> Iterator[Plan]:
     for layers in (exact, rule, strips(0), strips(1)):
         yield plan([Group((layers[i],)) for i in order])
     last = graph.nodes[-1].out_shape
-    for rows in (1, 2, 5):
-        down = -(-last.h // rows)
+    for rows in (1, 4):
+        down = min(-(-last.h // rows), MOST_WALKED // graph.weight_bytes)
         if down > 1:
             yield plan([Group(tuple(rule), (down, 1))])
             yield plan([Group(tuple(exact), (down, 1))])
@@ -168,26 +192,28 @@ def _plans(graph: Graph, threads: int) -> Iterator[Plan]:
         yield plan([Group(tuple(rule), (3, 3))])
 
 
-def _run(graph: Graph, plan: Plan, cache: int, near: int, seconds: float) -> List[Sample]:
-    """Fastest of at least three frames, stage by stage."""
+def _run(graph: Graph, plan: Plan, seconds: float) -> List[float]:
+    """Milliseconds of every stage, the median of at least two frames: what a frame usually takes."""
     from darkfuse.engine._engine import Engine
 
     weights = graph.path[:-4] + ".weights"
     program = lower(graph, plan, (), weight_offsets(graph, weights))
     engine = Engine(program, weights, plan.threads)
-    width, height = 320, 240
-    picture = bytes(n * 7 % 251 for n in range(width * height * 3))
-    best = [ENDLESS] * len(plan.groups)
+    frames: List[List[float]] = []
     try:
-        engine.run_image(picture, width, height)
-        end, frames = time.monotonic() + seconds, 0
-        while frames < 3 or time.monotonic() < end:
-            engine.run_image(picture, width, height)
-            best = [min(pair) for pair in zip(best, engine.stats()["stages_ms"])]
-            frames += 1
+        engine.run_image(PICTURE, *PICTURE_SIZE)
+        end = time.monotonic() + seconds
+        while len(frames) < 2 or time.monotonic() < end:
+            engine.run_image(PICTURE, *PICTURE_SIZE)
+            frames.append(engine.stats()["stages_ms"])
     finally:
         engine.close()
-    amounts = _amounts(graph, plan, program, cache, near)
+    return [statistics.median_low(stage) for stage in zip(*frames)]
+
+
+def _samples(graph: Graph, plan: Plan, best: Sequence[float], cache: int, near: int) -> List[Sample]:
+    """The equations of one plan and its stages' times."""
+    amounts = _amounts(graph, plan, lower(graph, plan), cache, near)
     found = []
     for group, work, ms in zip(plan.groups, amounts, best):
         # Aliases take no time; what thread 0 did not see because others were faster takes none either.
@@ -209,22 +235,50 @@ def _amounts(graph: Graph, plan: Plan, program: Program, cache: int, near: int) 
 
 
 def _free(name: str) -> float:
-    return 0.0 if name == "op_us" else ENDLESS
+    return 0.0 if name.endswith("_us") else ENDLESS
 
 
-def fit(samples: Sequence[Sample], pack: float) -> Rates:
+def fit(samples: Sequence[Sample], pack: float, read_us: float) -> Rates:
     """Rates that predict the samples best, in the sense of least squares of relative errors.
 
-    Every rate is an unknown time per amount, at least zero: solved one after another in turn until nothing
-    moves. A rate that nothing measured, or that takes no time at all, keeps a large finite value.
+    Every rate is an unknown time per amount, at least zero. What the samples hardly tell apart (the
+    transforms of Winograd, say) is settled by a few weak equations that hold every rate to what a core with
+    this one's direct kernels should reach. Samples far off, as the machine was busy with something else,
+    count less in further turns.
     """
+    rows = [{k: v / s.ms for k, v in s.amounts.items() if v > 1e-12} for s in samples]
+    wanted = [1.0] * len(rows)
+    times = _solve(rows, wanted)
+    if times["direct3"] > 0:
+        usual = estimated_rates(1 / times["direct3"] / 0.75, 1 / max(1e-6, times["memory"]), read_us)
+        rows += [{name: HOLD / _time(usual, name)} for name in RATES]
+        wanted += [HOLD] * len(RATES)
+        times = _solve(rows, wanted)
+    for _ in range(3):
+        trust = [min(1.0, CLOSE / max(1e-9, abs(sum(v * times[k] for k, v in row.items()) - want)))
+                 for row, want in zip(rows, wanted)]
+        times = _solve([{k: v * t for k, v in row.items()} for row, t in zip(rows, trust)],
+                       [want * t for want, t in zip(wanted, trust)])
+    values = {name: round(1 / max(seconds, 1e-6), 6) for name, seconds in times.items()}
+    values["op_us"] = round(max(times["op_us"], 0.01), 3)
+    values["pack"], values["read_us"] = round(pack, 3), read_us
+    return Rates(**values)
+
+
+def _time(rates: Rates, name: str) -> float:
+    """Milliseconds an amount of 1 takes."""
+    value = float(getattr(rates, name))
+    return value if name.endswith("_us") else 1 / value
+
+
+def _solve(rows: Sequence[Dict[str, float]], wanted: Sequence[float]) -> Dict[str, float]:
+    """Times at least zero whose sums over each row's amounts come nearest to `wanted`."""
     times = dict.fromkeys(RATES, 0.0)
-    rows = [({k: v / s.ms for k, v in s.amounts.items() if v > 1e-12}, s.ms) for s in samples]
-    rest = [1.0 for _ in rows]  # what the times do not explain yet, as a share
+    rest = list(wanted)  # what the times do not explain yet
     for _ in range(400):
         moved = 0.0
         for name in RATES:
-            using = [(n, row[name]) for n, (row, _) in enumerate(rows) if name in row]
+            using = [(n, row[name]) for n, row in enumerate(rows) if name in row]
             square = sum(a * a for _, a in using)
             if not square:
                 continue
@@ -235,70 +289,43 @@ def fit(samples: Sequence[Sample], pack: float) -> Rates:
                 rest[n] -= a * step
         if moved < 1e-5:
             break
-    values = {name: round(1 / max(seconds, 1e-6), 6) for name, seconds in times.items()}
-    values["op_us"] = round(max(times["op_us"], 0.01), 3)
-    values["pack"] = pack
-    return Rates(**values)
+    return times
 
 
-def packing(folder: str, threads: int, seconds: float) -> float:
-    """GB/s of packing, where a file in memory can be had: loading weights against having them."""
-    shared = "/dev/shm" if os.path.isdir("/dev/shm") and os.access("/dev/shm", os.W_OK) else folder
+def packing(seconds: float) -> float:
+    """GB/s of packing with one thread, from a file in memory where such a thing can be had."""
+    shared = "/dev/shm" if os.path.isdir("/dev/shm") and os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="darkfuse-", dir=shared) as place:
-        graph = _network(place, "[net]\nwidth=4\nheight=4\nchannels=256\n" + _CONV.format(512, 3, 1))
-        cost = {}
-        for residency in ("pinned", "loaded"):
-            layer = plan_layer(graph, graph.node(0), residency, exact=True)
-            plan = Plan(graph.name, graph.fingerprint(), (Group((layer,)),), threads)
-            cost[residency] = _fastest(graph, plan, seconds / 2)
-    return round(graph.weight_bytes / max(1e-3, cost["loaded"] - cost["pinned"]) * 1e-6, 3)
+        graph = _network(place, WEIGHTS)
+        return round(graph.nodes[-1].weight_bytes / loading(graph, 1, 32, seconds) * 1e-6, 3)
 
 
-def _fastest(graph: Graph, plan: Plan, seconds: float) -> float:
-    from darkfuse.engine._engine import Engine
-
-    weights = graph.path[:-4] + ".weights"
-    engine = Engine(lower(graph, plan, (), weight_offsets(graph, weights)), weights, plan.threads)
-    source = array.array("f", bytes(4 * graph.input.values))
-    best, end, frames = ENDLESS, time.monotonic() + seconds, 0
-    try:
-        while frames < 4 or time.monotonic() < end:
-            engine.run_chw(source)
-            best = min(best, engine.stats()["latency_ms"]) if frames else best
-            frames += 1
-    finally:
-        engine.close()
-    return best
+def storage(graph: Graph, seconds: float) -> float:
+    """GB/s of reads: what is left of the time large ones take without what each takes beside its bytes."""
+    large, small = (loading(graph, 1, raw, seconds / 2) for raw in (LARGE_READ, SMALL_READ))
+    filters = graph.nodes[-1].out_shape.c
+    each = max(0.0, small - large) / (filters / SMALL_READ - filters / LARGE_READ)
+    ms = max(0.1 * large, large - each * filters / LARGE_READ)
+    return round(graph.nodes[-1].weight_bytes / ms * 1e-6, 6)
 
 
-def read_bandwidth(folder: str) -> float:
-    """GB/s of reads in pieces as the engine makes them, from a file that is not in the page cache."""
-    path = os.path.join(folder, "read")
-    size = 0
-    with open(path, "wb") as out:
-        end = time.monotonic() + 1.5  # slow cards get a smaller file
-        while size < READ_BYTES and time.monotonic() < end:
-            size += out.write(os.urandom(1 << 20))
-        out.flush()
-        os.fsync(out.fileno())
-    best = 0.0
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        end = time.monotonic() + 1.5
-        for _ in range(3):
-            if hasattr(os, "posix_fadvise"):
-                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-            start = time.monotonic()
-            done = 0
-            while done < size and time.monotonic() < end:
-                done += len(os.pread(fd, CHUNK, done))
-            best = max(best, done / max(1e-6, time.monotonic() - start))
-            if time.monotonic() > end:
-                break
-    finally:
-        os.close(fd)
-    os.remove(path)
-    return round(best * 1e-9, 6)
+def read_us(graph: Graph, threads: int, read: float, seconds: float) -> float:
+    """Microseconds a read takes beside its bytes, with a team of so many threads."""
+    last = graph.nodes[-1]
+    more = loading(graph, threads, SMALL_READ, seconds) - last.weight_bytes / read * 1e-6
+    return round(max(1.0, 1e3 * more * SMALL_READ / last.out_shape.c), 3)
+
+
+def loading(graph: Graph, threads: int, raw: int, seconds: float) -> float:
+    """Milliseconds more the last layer takes when its weights are read and packed, `raw` filters a read."""
+    cost: Dict[str, float] = {}
+    for residency in ROUNDS * ("pinned", "loaded"):
+        layers = [plan_layer(graph, node, "pinned", exact=True) for node in graph.nodes]
+        layers[-1] = dataclasses.replace(layers[-1], residency=residency, raw=raw, slots=4)
+        plan = Plan(graph.name, graph.fingerprint(), tuple(Group((layer,)) for layer in layers), threads)
+        ms = _run(graph, plan, seconds / 2 / ROUNDS)[-1]
+        cost[residency] = min(ms, cost.get(residency, ms))
+    return max(1e-3, cost["loaded"] - cost["pinned"])
 
 
 def errors(samples: Sequence[Sample], rates: Rates) -> List[Tuple[str, float, float]]:

@@ -12,7 +12,7 @@ import pytest
 from darkfuse import calibrate
 from darkfuse.cli.main import main
 from darkfuse.errors import DarkfuseError
-from darkfuse.plan.device import BUILTIN, Device, Rates, load_device, save_device
+from darkfuse.plan.device import BUILTIN, Device, Rates, likeness, load_device, save_device
 
 
 @pytest.fixture(autouse=True)
@@ -30,12 +30,31 @@ def test_built_in_profiles_are_marked_estimates(name: str) -> None:
 
 
 def test_this_machines_profile_is_the_default_once_measured() -> None:
-    assert load_device() == BUILTIN["generic-x86"]
+    assert load_device().estimate
     mine = dataclasses.replace(BUILTIN["rpi5"], name="this-machine", estimate=False)
     save_device(mine)
     assert load_device() == mine
     save_device(dataclasses.replace(mine, name="attic"))
     assert load_device("attic").name == "attic"
+
+
+@pytest.mark.parametrize(("machine", "board", "name"), [
+    ("x86_64", "", "generic-x86"),
+    ("aarch64", "Raspberry Pi 5 Model B Rev 1.0\0", "rpi5"),
+    ("aarch64", "Raspberry Pi 3 Model B Plus Rev 1.3\0", "rpi3"),
+    ("armv7l", "Raspberry Pi 4 Model B Rev 1.1\0", "rpi4"),
+    ("aarch64", "NVIDIA Jetson Nano Developer Kit\0", "jetson-nano"),
+    ("aarch64", "", "rpi4"),
+])
+def test_without_a_measured_profile_the_most_similar_counts(machine: str, board: str, name: str) -> None:
+    assert likeness(machine, board) == name
+
+
+def test_busy_moments_do_not_bend_the_fit() -> None:
+    true = BUILTIN["rpi4"].at(1)
+    samples = [calibrate.Sample("", {"direct3": ms * true.direct3}, 3.0 * ms if ms in (4, 9) else ms)
+               for ms in range(1, 20)]
+    assert calibrate.fit(samples, pack=1, read_us=1).direct3 == pytest.approx(true.direct3, rel=0.03)
 
 
 def test_more_threads_than_measured_are_scaled() -> None:
@@ -64,11 +83,11 @@ def test_the_fit_finds_the_rates_samples_were_made_with() -> None:
     samples = []
     for _ in range(120):
         amounts = {name: dice.uniform(0.1, 5) * (1 if name == "op_us" else getattr(true, name))
-                   for name in dice.sample(calibrate.RATES, 3) if name != "pack"}
+                   for name in dice.sample(calibrate.RATES, 3) if name not in ("pack", "read_us")}
         ms = sum(a * true.op_us if name == "op_us" else a / getattr(true, name)
                  for name, a in amounts.items())
         samples.append(calibrate.Sample("made up", amounts, ms))
-    found = calibrate.fit(samples, pack=true.pack)
+    found = calibrate.fit(samples, pack=true.pack, read_us=true.read_us)
     for name in calibrate.RATES:
         assert getattr(found, name) == pytest.approx(getattr(true, name), rel=0.02), name
     assert max(abs(p / m - 1) for _, p, m in calibrate.errors(samples, found)) < 0.02

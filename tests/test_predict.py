@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -55,13 +56,15 @@ def test_the_search_and_the_prediction_agree(root: Path, name: str, mem: int) ->
 
 
 def test_recompute_reads_and_storage_cost_time(sixteen: Graph) -> None:
-    def ms(text: str, **changes: float) -> float:
+    def ms(text: str, **changes: Any) -> float:
         return predict(sixteen, parse_plan(text, sixteen, 2), dataclasses.replace(X86, **changes)).ms
 
     assert ms("5x5n") > 1.5 * ms("5x5")  # MAFAT's arithmetic: 2.2 times the multiply-adds without reuse
     assert ms("38x1l") > ms("38x1")
     assert ms("s", read=0.02) > ms("s", read=0.2) > ms("p")
     assert ms("p", read=0.02) == ms("p")
+    late = {2: dataclasses.replace(X86.at(2), read_us=5000.0)}
+    assert ms("s", rates=late) > 1.2 * ms("s") and ms("p", rates=late) == ms("p")
     plan = parse_plan("s", sixteen, 2)
     worst = waiting(predict(sixteen, plan, dataclasses.replace(X86, read=0.02)))
     assert {layer for layer, _ in worst[:2]} == {12, 14}  # the largest weights

@@ -5,9 +5,10 @@
 
 For yolov2-16 at 608 and yolov2-tiny, three budgets each: plans at random (cuts, grids, cache modes, kernels,
 residencies) that fit the budget, the paper's choice among them, every one run in the engine. Says how the
-chosen plan compares with the fastest of all, and how well the times were predicted. A first round runs each
-plan for two frames; the fastest few and the chosen one are then run in turns, so that a noisy moment hits
-all.
+chosen plan compares with the fastest of all, and how well the times were predicted. Every plan is run twice,
+some frames each, first all of them and then all again, and the faster median counts: a moment in which the
+machine was busy with something else seldom comes back for the same plan. The fastest few and the chosen one
+are then run in turns.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain checkout is enough to run this
 
 from darkfuse import process
+from darkfuse.calibrate import calibrate
 from darkfuse.cli.main import Parser
 from darkfuse.errors import BudgetError, DarkfuseError, PlanError
 from darkfuse.graph import Graph, load_graph
@@ -64,7 +66,7 @@ class Bench:
         self.photo = bytes(n * 7 % 251 for n in range(self.width * self.height * 3))
 
     def run(self, plan: Plan, frames: int) -> Run:
-        """Fastest of some frames, after one that does not count."""
+        """The median of some frames, after one that does not count."""
         from darkfuse.engine._engine import Engine
 
         program = lower(self.graph, plan, (), self.index)
@@ -76,41 +78,87 @@ class Bench:
                 times.append(engine.stats()["latency_ms"])
         finally:
             engine.close()
-        return Run(plan, predict(self.graph, plan, self.device, program=program).ms, min(times[1:]))
+        return Run(plan, predict(self.graph, plan, self.device, program=program).ms,
+                   statistics.median(times[1:]))
+
+    def turns(self, plans: Sequence[Plan], turns: int, frames: int) -> list[Run]:
+        """All plans in turns; the faster median of each counts."""
+        runs = [self.run(plan, frames) for plan in plans]
+        for _ in range(turns - 1):
+            for run in runs:
+                run.measured = min(run.measured, self.run(run.plan, frames).measured)
+        return runs
+
+
+@dataclass(frozen=True)
+class Genes:
+    """Layers behind which groups end, and how each group runs, in the paper's notation, extended."""
+
+    cuts: tuple[int, ...]
+    words: tuple[str, ...]
+
+    def text(self) -> str:
+        return "/".join(f"{word}/{cut}" for word, cut in zip(self.words, self.cuts)) \
+            + "/" * bool(self.cuts) + self.words[-1]
 
 
 def random_plans(graph: Graph, mem: int, threads: int, count: int, seed: int) -> Iterator[Plan]:
-    """`count` different plans whose arena fits `mem`."""
+    """`count` different plans whose arena fits `mem`: at random, and changed from those found so far, as few
+    made at random fit a small budget."""
     dice = random.Random(seed)
     seen: set[Plan] = set()
+    found: list[Genes] = []
     tries = 0
     while len(seen) < count and tries < 60 * count:
         tries += 1
+        parent = dice.choice(found) if found and dice.random() < 0.6 else None
+        genes = changed(parent, graph, dice) if parent else random_genes(graph, dice)
         try:
-            plan = vary(parse_plan(random_text(graph, dice), graph, threads), graph, dice)
+            plan = vary(parse_plan(genes.text(), graph, threads), graph, dice)
             arena = lower(graph, plan).arena_bytes
         except PlanError:
             continue
         if arena <= mem and plan not in seen:
             seen.add(plan)
+            found.append(genes)
             yield replace(plan, arena_bytes=arena)
 
 
-def random_text(graph: Graph, dice: random.Random) -> str:
-    """Cuts, grids and residencies in the paper's notation, extended."""
+def random_genes(graph: Graph, dice: random.Random) -> Genes:
+    """Cuts, grids and residencies."""
     cuts = sorted(dice.sample(range(1, len(graph.nodes)), dice.randint(0, 5)))
     lean = dice.random() < 0.6  # little of it pinned: nearly nothing else fits a small budget
-    words = []
-    for number, last in enumerate([*cuts, len(graph.nodes)]):
-        shape = graph.node(last - 1).out_shape
-        down = dice.choice([-(-shape.h // rows) for rows in HEIGHTS if rows <= shape.h])
-        across = dice.choice([1, 1, 1, 1, 2, 3, 5])
-        grid = f"{down}x{min(across, shape.w)}{dice.choice(['', '', '', 'n'])}"
-        grid += "l" if lean and last > len(graph.nodes) // 2 else dice.choice(["", "l"])
-        words.append(dice.choice([grid, grid, "s", "s", "l"] if lean else [grid, grid, "s", "l", "p", "p"]))
-        if number < len(cuts):
-            words.append(str(last))
-    return "/".join(words)
+    words = [random_word(graph, last, lean, dice) for last in (*cuts, len(graph.nodes))]
+    return Genes(tuple(cuts), tuple(words))
+
+
+def random_word(graph: Graph, last: int, lean: bool, dice: random.Random) -> str:
+    """How a group that ends before layer `last` runs."""
+    shape = graph.node(last - 1).out_shape
+    down = dice.choice([-(-shape.h // rows) for rows in HEIGHTS if rows <= shape.h])
+    across = dice.choice([1, 1, 1, 1, 2, 3, 5])
+    grid = f"{down}x{min(across, shape.w)}{dice.choice(['', '', '', 'n'])}"
+    grid += "l" if lean and last > len(graph.nodes) // 2 else dice.choice(["", "l"])
+    return dice.choice([grid, grid, "s", "s", "l"] if lean else [grid, grid, "s", "l", "p", "p"])
+
+
+def changed(genes: Genes, graph: Graph, dice: random.Random) -> Genes:
+    """Another cut, one cut less, or another way to run one group."""
+    cuts, words = list(genes.cuts), list(genes.words)
+    what = dice.random()
+    free = sorted(set(range(1, len(graph.nodes))) - set(cuts))
+    if what < 0.25 and free and len(cuts) < 8:
+        cut = dice.choice(free)
+        at = sum(other < cut for other in cuts)
+        cuts.insert(at, cut)
+        words.insert(at, random_word(graph, cut, True, dice))
+    elif what < 0.4 and cuts:
+        at = dice.randrange(len(cuts))
+        del cuts[at], words[at]
+    else:
+        at = dice.randrange(len(words))
+        words[at] = random_word(graph, [*cuts, len(graph.nodes)][at], dice.random() < 0.6, dice)
+    return Genes(tuple(cuts), tuple(words))
 
 
 def vary(plan: Plan, graph: Graph, dice: random.Random) -> Plan:
@@ -124,7 +172,8 @@ def vary(plan: Plan, graph: Graph, dice: random.Random) -> Plan:
                 kernel = dice.choice(["winograd", "winograd", "winograd", "direct"])
                 layer = replace(layer, kernel=kernel, strip=strip if kernel == "winograd" else 0)
             if layer.residency == "streamed":
-                block, raw, slots = dice.choice([(32, 16, 2), (32, 8, 2), (32, 16, 4), (64, 16, 6)])
+                ways = [(32, 16, 2), (32, 8, 5), (32, 16, 4), (64, 32, 3), (64, 32, 5)]
+                block, raw, slots = dice.choice(ways)
                 layer = replace(layer, block=block, raw=raw, slots=slots)
             layers.append(layer)
         groups.append(Group(tuple(layers), group.grid, group.cache))
@@ -138,60 +187,72 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("networks", nargs="*", metavar="NAME", help=f"default: {' '.join(BUDGETS)}")
     parser.add_argument("--weights", metavar="DIR", action="append", default=[],
                         help="folder of NAME.weights, again for more (default: random ones are made)")
-    parser.add_argument("--plans", type=int, default=200, metavar="N", help="plans a network (default 200)")
+    parser.add_argument("--count", type=int, default=204, metavar="N", help="plans a network (default 204)")
+    parser.add_argument("--frames", type=int, default=3, metavar="N", help="frames a run (default 3)")
     parser.add_argument("--threads", type=int, metavar="N", help="default: one a core")
     parser.add_argument("--device", metavar="NAME", help="the profile to plan with")
+    parser.add_argument("--measure", action="store_true",
+                        help="measure this machine before each budget rather than take its profile: for one "
+                        "whose neighbours come and go")
     parser.add_argument("--budgets", metavar="MB[,MB]", help="of the arena (default: three for each network)")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args(argv)
     warnings.simplefilter("ignore")  # yolov2-16 leaves most of its file
-    errors: list[float] = []
+    done: dict[str, list[Budget]] = {}
     try:
         with tempfile.TemporaryDirectory(prefix="darkfuse-") as folder:
             for name in args.networks or BUDGETS:
-                errors += network(name, Path(folder), args)
+                done[name] = list(network(name, Path(folder), args))
     except DarkfuseError as error:
         print(f"check_latency: {error}", file=sys.stderr)
         return 2
-    print(f"median prediction error over {len(errors)} plans: {100 * statistics.median(errors):.1f}%")
+    for name, budgets in done.items():
+        print(f"{name:12} {summary(budgets)}")
+    print(f"{'all':12} {summary([one for budgets in done.values() for one in budgets])}")
     return 0
 
 
-def network(name: str, folder: Path, args: argparse.Namespace) -> list[float]:
-    """All budgets of one network; returns the relative errors of the predictions."""
+@dataclass
+class Budget:
+    """Errors of the predictions, as shares of what was measured, and how far the chosen plan is behind the
+    fastest other one (negative: ahead)."""
+
+    errors: list[float]
+    behind: float
+
+
+def summary(budgets: Sequence[Budget]) -> str:
+    """Counts and medians over budgets."""
+    errors = [error for one in budgets for error in one.errors]
+    return (f"{len(errors)} plans: median prediction error {100 * statistics.median(map(abs, errors)):.1f}% "
+            f"(half of them above {100 * statistics.median(errors):+.1f}%); chosen plan at most "
+            f"{100 * max(one.behind for one in budgets):+.1f}% behind the fastest")
+
+
+def network(name: str, folder: Path, args: argparse.Namespace) -> Iterator[Budget]:
+    """One network, budget by budget."""
     graph, device = load_graph(str(ROOT / "cfg" / f"{name}.cfg")), load_device(args.device)
     index = weight_offsets(graph, str(weights_of(name, folder, args.weights)))
-    bench, threads = Bench(graph, index, device), args.threads or process.cpu_count()
-    errors = []
+    threads = args.threads or process.cpu_count()
     budgets = [int(word) for word in args.budgets.split(",")] if args.budgets else BUDGETS.get(name, (16, 64))
     for number, budget in enumerate(budgets):
-        mem = budget * MB
+        if args.measure:
+            device = calibrate("measured now", [threads], 6.0)
+        bench, mem = Bench(graph, index, device), budget * MB
         chosen = plan_for(graph, mem, threads, False, device)
-        count = args.plans // len(budgets) + 1
-        plans = list(random_plans(graph, mem, threads, count, args.seed + number))
+        plans = list(random_plans(graph, mem, threads, args.count // len(budgets), args.seed + number))
         with contextlib.suppress(BudgetError):
             plans.append(mafat_plan(graph, mem, threads))
-        runs = [bench.run(plan, 2) for plan in plans]
+        runs = bench.turns(plans, 2, args.frames)
         best = sorted(runs, key=lambda run: run.measured)[:4]
-        errors += [abs(run.predicted / run.measured - 1) for run in runs]
-        finals = [replace_time(run) for run in (Run(chosen, 0.0, 0.0), *best)]
-        for _ in range(6):
-            for run in finals:
-                again = bench.run(run.plan, 3)
-                run.predicted, run.measured = again.predicted, min(run.measured, again.measured)
-        ours, others = finals[0], min(finals[1:], key=lambda run: run.measured)
-        errors.append(abs(ours.predicted / ours.measured - 1))
-        behind = 100 * (ours.measured / others.measured - 1)
-        error = 100 * statistics.median(errors[-len(runs) - 1:])
+        ours, *others = bench.turns([chosen, *(run.plan for run in best)], 6, args.frames)
+        errors = [run.predicted / run.measured - 1 for run in (*runs, ours)]
+        fastest = min(run.measured for run in others)
+        behind = ours.measured / fastest - 1
         print(f"{name:12} {budget:3} MB: chosen {ours.measured:6.1f} ms (predicted {ours.predicted:6.1f}), "
-              f"fastest of {len(runs)} others {others.measured:6.1f} ms: {behind:+.1f}%; "
-              f"median error {error:.1f}%", flush=True)
-    return errors
-
-
-def replace_time(run: Run) -> Run:
-    """The same plan, not measured yet."""
-    return Run(run.plan, run.predicted, float("inf"))
+              f"fastest of {len(runs)} others {fastest:6.1f} ms: {100 * behind:+.1f}%; "
+              f"median error {100 * statistics.median(map(abs, errors)):.1f}%", flush=True)
+        yield Budget(errors, behind)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,13 @@ def add(subparsers: Any) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "calibrate", help="measure this machine for the planner",
-        description="Measure how fast this machine computes and reads, in some 15 s, and keep the "
+        description="Measure how fast this machine computes and reads, in some 10 s, and keep the "
                     "profile in the cache folder, where planning finds it. The machine should have "
                     "nothing else to do.")
     parser.add_argument("--device", metavar="NAME", help="keep the profile under this name, to be used with "
                         "--device NAME (default: as this machine's own)")
     parser.add_argument("--threads", metavar="N[,N]", help="team sizes to measure (default 1 and one a core)")
-    parser.add_argument("--seconds", type=float, default=15.0, metavar="S", help="how long (default 15)")
+    parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="how long (default 10)")
     parser.add_argument("--storage", metavar="DIR", help="a folder on the storage the weights will be read "
                         "from (default: the cache folder)")
     parser.add_argument("--out", metavar="FILE", help="write the profile here instead")

@@ -15,11 +15,13 @@ from darkfuse.plan.device import Device, Rates
 Sizes = List[Tuple[int, int]]  # (size, how many)
 PANEL = 32  # filters one thread computes with at a time
 LOCKSTEP = 1.35  # a team that shares one streamed panel waits for its slowest thread, panel after panel
-PIXELS = 14  # pixels of one row the direct kernels hold in registers, at most
+SLOTS = {1: 1.7, 2: 1.3}  # how much longer reading takes into so few slots
+STRIDED = 1.25  # how much longer direct kernels take for a pixel whose neighbours read other inputs
+PIXELS = 14  # of one row that the direct kernels hold in registers, at most; tiles in Winograd's products
 
 
-def conv_ms(rates: Rates, node: Node, kernel: str, rows: Sizes, columns: Sizes, strip: int,
-            device: Device) -> float:
+def conv_ms(rates: Rates, node: Node, kernel: str, rows: Sizes, columns: Sizes, strip: int, device: Device,
+            threads: int) -> float:
     """A convolution over a grid of regions.
 
     Parameters
@@ -31,6 +33,8 @@ def conv_ms(rates: Rates, node: Node, kernel: str, rows: Sizes, columns: Sizes, 
         Winograd tile rows worked on at a time, 0 for all.
     device : Device
         For the sizes of caches: what outgrows them is fetched anew for each region.
+    threads : int
+        Of the team: Winograd shares out whole panels.
     """
     options = node.options
     assert isinstance(options, ConvOptions)
@@ -46,28 +50,31 @@ def conv_ms(rates: Rates, node: Node, kernel: str, rows: Sizes, columns: Sizes, 
         tall += n
     for _, n in columns:
         wide += n
-    ms = tall * wide * rates.op_us * 1e-3
     if kernel == "winograd":
-        across = down = walks = tallest = widest = 0
-        for size, n in columns:
-            widest = max(widest, (size + 3) // 4)
-            across += n * ((size + 3) // 4)
-        for size, n in rows:
-            tile_rows = (size + 3) // 4
-            down += n * tile_rows
-            walks += n * (-(-tile_rows // strip) if strip else 1)
-            tallest = max(tallest, min(strip, tile_rows) if strip else tile_rows)
-        walks *= wide
-        tiles = across * down
-        ms += 1e-6 * tiles * (inputs / rates.wino_in + outputs / rates.wino_out)
-        ms += 72e-6 * tiles * inputs * outputs / rates.gemm
+        strips = _strips(rows, strip)
+        parts = max(1, -(-threads // (outputs // PANEL)))  # of each panel's tiles, where panels are too few
+        tiles, steps, walks, waits, largest = 0, 0.0, 0, 0.0, 0
+        for tile_rows, n in strips:
+            for size, m in columns:
+                at_once = tile_rows * ((size + 3) // 4)
+                tiles += n * m * at_once
+                steps += n * m * (at_once + 2 * parts * -(-at_once // (PIXELS * parts)))
+                walks += n * m
+                waits += n * m / (1.0 + at_once)
+                largest = max(largest, at_once)
+        meetings = 2 * walks
+        walks *= parts
+        ms = 1e-6 * tiles * (inputs / rates.wino_in + outputs / rates.wino_out)
+        # As in the direct kernels: every 14 tiles pay for two loads of weights, fewer do so too
+        ms += 72e-6 * steps / (1 + 2.0 / PIXELS) * inputs * outputs / rates.gemm
         ms += 1e-6 * walks * inputs * outputs / rates.wino_filter
-        if 144 * tallest * widest * inputs > device.near_bytes:  # the transformed input of a strip
+        if 144 * largest * inputs > device.near_bytes:  # the transformed input of a strip
             ms += far_ms(rates, 144.0 * tiles * inputs * (1 + outputs // 32))
     else:
-        height, width = 0, 0.0
+        height, width, waits = 0, 0.0, 0.0
         for size, n in rows:
             height += size * n
+            waits += sum(n * m / (1.0 + size * across / 16) for across, m in columns)
         # A row is cut into pieces of near-equal length; each pays two weight loads beside its pixels.
         for size, n in columns:
             width += n * (size + 2.0 * (-(-size // PIXELS)))
@@ -76,12 +83,26 @@ def conv_ms(rates: Rates, node: Node, kernel: str, rows: Sizes, columns: Sizes, 
             rate = rates.direct1 if options.size == 1 else rates.direct3
         else:
             rate = rates.first if kernel == "first" else rates.general
-        ms += 2e-6 * height * width * weights / rate
-        walks = tall * wide
-    # The direct kernels fetch ahead: they wait for weights only where these come from memory.
-    if (8 * weights > device.cache_bytes) if kernel == "winograd" else (weights > device.near_bytes):
-        ms += 4e-6 * walks * weights / rates.weights
-    return ms
+        ms = 2e-6 * height * width * weights / rate * (STRIDED if options.stride > 1 else 1.0)
+        meetings = tall * wide
+    # Weights that come from memory are fetched ahead: the more tiles, the more hides behind the products.
+    if 4 * weights > device.near_bytes:
+        ms += 4e-6 * waits * weights / rates.weights
+    return ms + meetings * rates.op_us * 1e-3
+
+
+def _strips(rows: Sizes, strip: int) -> Sizes:
+    """Strips of regions of those heights: rows of tiles and how many."""
+    found = []
+    for size, n in rows:
+        tile_rows = (size + 3) // 4
+        if not strip or tile_rows <= strip:
+            found.append((tile_rows, n))
+        else:
+            found.append((strip, n * (tile_rows // strip)))
+            if tile_rows % strip:
+                found.append((tile_rows % strip, n))
+    return found
 
 
 def pack_ms(rates: Rates, node: Node) -> float:
@@ -89,9 +110,14 @@ def pack_ms(rates: Rates, node: Node) -> float:
     return node.weight_bytes / rates.pack * 1e-6
 
 
-def read_ms(read_gb_s: float, node: Node) -> float:
-    """Reading the weights of one layer from storage."""
-    return node.weight_bytes / read_gb_s * 1e-6
+def read_ms(rates: Rates, read: float, node: Node, raw: int, slots: int) -> float:
+    """Reading the weights of one layer from storage of so many GB/s, `raw` filters at a time into one of so
+    many slots.
+
+    With fewer than three slots the storage waits for the team now and then.
+    """
+    ms = node.weight_bytes / read * 1e-6 - (-node.out_shape.c // raw) * rates.read_us * 1e-3
+    return ms * SLOTS.get(slots, 1.0)
 
 
 def loaded_ms(pack: float, read: float) -> float:
@@ -114,19 +140,19 @@ def streamed_ms(rates: Rates, read: float, node: Node, compute: float, kernel: s
     block, raw, slots : int
         Filters of a block, of one read, and reads that can be ahead.
     """
-    filters, reading = node.out_shape.c, read_ms(read, node)
+    filters, reading = node.out_shape.c, read_ms(rates, read, node, raw, slots)
     work = compute if kernel == "winograd" else compute + pack_ms(rates, node)
     if kernel == "winograd" and strip:  # strips transform the input anew for every block
         tiles = ((node.out_shape.w + 3) // 4) * ((node.out_shape.h + 3) // 4)
         work += 1e-6 * tiles * node.in_shapes[0].c / rates.wino_in * (-(-filters // block) - 1)
-    # Slots smaller than a block make the reader and the team wait for each other; Winograd computes from those
-    # that hold a block. What hides behind the other is not quite free: it takes the cores' cache and memory.
+    if block < PANEL * threads:
+        work *= LOCKSTEP
+    # Slots smaller than a block make the reader and the team wait for each other; Winograd computes from as
+    # many as a block fills. What hides behind the other is not quite free: it takes cache and memory.
     ahead = slots * raw - (block if kernel == "winograd" else 0)
-    overlap = min(1.0, ahead / block)
-    total = max(work, reading) + (1.1 - overlap) * min(work, reading)
-    # The first slots of a layer are read while nothing computes.
-    total += 0.25 * reading * min(1.0, slots * raw / filters)
-    return total * LOCKSTEP if block < PANEL * threads else total
+    overlap = max(0.0, min(1.0, ahead / block))
+    # The first block of a layer is read while nothing computes.
+    return max(work, reading) + (1.05 - overlap) * min(work, reading) + reading * min(1.0, block / filters)
 
 
 def bytes_ms(rates: Rates, moved: float, tiles: int = 1) -> float:

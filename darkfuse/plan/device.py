@@ -26,7 +26,8 @@ class Rates:
     memory : GB/s of map bytes, read and written, through pooling, upsampling, copies
     far : GB/s of map bytes that come from or go to memory beyond the caches, on top of any operation
     input : pixels of the network's input a nanosecond, scaled from the photo
-    op_us : microseconds an operation costs on each tile before it computes anything
+    op_us : microseconds the team loses when it meets: after each operation on each tile, twice in Winograd
+    read_us : microseconds each read of weights takes beside its bytes
     """
 
     direct3: float
@@ -43,11 +44,12 @@ class Rates:
     far: float
     input: float
     op_us: float
+    read_us: float
 
     def scaled(self, factor: float) -> Rates:
         """The same team `factor` times as fast."""
         values = dataclasses.asdict(self)
-        return Rates(**{k: v if k == "op_us" else v * factor for k, v in values.items()})
+        return Rates(**{k: v if k.endswith("_us") else v * factor for k, v in values.items()})
 
 
 @dataclass(frozen=True)
@@ -88,16 +90,23 @@ class Device:
         return device
 
 
-def _estimate(name: str, peak: float, cores: int, read: float, memory: float, cache_kb: int) -> Device:
-    """A profile from public figures: float32 peak of one core (GFLOP/s), cores, GB/s of storage and memory.
+def estimated_rates(peak: float, memory: float, read_us: float) -> Rates:
+    """What one core should reach, from its float32 peak (GFLOP/s) and GB/s of memory.
 
     The shares of peak are what our kernels were measured to reach on cores we have.
     """
-    one = Rates(
+    return Rates(
         direct3=0.75 * peak, direct1=0.65 * peak, first=0.55 * peak, general=0.1 * peak, gemm=0.7 * peak,
         wino_in=0.004 * peak, wino_out=0.005 * peak, wino_filter=0.006 * peak, pack=0.5 * memory,
-        weights=0.8 * memory, memory=memory, far=2 * memory, input=0.001 * peak, op_us=8.0,
+        weights=0.8 * memory, memory=memory, far=2 * memory, input=0.001 * peak, op_us=8.0, read_us=read_us,
     )
+
+
+def _estimate(name: str, peak: float, cores: int, read: float, read_us: float, memory: float,
+              cache_kb: int) -> Device:
+    """A profile from public figures: float32 peak of one core (GFLOP/s), cores, GB/s of storage, microseconds
+    it takes to begin, GB/s of memory."""
+    one = estimated_rates(peak, memory, read_us)
     # Bandwidth does not grow with the cores of these boards; arithmetic nearly does.
     rates = {1: one}
     for n in range(2, cores + 1):
@@ -112,11 +121,11 @@ def _estimate(name: str, peak: float, cores: int, read: float, memory: float, ca
 BUILTIN = {
     device.name: device
     for device in (
-        _estimate("rpi3", 9.6, 4, 0.022, 2.0, 128),
-        _estimate("rpi4", 12.0, 4, 0.045, 4.0, 256),
-        _estimate("rpi5", 38.4, 4, 0.085, 9.0, 512),
-        _estimate("jetson-nano", 11.4, 4, 0.080, 6.0, 512),
-        _estimate("generic-x86", 96.0, 4, 2.0, 12.0, 512),
+        _estimate("rpi3", 9.6, 4, 0.022, 500, 2.0, 128),
+        _estimate("rpi4", 12.0, 4, 0.045, 400, 4.0, 256),
+        _estimate("rpi5", 38.4, 4, 0.085, 300, 9.0, 512),
+        _estimate("jetson-nano", 11.4, 4, 0.080, 300, 6.0, 512),
+        _estimate("generic-x86", 96.0, 4, 2.0, 50, 12.0, 512),
     )
 }
 
@@ -139,8 +148,26 @@ def save_device(device: Device, path: str | None = None) -> str:
     return path
 
 
+def likeness(machine: str, board: str) -> str:
+    """The built-in profile most like a machine, by what `uname -m` and the device tree call it."""
+    if not machine.startswith(("aarch64", "arm")):
+        return "generic-x86"
+    known = {"Raspberry Pi 3": "rpi3", "Raspberry Pi 4": "rpi4", "Raspberry Pi 5": "rpi5",
+             "Jetson Nano": "jetson-nano"}
+    return next((name for words, name in known.items() if words in board), "rpi4")
+
+
+def _board() -> str:
+    """What the device tree calls this board; nothing where there is none."""
+    try:
+        with open("/proc/device-tree/model", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
 def load_device(name: str | None = None) -> Device:
-    """A profile by name or path; without one this machine's measured profile, else 'generic-x86'.
+    """A profile by name or path; without one this machine's measured profile, else the one most like it.
 
     Raises
     ------
@@ -152,7 +179,7 @@ def load_device(name: str | None = None) -> Device:
     if name is None:
         path = os.path.join(cache_folder(), "this-machine.json")
         if not os.path.exists(path):
-            return BUILTIN["generic-x86"]
+            return BUILTIN[likeness(os.uname().machine, _board())]
     elif os.path.exists(name):
         path = name
     else:

@@ -91,7 +91,7 @@ def predict(graph: Graph, plan: Plan, device: Optional[Device] = None, baseline:
     plan : Plan
         Any that fits the graph.
     device : Device, optional
-        Left out: this machine's measured profile, or the generic one.
+        Left out: this machine's measured profile, or the built-in one most like it.
     baseline : int
         Bytes of the process beside the arena.
     program : Program, optional
@@ -140,7 +140,7 @@ class _Pricer:
             node = self.graph.node(op.node)
             ms = bytes_ms(self.rates, node.weight_bytes)
             if self.layers[op.node].residency != "pinned":
-                weights_ms = loaded_ms(pack_ms(self.rates, node), read_ms(self.device.read, node))
+                weights_ms = self._loading(op.weights)
                 ms += weights_ms
         elif op.kind == "input":
             ms = input_ms(self.rates, pixels, tiles)
@@ -158,16 +158,24 @@ class _Pricer:
             shape = node.out_shape
             heights = sizes([(2 * a, min(2 * b, shape.h)) for a, b in op.y])
             widths = sizes([(2 * a, min(2 * b, shape.w)) for a, b in op.x])
-        compute = conv_ms(self.rates, node, op.kernel, heights, widths, op.strip, self.device)
+        compute = conv_ms(self.rates, node, op.kernel, heights, widths, op.strip, self.device,
+                          self.plan.threads)
         total, weights = compute, self.program.weights[op.weights]
         if layer.residency == "loaded":
-            total += loaded_ms(pack_ms(self.rates, node), read_ms(self.device.read, node))
+            total += self._loading(op.weights)
         elif layer.residency == "streamed":
             one_strip = all(4 * op.strip >= size for size, _ in heights)
             strip = 0 if one_strip else op.strip
             total = streamed_ms(self.rates, self.device.read, node, compute, op.kernel, strip, weights.block,
                                 weights.raw_filters, weights.slots, self.plan.threads)
         return total, total - compute
+
+    def _loading(self, number: int) -> float:
+        """Reading and packing weights before a group starts."""
+        weights = self.program.weights[number]
+        node = self.graph.node(weights.node)
+        reading = read_ms(self.rates, self.device.read, node, weights.raw_filters, weights.slots)
+        return loaded_ms(pack_ms(self.rates, node), reading)
 
 
 def sizes(spans: Sequence[Span]) -> Sizes:

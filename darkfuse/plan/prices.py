@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Dict, List, Tuple
 
+from darkfuse.graph import Node
 from darkfuse.plan.cost import Sizes, bytes_ms, conv_ms, far_ms, loaded_ms, pack_ms, read_ms
 from darkfuse.plan.device import Device
 from darkfuse.plan.pieces import Piece, Pieces
@@ -29,12 +30,14 @@ class Prices:
         self.net, self.device, self.threads = net, device, threads
         self.rates = device.at(threads)
         self._timed: Dict[Tuple[object, ...], Tuple[float, str, int, float]] = {}
-        self.loading = [loaded_ms(pack_ms(self.rates, p.node), read_ms(device.read, p.node))
-                        if p.node else 0.0 for p in net.pieces]
+        self.loading = [self._loading(p.node) if p.node else 0.0 for p in net.pieces]
         self.readers = [reader_bytes(2, min(16, p.node.out_shape.c), p.raw_filter // FLOAT) if p.node else 0
                         for p in net.pieces]
         self.maps = [self._maps(piece) for piece in net.pieces]
         self.gains = [self._gains(number) for number in range(len(net.pieces))]
+
+    def _loading(self, node: Node) -> float:
+        return loaded_ms(pack_ms(self.rates, node), read_ms(self.rates, self.device.read, node, 16, 2))
 
     def _maps(self, piece: Piece) -> List[Tuple[int, int]]:
         wiring, found = self.net.wiring, []
@@ -75,10 +78,10 @@ class Prices:
         if piece.pools:
             heights, widths = [(2 * h, n) for h, n in heights], [(2 * w, n) for w, n in widths]
         plain = piece.rule if piece.rule != "winograd" else "direct"
-        direct = conv_ms(self.rates, node, plain, heights, widths, 0, self.device)
+        direct = conv_ms(self.rates, node, plain, heights, widths, 0, self.device, self.threads)
         if piece.rule == "winograd":
             strip = 0 if max(h for h, _ in heights) <= 16 else 4
-            ms = conv_ms(self.rates, node, "winograd", heights, widths, strip, self.device)
+            ms = conv_ms(self.rates, node, "winograd", heights, widths, strip, self.device, self.threads)
             if ms < direct:
                 return ms, "winograd", strip, direct
         return direct, plain, 0, direct

@@ -127,7 +127,7 @@ class Spans:
             ms, scratch = start, 0
             if piece.leaf.kind == "conv":
                 ms += conv_ms(self.rates, node, kernel, [(shape.h, 1)], [(shape.w, 1)], strip,
-                              self.device)
+                              self.device, self.threads)
             else:
                 ms += bytes_ms(self.rates, node.weight_bytes)
             if kernel == "winograd":
