@@ -393,6 +393,7 @@ def test_malformed_programs_are_refused(tmp_path):
         changed(good, "weights", 0, per_filter=2**40),
         changed(good, "weights", 0, raw_filters=2**30),
         changed(good, "weights", 0, slots=0),
+        changed(good, "weights", 0, kept=1),
         changed(good, "weights", 2, block=31),
         changed(good, "weights", 2, packed=good.weights[0].scale),
         op_changed(good, 0, 1, y=((0, 99),)),

@@ -25,6 +25,7 @@ from darkfuse.graph.weights import weight_offsets
 from darkfuse.plan.lower import lower
 from darkfuse.plan.simple import layer_by_layer
 from darkfuse.plan.types import Plan
+from darkfuse.plan.weights import reads_of
 
 # Filters of 27, 360, 864, 70, 129 and 168 floats: hardly a read begins or ends at a page
 NET = ("[net]\nwidth=24\nheight=16\nchannels=3\n" + CONV.format(40, 3, 1) + "[maxpool]\nsize=2\nstride=2\n"
@@ -106,6 +107,36 @@ def test_streamed_weights_of_every_kernel(kernel, threads, tmp_path):
     for block, raw, slots in PIECES[::5]:
         plan = plan_of(graph, "streamed", threads, kernel, block=block, raw=raw, slots=slots)
         assert frame_bytes(engine_of(graph, weights, plan, guard=True), frame) == want, (block, raw, slots)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("cached", [False, True], ids=["direct", "cached"])
+def test_reads_that_stay_are_read_once(cached, threads, tmp_path):
+    graph, weights = made(NET, tmp_path)
+    frame = noise(graph)
+    want = frame_bytes(engine_of(graph, weights, plan_of(graph, "pinned", 1)), frame)
+    total = sum(node.weights.kernels * 4 for node in graph.nodes if node.weights)
+    for number, (block, raw, slots) in enumerate(PIECES):
+        plan = plan_of(graph, "streamed", threads, block=block, raw=raw, slots=slots)
+        groups, kept_bytes = [], 0
+        for group in plan.groups:
+            layer, = group.layers
+            if layer.residency == "streamed":
+                node = graph.node(layer.node)
+                filters, count = node.weights.biases, reads_of(node, layer)
+                kept = (number + layer.node) % (count + 1)  # from none to all
+                firsts = [first + at for first in range(0, filters, layer.block)
+                          for at in range(0, min(layer.block, filters - first), layer.raw)]
+                end = firsts[kept] if kept < count else filters
+                kept_bytes += end * node.weights.kernels // filters * 4
+                group = dataclasses.replace(group, layers=(dataclasses.replace(layer, kept=kept),))
+            groups.append(group)
+        plan = dataclasses.replace(plan, groups=tuple(groups))
+        engine = engine_of(graph, weights, plan, guard=number % 2 == 1, cached=cached)
+        for read in (total, total - kept_bytes, total - kept_bytes):
+            assert frame_bytes(engine, frame) == want, (block, raw, slots)
+            assert engine.stats()["bytes_read"] == read
+        engine.close()
 
 
 @pytest.mark.parametrize("extra", [0, 1, 4095, 4096])

@@ -41,7 +41,7 @@ cdef extern from "engine.h" nogil:
 
     ctypedef struct df_weights:
         int residency
-        int32_t node, filters, block, raw_filters, slots
+        int32_t node, filters, block, raw_filters, slots, kept
         int64_t per_filter
         int64_t file_offset, params_offset, norm_offset
         c_bool batch_normalize, transposed, connected
@@ -52,6 +52,7 @@ cdef extern from "engine.h" nogil:
         float *packed
         size_t packed_bytes
         char *raw
+        char *kept_raw
         int64_t slot_bytes
         int32_t raw_stage, first_chunk
 

@@ -183,6 +183,10 @@ cdef class Engine:
         cdef int64_t place = self.places[buffer]
         return <float *>(self.arena.base + place + offset)
 
+    cdef char *_pages(self, int buffer) except? NULL:
+        """Where a reader's slots begin: at the first whole page."""
+        return <char *>((<uintptr_t>self._at(buffer, 0) + PAGE - 1) // PAGE * PAGE)
+
     cdef void *_new(self, size_t count, size_t size) except NULL:
         cdef void *made = calloc(count if count > 0 else 1, size)
         if made is NULL:
@@ -259,8 +263,11 @@ cdef class Engine:
             w.packed_bytes = self.program.buffers[source.packed].bytes
         if w.residency != DF_PINNED:
             raw = self.program.buffers[source.raw]
-            w.raw = <char *>((<uintptr_t>self._at(source.raw, 0) + PAGE - 1) // PAGE * PAGE)
+            w.raw = self._pages(source.raw)
             w.slot_bytes = slot_bytes(source.raw_filters, source.per_filter)
+            w.kept = source.kept
+            if w.kept:
+                w.kept_raw = self._pages(source.kept_raw)
             w.raw_stage = raw.first
         return 0
 

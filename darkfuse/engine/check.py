@@ -118,6 +118,12 @@ def _weights(program: Program, w: Weights) -> None:
     room = _bytes(program, w.raw, where)
     if w.raw_filters < 1 or w.slots < 1 or reader_bytes(w.slots, w.raw_filters, w.per_filter) > room:
         fail(f"{where} reach past their reader's slots")
+    if w.kept:
+        room, need = _bytes(program, w.kept_raw, where), reader_bytes(w.kept, w.raw_filters, w.per_filter)
+        if w.kept < 0 or w.residency != "streamed" or need > room:
+            fail(f"{where} reach past those that stay")
+        if program.buffers[w.kept_raw].first >= 0:
+            fail(f"{where} lose those that stay")
     if w.transposed:
         fail(f"{where} are stored transposed and must be pinned")
     if w.residency == "streamed" and (w.block < PANEL or w.block % PANEL):

@@ -45,7 +45,7 @@ typedef struct {
 /* plan.program.Weights, with the convolution they belong to */
 typedef struct {
     enum df_residency residency;
-    int32_t node, filters, block, raw_filters, slots;
+    int32_t node, filters, block, raw_filters, slots, kept;
     int64_t per_filter;                               /* floats */
     int64_t file_offset, params_offset, norm_offset;  /* bytes; file_offset -1: all zero */
     bool batch_normalize, transposed, connected;
@@ -53,7 +53,7 @@ typedef struct {
     df_conv conv;
     float *scale, *bias, *packed;
     size_t packed_bytes;
-    char *raw;
+    char *raw, *kept_raw; /* slots; those of the first `kept` chunks, read in the first frame only */
     int64_t slot_bytes;
     int32_t raw_stage;   /* first stage the raw buffer may be written in */
     int32_t first_chunk; /* in df_reader.chunks */
@@ -88,6 +88,7 @@ typedef struct {
     const df_weights *weights;
     int32_t first, count; /* filters */
     int32_t stage;        /* not before this stage: the slot's bytes serve others until then */
+    bool kept;            /* stays in its slot over frames */
     int32_t after;        /* not before this chunk (or -1) and all before it are out: they lie in the same bytes */
     char *slot;           /* a whole page; the chunk begins as far into it as it does into a page of the file */
 } df_chunk;
@@ -109,6 +110,7 @@ typedef struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool quit;
+    bool warm;           /* a whole frame has run: kept chunks are in their slots */
     int32_t stage;       /* the team's present stage */
     _Atomic int32_t ready; /* chunks [0, ready) are in their slots */
     int32_t freed;       /* chunks [0, freed) are out of them again */

@@ -56,5 +56,7 @@ int df_run(df_engine *e)
         run_frame(e, omp_get_thread_num(), omp_get_num_threads());
     }
     df_reader_stop(e);
-    return atomic_load(&e->stop);
+    int stopped = atomic_load(&e->stop);
+    e->reader.warm = e->reader.warm || stopped == DF_RUNNING;
+    return stopped;
 }

@@ -54,9 +54,11 @@ static void plan_chunk(df_reader *r, df_weights *w, int first, int end)
 {
     df_chunk *c = &r->chunks[r->count];
     int turn = r->count - w->first_chunk;
-    *c = (df_chunk){.weights = w, .first = first, .count = df_min(w->raw_filters, end - first),
-                    .stage = w->raw_stage, .after = -1, .slot = w->raw + turn % w->slots * w->slot_bytes};
-    for (int n = r->count - 1; n >= 0 && c->after < 0; n--) {
+    *c = (df_chunk){.weights = w, .first = first, .count = df_min(w->raw_filters, end - first), .after = -1};
+    c->kept = turn < w->kept;
+    c->stage = c->kept ? -1 : w->raw_stage;
+    c->slot = c->kept ? w->kept_raw + turn * w->slot_bytes : w->raw + (turn - w->kept) % w->slots * w->slot_bytes;
+    for (int n = r->count - 1; n >= 0 && c->after < 0 && !c->kept; n--) {
         const df_chunk *o = &r->chunks[n];
         if (o->slot < c->slot + w->slot_bytes && c->slot < o->slot + o->weights->slot_bytes)
             c->after = n;
@@ -147,16 +149,20 @@ static void *read_ahead(void *arg)
             pthread_cond_wait(&r->changed, &r->lock);
         if (r->quit)
             break;
-        pthread_mutex_unlock(&r->lock);
-        int failed = read_chunk(r, c);
-        pthread_mutex_lock(&r->lock);
+        int failed = 0;
+        bool read = !c->kept || !r->warm;
+        if (read) {
+            pthread_mutex_unlock(&r->lock);
+            failed = read_chunk(r, c);
+            pthread_mutex_lock(&r->lock);
+        }
         if (failed) {
             r->failed_node = c->weights->node;
             r->failed_errno = failed > 0 ? failed : 0;
             r->quit = true;
             atomic_store(&e->stop, DF_READ_FAILED);
         } else {
-            r->bytes += (int64_t)chunk_bytes(c);
+            r->bytes += read ? (int64_t)chunk_bytes(c) : 0;
             r->here[n] = 1;
             int ready = atomic_load(&r->ready);
             while (ready < r->count && r->here[ready])

@@ -17,7 +17,8 @@ and OpenCV load the file as before. In [net]::
 
 and in each layer: `fuse_group` (counted from 0 in order of execution); in the first layer of a group
 `fuse_grid`, `fuse_cache` and `fuse_ms`; in layers with weights `fuse_kernel`, `fuse_weights` (pinned, loaded,
-streamed) and, where they differ from the usual, `fuse_strip`, `fuse_block`, `fuse_raw`, `fuse_slots`.
+streamed) and, where they differ from the usual, `fuse_strip`, `fuse_block`, `fuse_raw`, `fuse_slots`,
+`fuse_kept`.
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ PREFIX = "fuse_"
 FORMAT = 1
 NET_KEYS = ("plan", "network", "fingerprint", "threads", "exact", "order", "budget", "arena", "peak",
             "latency_ms")
-LAYER_KEYS = ("group", "grid", "cache", "ms", "kernel", "weights", "strip", "block", "raw", "slots")
+LAYER_KEYS = ("group", "grid", "cache", "ms", "kernel", "weights", "strip", "block", "raw", "slots",
+              "kept")
 USUAL = LayerPlan(0)
 # Names people read, for the fields of `LayerPlan`.
-NUMBERS = ("strip", "block", "raw", "slots")
+NUMBERS = ("strip", "block", "raw", "slots", "kept")
 
 
 def annotate(cfg: Cfg, plan: Plan) -> str:

@@ -121,6 +121,8 @@ class Weights:
     slots: int
     # bytes, of scales, means, variances; -1 they follow the biases (connected: they do not)
     norm_offset: int = -1
+    kept: int = 0  # reads, from the first on, that stay over frames
+    kept_raw: int = -1  # buffer of `kept` slots
     transposed: bool = False  # (per_filter, filters) in the file: connected layers of old files, pinned only
 
 

@@ -27,6 +27,8 @@ class LayerPlan:
     block : output channels the team computes with at a time when streamed (multiple of 32)
     raw : filters in one slot of the reader (multiple of 8)
     slots : reader slots; 2 or more let the prefetch thread stay ahead
+    kept : reads of a streamed layer, from its first filter on, that stay over frames as they lie in the file:
+        memory that is left where no whole layer fits any more
     strip : Winograd tile rows (4 output rows each) worked on at a time; 0 is the whole region
     """
 
@@ -36,6 +38,7 @@ class LayerPlan:
     block: int = 32
     raw: int = 16
     slots: int = 2
+    kept: int = 0
     strip: int = 0
 
 

@@ -70,6 +70,8 @@ def check_kernel(graph: Graph, node: Node, layer: LayerPlan, image: bool) -> Non
             and not winograd_slots(layer.slots, layer.raw, layer.block, node.weights.biases):
         raise PlanError(f"{where}: {layer.slots} slots of {layer.raw} filters do not hold a block of "
                         f"{layer.block} in parts of {PANEL}")
+    if layer.kept and (layer.residency != "streamed" or layer.kept > reads_of(node, layer)):
+        raise PlanError(f"{where}: {layer.kept} reads to keep, of {reads_of(node, layer)} when streamed")
     options = node.options
     if not isinstance(options, ConvOptions):
         if layer.kernel != "none":
@@ -98,6 +100,14 @@ def file_offsets(graph: Graph, index: Optional[WeightsIndex]) -> list[Optional[i
         offsets.append(at if node.weights else None)
         at += node.weight_bytes
     return offsets
+
+
+def reads_of(node: Node, layer: LayerPlan) -> int:
+    """Reads of a streamed layer; none reaches from one block into the next."""
+    assert node.weights is not None
+    filters = node.weights.biases
+    whole, rest = divmod(filters, layer.block)
+    return whole * -(-layer.block // layer.raw) + -(-rest // layer.raw)
 
 
 def raw_bytes(node: Node, layer: LayerPlan) -> int:
@@ -137,6 +147,9 @@ def place_weights(node: Node, layer: LayerPlan, offset: Optional[int], transpose
     params = up(filters, PANEL) * FLOAT
     scale = add(f"{name} scale", params, True)
     bias = add(f"{name} bias", params, True)
+    kept = -1
+    if layer.kept:
+        kept = add(f"{name} kept", reader_bytes(layer.kept, raw_filters, per_filter), True)
     packed = -1
     if not (streamed and layer.kernel == "winograd"):
         packed = add(f"{name} packed", packed_floats(node, layer.kernel, block) * FLOAT,
@@ -161,5 +174,7 @@ def place_weights(node: Node, layer: LayerPlan, offset: Optional[int], transpose
         raw_filters=raw_filters,
         slots=layer.slots,
         norm_offset=part("scales") if normalize else -1,
+        kept=layer.kept,
+        kept_raw=kept,
         transposed=transposed,
     )
