@@ -165,7 +165,7 @@ class Spans:
                 held += aligned(packed_floats(node, kernel, block) * FLOAT)
             total = streamed_ms(self.rates, self.device.read, node, ms, kernel, strip_again, block, raw,
                                 slots, self.threads)
-            plan = LayerPlan(node.index, kernel, "streamed", block, raw, slots, strip)
+            plan = LayerPlan(node.index, kernel, "streamed", block, raw, slots, strip=strip)
             found.append(Option(stage + held, 0, total, recipe._replace(residency="streamed", single=plan)))
         return found
 
