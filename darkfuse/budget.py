@@ -21,7 +21,7 @@ ASIDE_BELOW = 128 << 20
 # What still comes after the baseline is measured: code that was not used before (1 MB), detections and text (a
 # thousand boxes take 300 kB), tables of operations and tiles for each layer, a touched stack for each thread
 SLACK_BYTES = 2 << 20
-LAYER_BYTES = 8 << 10
+LAYER_BYTES = 16 << 10
 THREAD_BYTES = 32 << 10
 # What the loop around a camera grows by after its first frame: the decoder's packets, text of a frame's boxes
 VIDEO_BYTES = 1 << 20
