@@ -13,13 +13,12 @@ Importing the package costs next to nothing; everything below is fetched when fi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from darkfuse.errors import DarkfuseError
+TYPE_CHECKING = False  # type checkers take it for true; `typing` takes a while to import
 
 if TYPE_CHECKING:
     from darkfuse.api import Network, load
     from darkfuse.detect.types import Box, Detection, Result
+    from darkfuse.errors import DarkfuseError
 
 __version__ = "0.1.0"
 __all__ = ["Box", "DarkfuseError", "Detection", "Network", "Result", "__version__", "load"]
@@ -27,13 +26,14 @@ __all__ = ["Box", "DarkfuseError", "Detection", "Network", "Result", "__version_
 _HOMES = {
     "load": "darkfuse.api",
     "Network": "darkfuse.api",
+    "DarkfuseError": "darkfuse.errors",
     "Box": "darkfuse.detect.types",
     "Detection": "darkfuse.detect.types",
     "Result": "darkfuse.detect.types",
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _HOMES:
         import importlib
 

@@ -23,7 +23,7 @@ from tools.make_weights import make_weights
 def darkfuse(*words: object, cwd: Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     root = Path(__file__).resolve().parent.parent
     return subprocess.run(
-        [sys.executable, "-m", "darkfuse.cli.main", "detect", *map(str, words)],
+        [sys.executable, "-m", "darkfuse", "detect", *map(str, words)],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(root)},
         input=stdin,
@@ -211,7 +211,7 @@ def test_weights_of_an_annotated_cfg_and_too_long_a_file(tiny: Path) -> None:
 def test_asks_for_paths_when_a_person_is_there(tiny: Path, root: Path) -> None:
     terminal, slave = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "darkfuse.cli.main", "detect", "cfg/small.cfg", "--no-draw"],
+        [sys.executable, "-m", "darkfuse", "detect", "cfg/small.cfg", "--no-draw"],
         cwd=tiny,
         stdin=slave,
         stdout=subprocess.PIPE,
@@ -231,7 +231,7 @@ def test_interrupted_it_leaves_at_once_and_nothing_behind(tiny: Path, root: Path
         [
             sys.executable,
             "-m",
-            "darkfuse.cli.main",
+            "darkfuse",
             "detect",
             "cfg/small.cfg",
             "--json",

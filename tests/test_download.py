@@ -199,7 +199,7 @@ def test_unwritable_folder(site, tmp_path):
 def run_darkfuse(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": str(ROOT), "no_proxy": "*"}
     return subprocess.run(
-        [sys.executable, "-m", "darkfuse.cli.main", *args],
+        [sys.executable, "-m", "darkfuse", *args],
         cwd=cwd,
         env=env,
         text=True,

@@ -24,7 +24,7 @@ ROOMS: dict[str, set[str]] = {
     "cli": {"*"},
 }
 # Modules outside the rooms that every room may use, and that use nothing of ours but each other.
-COMMON = {"errors", "process", "aside", "later"}
+COMMON = {"errors", "process", "aside", "later", "interrupt"}
 HEAVY = {"numpy", "cv2", "PIL", "psutil"}
 # Written in numpy, to check kernels against; no other module may import it at its top.
 REFERENCE = "kernels.reference"

@@ -15,7 +15,7 @@ from darkfuse.cli.main import darknet_spellings
 
 
 def darkfuse(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "darkfuse.cli.main", *arguments], cwd=root,
+    return subprocess.run([sys.executable, "-m", "darkfuse", *arguments], cwd=root,
                           capture_output=True, text=True)
 
 
@@ -86,7 +86,7 @@ def test_version_and_help(root: Path) -> None:
 
 
 def test_a_reader_that_leaves_early_is_no_error(root: Path) -> None:
-    command = f"{sys.executable} -m darkfuse.cli.main info cfg/yolov3.cfg | head -1"
+    command = f"{sys.executable} -m darkfuse info cfg/yolov3.cfg | head -1"
     done = subprocess.run(command, shell=True, cwd=root, capture_output=True, text=True)
     assert done.stdout.startswith("layer") and done.stderr == ""
 

@@ -126,7 +126,7 @@ def test_detect_runs_it_as_planned(root: Path, cfg: Path) -> None:
     assert run(str(cfg), "--mem", "30M") == 0
     planned = cfg.with_name("yolov2-tiny.30M.cfg")
     plan = read_annotation(load_graph(str(planned)))
-    done = subprocess.run([sys.executable, "-m", "darkfuse.cli.main", "detect", str(planned), str(weights),
+    done = subprocess.run([sys.executable, "-m", "darkfuse", "detect", str(planned), str(weights),
                            str(photo), "--no-draw", "--json", "-"], cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     stats = json.loads(done.stdout)[0]["stats"]

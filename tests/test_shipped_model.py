@@ -19,7 +19,7 @@ CFG, WEIGHTS = "cfg/darkfuse-voc7.cfg", "weights/darkfuse-voc7.weights"
 def command(root, *args: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": str(root)}
     return subprocess.run(
-        [sys.executable, "-m", "darkfuse.cli.main", *args],
+        [sys.executable, "-m", "darkfuse", *args],
         cwd=root,
         env=env,
         text=True,

@@ -29,7 +29,7 @@ class Watch:
 
     def __init__(self, *words: Any, cwd: Path) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "darkfuse.cli.main", "watch", *map(str, words)], cwd=cwd, text=True,
+            [sys.executable, "-m", "darkfuse", "watch", *map(str, words)], cwd=cwd, text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.lines: list[dict] = []
         self._reader = threading.Thread(target=self._read, daemon=True)

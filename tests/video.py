@@ -39,7 +39,7 @@ class Demo:
         if not env or "DISPLAY" not in env:
             home.pop("DISPLAY", None)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "darkfuse.cli.main", "demo", *map(str, words)], cwd=cwd, env=home,
+            [sys.executable, "-m", "darkfuse", "demo", *map(str, words)], cwd=cwd, env=home,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.said: list[str] = []
         self.printed: list[str] = []

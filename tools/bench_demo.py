@@ -63,7 +63,7 @@ class Run:
                  str(source), "--mem", mem, "--frames", str(frames), "--http", "0", "--no-window",
                  "--json-lines", str(self.lines), *more]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "darkfuse.cli.main", "demo", *words], text=True, cwd=folder,
+            [sys.executable, "-m", "darkfuse", "demo", *words], text=True, cwd=folder,
             env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert self.process.stderr is not None
         said = self.process.stderr.readline()

@@ -86,7 +86,7 @@ def darkfuse_row(files: dict[str, str], mem: str, limit: int, swap: bool, thread
     """`darkfuse detect` on one picture, `frames` times over."""
     report = files["report"]
     Path(report).unlink(missing_ok=True)
-    command = [sys.executable, "-m", "darkfuse.cli.main", "detect", files["cfg"], files["weights"]]
+    command = [sys.executable, "-m", "darkfuse", "detect", files["cfg"], files["weights"]]
     command += [files["image"]] * frames
     command += ["--mem", mem, "--threads", str(threads), "--no-draw", "--json", report]
     usage = run(command, limit, swap=swap, cold=[files["weights"]], timeout=600, capture=True, cwd=str(ROOT))

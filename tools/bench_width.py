@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain check
 
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph import load_graph
+from darkfuse.interrupt import end_cleanly
 from darkfuse.plan.search import plan_for
 
 MIB = 1 << 20
@@ -54,4 +55,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    end_cleanly()
     sys.exit(main())

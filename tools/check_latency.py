@@ -32,6 +32,7 @@ from darkfuse.cli.main import Parser
 from darkfuse.errors import BudgetError, DarkfuseError, PlanError
 from darkfuse.graph import Graph, load_graph
 from darkfuse.graph.weights import weight_offsets
+from darkfuse.interrupt import end_cleanly
 from darkfuse.model.weights import WeightsIndex
 from darkfuse.plan.device import Device, load_device
 from darkfuse.plan.lower import lower
@@ -256,4 +257,5 @@ def network(name: str, folder: Path, args: argparse.Namespace) -> Iterator[Budge
 
 
 if __name__ == "__main__":
+    end_cleanly()
     sys.exit(main())

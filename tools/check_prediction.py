@@ -24,6 +24,7 @@ from darkfuse import process
 from darkfuse.cli.main import Parser
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph import load_graph
+from darkfuse.interrupt import end_cleanly
 from darkfuse.optimize import Answer, Planner
 from darkfuse.plan.annotate import annotate
 from darkfuse.plan.device import load_device
@@ -90,7 +91,7 @@ def plans(planner: Planner, count: int) -> Iterator[Answer]:
 def peak_of(cfg: Path, weights: Path, photo: Path, folder: Path) -> int:
     """VmHWM of a process that detects twice, as it says itself after the second photo."""
     done = subprocess.run(
-        [sys.executable, "-m", "darkfuse.cli.main", "detect", str(cfg), str(weights), str(photo), str(photo),
+        [sys.executable, "-m", "darkfuse", "detect", str(cfg), str(weights), str(photo), str(photo),
          "--out", str(folder / "drawn"), "--json", "-",
          "--thresh", "1"],  # random weights see tens of thousands of objects; people do not
         cwd=ROOT, capture_output=True, text=True)
@@ -121,4 +122,5 @@ def make_photo(path: Path, width: int, height: int) -> Path:
 
 
 if __name__ == "__main__":
+    end_cleanly()
     sys.exit(main())

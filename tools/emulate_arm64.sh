@@ -46,4 +46,4 @@ here=$PWD
 file -b "$tree"/darkfuse/engine/_engine*.so 2>/dev/null || true
 [ $# -gt 0 ] || set -- "$here/docs/images/cat.jpg"
 arm_python -c "import platform, sys; print('Python', platform.python_version(), 'on', platform.machine())"
-arm_python -P -m darkfuse.cli.main detect --stats "$@"
+arm_python -P -m darkfuse detect --stats "$@"

@@ -23,6 +23,7 @@ from darkfuse import process
 from darkfuse.cli.main import Parser
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph import load_graph
+from darkfuse.interrupt import end_cleanly
 from darkfuse.optimize import ALGORITHMS, Answer, Planner
 from darkfuse.places import find_cfg
 from darkfuse.plan.annotate import annotate
@@ -157,4 +158,5 @@ def write_json(path: str, answer: object) -> None:
 
 
 if __name__ == "__main__":
+    end_cleanly()
     sys.exit(main())

@@ -187,6 +187,9 @@ class JsonFile:
                 self.file = open(self.part, "w", encoding="utf-8")
             except OSError as error:
                 raise DarkfuseError(f"{self.path}: cannot write the JSON: {error.strerror}") from None
+            except KeyboardInterrupt:  # there already, and nobody has it
+                self._drop()
+                raise
         return self
 
     def write(self, piece: str) -> None:
@@ -197,10 +200,15 @@ class JsonFile:
     def __exit__(self, kind: Any, *_: object) -> None:
         if not self.part or not self.file:
             return
-        self.file.close()
-        if kind is None:
-            os.replace(self.part, self.path)
-        else:
+        try:
+            self.file.close()
+            if kind is None:
+                os.replace(self.part, self.path)
+        finally:
+            self._drop()
+
+    def _drop(self) -> None:
+        if os.path.exists(self.part):
             os.remove(self.part)
 
 

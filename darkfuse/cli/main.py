@@ -126,7 +126,3 @@ def _fail(message: str) -> int:
 
 def _show_warning(message: Warning | str, *_where: Any, **_more: Any) -> None:
     sys.stderr.write(f"darkfuse: warning: {message}\n")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

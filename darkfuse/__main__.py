@@ -1,0 +1,22 @@
+"""Where `darkfuse ...` and `python -m darkfuse ...` begin."""
+
+from darkfuse.interrupt import end_at_once, end_cleanly
+
+end_at_once()  # before anything that takes time is imported
+
+
+def main() -> int:
+    """Run the command line of this process and return the exit status."""
+    from darkfuse.cli.main import main as run
+
+    try:
+        end_cleanly()
+        return run()
+    finally:
+        end_at_once()
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.exit(main())
