@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 from darkfuse.errors import BudgetError
 from darkfuse.graph import Graph, load_graph
 from darkfuse.plan.device import BUILTIN, Device
+from darkfuse.plan.labels import Search, grids
 from darkfuse.plan.lower import lower
 from darkfuse.plan.mafat import mafat_plan
 from darkfuse.plan.notation import parse_plan
 from darkfuse.plan.order import execution_orders
 from darkfuse.plan.pieces import Pieces
 from darkfuse.plan.predict import predict
-from darkfuse.plan.search import NO_LIMIT, Search, frontier, grids, plan_for
-from darkfuse.plan.spans import Spans
+from darkfuse.plan.search import frontier, plan_for
+from darkfuse.plan.spans import NO_LIMIT, Spans
 from tests.networks import networks
 
 MB = 1 << 20

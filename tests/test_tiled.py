@@ -12,9 +12,9 @@ from darkfuse.graph import Graph, build_graph, load_graph
 from darkfuse.model.cfg import parse_cfg
 from darkfuse.plan.arena import Block, Packing, Tie, aligned, alive, pack_tied
 from darkfuse.plan.device import BUILTIN
+from darkfuse.plan.labels import grids
 from darkfuse.plan.lower import lower
 from darkfuse.plan.pieces import Pieces
-from darkfuse.plan.search import grids
 from darkfuse.plan.spans import Spans
 from darkfuse.plan.types import Plan
 
