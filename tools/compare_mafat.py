@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Our search against the paper's, MAFAT (arXiv 2107.06960), on the layers it was made for, both really run.
 
-    compare_mafat.py --weights DIR
+    compare_mafat.py [table] [pixels] [photos] --weights DIR
 
 Layers 0 to 15 of YOLOv2 at 608x608, budgets of the whole process from 16 to 256 MB. Both plans run in our
 engine, which is kind to the paper's: Darknet under it would keep whole float images, unroll every convolution
@@ -44,6 +44,7 @@ from tools.check_prediction import make_photo, weights_of
 from tools.memory_limit import run as run_limited
 
 ROOT = Path(__file__).resolve().parent.parent
+PARTS = ("table", "pixels", "photos")
 BUDGETS = (16, 20, 24, 28, 32, 40, 48, 64, 96, 128, 192, 256)
 MB = 1 << 20
 STEP = MB // 8  # how closely the least limit is looked for
@@ -74,11 +75,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print the table; returns the exit status."""
     parser = Parser(prog="compare_mafat", description=__doc__,
                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help="table, pixels, photos (default: all three)")
     parser.add_argument("--weights", metavar="DIR", action="append", default=[],
                         help="folder of yolov2-16.weights (default: random ones are made)")
     parser.add_argument("--threads", type=int, metavar="N", help="default: one a core")
     parser.add_argument("--rounds", type=int, default=4, metavar="N", help="times each is run (default 4)")
     args = parser.parse_args(argv)
+    if not set(args.parts) <= set(PARTS):
+        parser.error(f"{' '.join(args.parts)}: the parts are {', '.join(PARTS)}")
     warnings.simplefilter("ignore")  # yolov2's weights hold more than these layers
     try:
         with tempfile.TemporaryDirectory(prefix="darkfuse-") as folder:
@@ -89,23 +93,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def compare(folder: Path, args: argparse.Namespace) -> int:
-    """The table, and the least memory of each."""
+    """The parts asked for, and the least memory of each search; returns the exit status."""
     graph = load_graph(str(ROOT / "cfg" / "yolov2-16.cfg"))
     device, threads = load_device(), args.threads or process.cpu_count()
     index = weight_offsets(graph, str(weights_of("yolov2-16", folder, args.weights)))
-    bench, planner = Bench(graph, index, device), Planner(graph, device, threads)
-    slower = 0
-    print(f"{'budget':>7} {'ours':>10} {'MAFAT':>10}   MAFAT's plan")
-    for budget in BUDGETS:
-        found = {name: plan(planner, budget * MB, name) for name in ("exact", "mafat")}
-        runs = {name: Run(a.plan, a.prediction.ms, float("inf")) for name, a in found.items() if a}
-        for _ in range(args.rounds):
-            for run in runs.values():  # in turns: a noisy moment hits both
-                run.measured = min(run.measured, bench.run(run.plan, 4).measured)
-        shown = {name: f"{runs[name].measured:.1f} ms" if name in runs else "-" for name in found}
-        slower += len(runs) == 2 and runs["exact"].measured > 1.02 * runs["mafat"].measured
-        text = format_plan(runs["mafat"].plan, graph) if "mafat" in runs else ""
-        print(f"{budget:>5} M {shown['exact']:>10} {shown['mafat']:>10}   {text}", flush=True)
+    planner, parts = Planner(graph, device, threads), args.parts or PARTS
+    slower = table(Bench(graph, index, device), planner, args.rounds) if "table" in parts else 0
     ours, theirs = plan_for(graph, 0, threads, False, device), mafat_smallest(graph, threads)
     print(f"least arena: ours {ours.arena_bytes / MB:.1f} M, MAFAT's {theirs.arena_bytes / MB:.1f} M "
           f"({theirs.arena_bytes / ours.arena_bytes:.1f}x)")
@@ -114,17 +107,34 @@ def compare(folder: Path, args: argparse.Namespace) -> int:
           f"({sizes[1] / sizes[0]:.2f}x), by the paper's own estimate of its own "
           f"{min(predicted_bytes(graph, c) for c in configurations(graph)) / MB:.1f} M")
     photo = make_photo(folder / "photo.png", graph.input.w, graph.input.h)
-    for what in ("pixels", "photos"):
-        least = []
+    for what in (part for part in parts if part != "table"):
+        limits = []
         for name, chosen, size in zip(("ours", "MAFAT's"), (ours, theirs), sizes):
             cfg = folder / f"{name}.cfg"
             chosen = dataclasses.replace(chosen, budget_bytes=size)
             cfg.write_text(annotate(graph.cfg, chosen), encoding="utf-8", errors="surrogateescape")
-            found_least = Process(what, cfg, index.path, photo).least(size + ASIDE_BYTES)
-            print(f"least cgroup without swap, {what}, {name}: {found_least}", flush=True)
-            least.append(found_least.limit)
-        print(f"    {least[1] / least[0]:.2f}x")
+            least = Process(what, cfg, index.path, photo).least(size + ASIDE_BYTES)
+            print(f"least cgroup without swap, {what}, {name}: {least}", flush=True)
+            limits.append(least.limit)
+        print(f"least cgroup without swap, {what}: {limits[1] / limits[0]:.2f}x")
     return 1 if slower else 0
+
+
+def table(bench: Bench, planner: Planner, rounds: int) -> int:
+    """Milliseconds a frame of both at each budget; returns at how many of them ours is slower."""
+    slower = 0
+    print(f"{'budget':>7} {'ours':>10} {'MAFAT':>10}   MAFAT's plan")
+    for budget in BUDGETS:
+        found = {name: plan(planner, budget * MB, name) for name in ("exact", "mafat")}
+        runs = {name: Run(a.plan, a.prediction.ms, float("inf")) for name, a in found.items() if a}
+        for _ in range(rounds):
+            for run in runs.values():  # in turns: a noisy moment hits both
+                run.measured = min(run.measured, bench.run(run.plan, 4).measured)
+        shown = {name: f"{runs[name].measured:.1f} ms" if name in runs else "-" for name in found}
+        slower += len(runs) == 2 and runs["exact"].measured > 1.02 * runs["mafat"].measured
+        text = format_plan(runs["mafat"].plan, planner.graph) if "mafat" in runs else ""
+        print(f"{budget:>5} M {shown['exact']:>10} {shown['mafat']:>10}   {text}", flush=True)
+    return slower
 
 
 @dataclasses.dataclass(frozen=True)
