@@ -305,7 +305,7 @@ def storage(graph: Graph, seconds: float) -> float:
     large, small = (loading(graph, 1, raw, seconds / 2) for raw in (LARGE_READ, SMALL_READ))
     filters = graph.nodes[-1].out_shape.c
     each = max(0.0, small - large) / (filters / SMALL_READ - filters / LARGE_READ)
-    ms = max(0.1 * large, large - each * filters / LARGE_READ)
+    ms = max(0.6 * large, large - each * filters / LARGE_READ)  # less: the storage was busy in between
     return round(graph.nodes[-1].weight_bytes / ms * 1e-6, 6)
 
 
