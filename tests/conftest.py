@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import pytest
 
@@ -20,6 +21,22 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def root() -> Path:
     """The repository."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def command(root: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a tool, `command("make_weights", ...)`, or the command itself, `command("darkfuse", ...)`.
+
+    Keyword arguments are `subprocess.run`'s. Whatever it prints is kept as text; no status raises.
+    """
+
+    def run(name: str, *words: object, **options: Any) -> subprocess.CompletedProcess[str]:
+        program = ["-m", "darkfuse"] if name == "darkfuse" else [str(root / "tools" / f"{name}.py")]
+        environment = {**options.pop("env", os.environ), "PYTHONPATH": str(root)}
+        line = [sys.executable, *program, *map(str, words)]
+        return subprocess.run(line, env=environment, capture_output=True, text=True, **options)
+
+    return run
 
 
 @pytest.fixture(scope="session")

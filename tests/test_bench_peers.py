@@ -144,13 +144,13 @@ def test_window_padding_fits_the_windows(mixed: str) -> None:
 @pytest.mark.parametrize(
     "name", ["ncnn", "ncnn-nowinograd", "ncnn-lean", "onnxruntime", "onnxruntime-lean", "openvino"]
 )
-def test_peers_agree_with_opencv(name: str, mixed: str, tmp_path: Path) -> None:
+def test_peers_agree_with_opencv(name: str, mixed: str, tmp_path: Path, command) -> None:
     for module in ("cv2", name.partition("-")[0], *(["onnx"] if name[0] == "o" else [])):
         if not importlib.util.find_spec(module):
             pytest.skip(f"{module} is not installed (extra 'bench')")
     out = tmp_path / "peers.json"
     words = ["--cfg", mixed, "--sizes", "96", "--threads", "2", "--rounds", "2", "--only", f"opencv,{name}"]
-    done = subprocess.run([*TOOL, *words, "--json", str(out)], check=False, capture_output=True, text=True)
+    done = command("bench_peers", *words, "--json", out)
     if "no longer reads Darknet models" in done.stderr:
         pytest.skip(done.stderr.partition("\n")[0])
     assert done.returncode == 0, done.stderr
@@ -164,16 +164,14 @@ def test_peers_agree_with_opencv(name: str, mixed: str, tmp_path: Path) -> None:
     assert done.stdout.count("\n") == 3
 
 
-def test_unknown_peer_is_refused() -> None:
-    done = subprocess.run([*TOOL, "--only", "caffe"], check=False, capture_output=True, text=True)
+def test_unknown_peer_is_refused(command) -> None:
+    done = command("bench_peers", "--only", "caffe")
     assert done.returncode == 2
     assert "no peer is called caffe" in done.stderr
 
 
-def test_missing_cfg_is_one_line() -> None:
-    done = subprocess.run(
-        [*TOOL, "--cfg", "/no/such.cfg", "--only", "darkfuse"], check=False, capture_output=True, text=True
-    )
+def test_missing_cfg_is_one_line(command) -> None:
+    done = command("bench_peers", "--cfg", "/no/such.cfg", "--only", "darkfuse")
     assert done.returncode == 2
     assert done.stderr.startswith("/no/such.cfg: ")
     assert done.stderr.count("\n") == 1

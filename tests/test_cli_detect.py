@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,16 +21,10 @@ from darkfuse.graph import load_graph
 from tools.make_weights import make_weights
 
 
-def darkfuse(*words: object, cwd: Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    root = Path(__file__).resolve().parent.parent
-    return subprocess.run(
-        [sys.executable, "-m", "darkfuse", "detect", *map(str, words)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(root)},
-        input=stdin,
-        capture_output=True,
-        text=True,
-    )
+@pytest.fixture(scope="session")
+def darkfuse(command):
+    """Runs `darkfuse detect`."""
+    return partial(command, "darkfuse", "detect")
 
 
 @pytest.fixture
@@ -69,7 +64,7 @@ softmax=1
     return tmp_path
 
 
-def test_prints_darknets_words_and_draws(tiny: Path) -> None:
+def test_prints_darknets_words_and_draws(tiny: Path, darkfuse) -> None:
     run = darkfuse("cfg/small.cfg", "a.jpg", "-thresh", ".01", cwd=tiny)
     assert run.returncode == 0, run.stderr
     first, *rest = run.stdout.splitlines()
@@ -80,7 +75,7 @@ def test_prints_darknets_words_and_draws(tiny: Path) -> None:
     assert run.stderr == ""
 
 
-def test_json_form_and_statistics(tiny: Path) -> None:
+def test_json_form_and_statistics(tiny: Path, darkfuse) -> None:
     run = darkfuse(
         "cfg/small.cfg",
         "weights/small.weights",
@@ -113,12 +108,12 @@ def test_json_form_and_statistics(tiny: Path) -> None:
     assert not (tiny / "predictions").exists() and not list(tiny.glob("*.part"))
 
 
-def test_json_on_standard_output_stands_alone(tiny: Path) -> None:
+def test_json_on_standard_output_stands_alone(tiny: Path, darkfuse) -> None:
     run = darkfuse("cfg/small.cfg", "a.jpg", "--json", "-", "--stats", cwd=tiny)
     assert len(json.loads(run.stdout)) == 1 and "multiply-adds" in run.stderr
 
 
-def test_folder_list_and_standard_input(tiny: Path) -> None:
+def test_folder_list_and_standard_input(tiny: Path, darkfuse) -> None:
     photos = tiny / "photos"
     photos.mkdir()
     shutil.move(tiny / "a.jpg", photos)
@@ -129,7 +124,7 @@ def test_folder_list_and_standard_input(tiny: Path) -> None:
     heads = [line.split(":")[0] for line in folder.stdout.splitlines() if "Predicted in" in line]
     assert heads == ["photos/a.jpg", "photos/b.png"]
     assert sorted(p.name for p in (tiny / "drawn").iterdir()) == ["a.jpg", "b.jpg"]
-    piped = darkfuse("cfg/small.cfg", "--no-draw", cwd=tiny, stdin="photos/b.png\n\nphotos/a.jpg\n")
+    piped = darkfuse("cfg/small.cfg", "--no-draw", cwd=tiny, input="photos/b.png\n\nphotos/a.jpg\n")
     assert [line.split(":")[0] for line in piped.stdout.splitlines() if "Predicted in" in line] == [
         "photos/b.png",
         "photos/a.jpg",
@@ -137,7 +132,7 @@ def test_folder_list_and_standard_input(tiny: Path) -> None:
     assert "Enter Image Path" not in piped.stdout
 
 
-def test_a_bad_picture_among_good_ones(tiny: Path) -> None:
+def test_a_bad_picture_among_good_ones(tiny: Path, darkfuse) -> None:
     (tiny / "broken.jpg").write_bytes((tiny / "a.jpg").read_bytes()[:400])
     run = darkfuse(
         "cfg/small.cfg", "a.jpg", "broken.jpg", "none.jpg", "b.png", "--no-draw", "--json", "o.json", cwd=tiny
@@ -182,7 +177,7 @@ def test_a_bad_picture_among_good_ones(tiny: Path) -> None:
         (["cfg/small.cfg", "a.jpg", "--frobnicate"], "unrecognized arguments: --frobnicate"),
     ],
 )
-def test_bad_input_is_one_line_and_status_2(tiny: Path, words: list[str], says: str) -> None:
+def test_bad_input_is_one_line_and_status_2(tiny: Path, words: list[str], says: str, darkfuse) -> None:
     text = (tiny / "cfg" / "small.cfg").read_text()
     (tiny / "cfg" / "lonely.cfg").write_text(text)
     (tiny / "cfg" / "unknown.cfg").write_text(text.replace("[region]", "[regoin]"))
@@ -199,7 +194,7 @@ def test_bad_input_is_one_line_and_status_2(tiny: Path, words: list[str], says: 
     assert left == before, "something was left half-written"
 
 
-def test_weights_of_an_annotated_cfg_and_too_long_a_file(tiny: Path) -> None:
+def test_weights_of_an_annotated_cfg_and_too_long_a_file(tiny: Path, darkfuse) -> None:
     shutil.copy(tiny / "cfg" / "small.cfg", tiny / "cfg" / "small.48M.cfg")
     with open(tiny / "weights" / "small.weights", "ab") as file:
         file.write(b"\0" * 64)

@@ -17,7 +17,6 @@ from tools.make_weights import make_weights
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
-TOOL = [sys.executable, str(ROOT / "tools" / "make_weights.py")]
 
 HEADER = 20
 
@@ -110,12 +109,13 @@ def test_statistics_fit_a_network(small: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["yolov2", "yolov2-tiny", "yolov3-tiny", "yolov2-lite-coco"])
-def test_same_bytes_as_the_weights_behind_the_golden_outputs(name: str, tmp_path: Path) -> None:
+def test_same_bytes_as_the_weights_behind_the_golden_outputs(name: str, tmp_path: Path, command) -> None:
     theirs, cfg = SHARED / "tools" / "make_weights.py", SHARED / "models" / f"{name}.cfg"
     if not theirs.exists() or not cfg.exists():
         pytest.skip(f"{theirs} is not here")
-    for tool, out in ((TOOL, "ours"), ([sys.executable, str(theirs)], "theirs")):
-        subprocess.run([*tool, str(cfg), str(tmp_path / out), "--seed", "3"], check=True, capture_output=True)
+    command("make_weights", cfg, tmp_path / "ours", "--seed", 3, check=True)
+    words = [sys.executable, theirs, cfg, tmp_path / "theirs", "--seed", "3"]
+    subprocess.run(words, check=True, capture_output=True)
     assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
 
 
@@ -135,15 +135,13 @@ def test_nothing_is_left_where_it_cannot_write(small: str, tmp_path: Path) -> No
         (["small.cfg", "/no/such/out"], "/no/such/out: cannot be written"),
     ],
 )
-def test_command_line_bad_input_is_one_line(small: str, words: list[str], complaint: str) -> None:
-    place = Path(small).parent
-    done = subprocess.run([*TOOL, *words], check=False, capture_output=True, text=True, cwd=place)
+def test_command_line_bad_input_is_one_line(small: str, words: list[str], complaint: str, command) -> None:
+    done = command("make_weights", *words, cwd=Path(small).parent)
     assert done.returncode == 2
     assert done.stderr.startswith(complaint)
     assert done.stderr.count("\n") == 1
 
 
-def test_command_line_says_what_it_wrote(small: str, tmp_path: Path) -> None:
-    words = [*TOOL, small, "w", "--seed", "5"]
-    done = subprocess.run(words, check=True, capture_output=True, text=True, cwd=tmp_path)
+def test_command_line_says_what_it_wrote(small: str, tmp_path: Path, command) -> None:
+    done = command("make_weights", small, "w", "--seed", "5", check=True, cwd=tmp_path)
     assert done.stdout == f"w: {(tmp_path / 'w').stat().st_size} bytes\n"
