@@ -82,12 +82,8 @@ def search(cfg: str, width: int, height: int, arena: int | None, threads: int, e
     from darkfuse.plan.search import plan_for
 
     graph, profile = load_graph(cfg, width, height), load_device(device)
-    if arena is None or arena > 0:
-        try:
-            return {"plan": plan_for(graph, arena, threads, exact, profile).to_json()}, ()
-        except BudgetError:
-            pass  # its message is about the arena, a person named the process
-    return {"plan": plan_for(graph, 0, threads, exact, profile).to_json()}, ()
+    most = None if arena is None else max(arena, 0)
+    return {"plan": plan_for(graph, most, threads, exact, profile, or_least=True).to_json()}, ()
 
 
 def read_plan(graph: Graph, text: str, threads: int, exact: bool) -> Plan:

@@ -16,7 +16,7 @@ from typing import NamedTuple, Tuple
 Chain = Tuple[Tuple[int, int], ...]  # blocks, and where each begins in what they take together
 Ban = Tuple[int, int, int]  # another chain, and how far from its place one may not begin: in (low, high)
 
-EFFORT = 25_000  # chains placed again, at most, in search of a better order
+EFFORT = 25_000  # see `pack`
 ALIGN = 64  # bytes: a cache line, and the widest vector register
 
 
@@ -71,7 +71,8 @@ def alive(blocks: Sequence[Block], ties: Sequence[Tie] = ()) -> list[int]:
     return list(itertools.accumulate(change[:-1]))
 
 
-def pack(blocks: Sequence[Block], ties: Sequence[Tie] = (), enough: int = 0) -> Packing:
+def pack(blocks: Sequence[Block], ties: Sequence[Tie] = (), enough: int = 0,
+         effort: int = EFFORT) -> Packing:
     """Place blocks so that no two alive at the same time overlap, but for tied ones.
 
     Parameters
@@ -83,6 +84,8 @@ def pack(blocks: Sequence[Block], ties: Sequence[Tie] = (), enough: int = 0) -> 
     enough : int
         Bytes the search may stop at, as it does when the lower bound is met. The result depends on the
         arguments alone.
+    effort : int
+        Chains placed again, at most, in search of a better order.
 
     Raises
     ------
@@ -112,7 +115,7 @@ def pack(blocks: Sequence[Block], ties: Sequence[Tie] = (), enough: int = 0) -> 
         return Packing(tuple(offsets), floor, bound)
     chains = _chains(blocks, ties, rest)
     near = _neighbours(blocks, chains)
-    placed, top = _arrange(blocks, chains, near, max(bound, enough) - floor)
+    placed, top = _arrange(blocks, chains, near, effort, max(bound, enough) - floor)
     for chain, at in zip(chains, placed):
         for number, behind in chain:
             offsets[number] = floor + at + behind
@@ -155,7 +158,7 @@ def _neighbours(blocks: Sequence[Block], chains: Sequence[Chain]) -> list[list[B
 
 
 def _arrange(blocks: Sequence[Block], chains: Sequence[Chain], near: Sequence[Sequence[Ban]],
-             goal: int) -> tuple[list[int], int]:
+             effort: int, goal: int) -> tuple[list[int], int]:
     """Places of all chains, and their end: several orders of placing, the best of them improved."""
     sizes = [max(at + aligned(blocks[n].bytes) for n, at in chain) for chain in chains]
     first = [min(blocks[n].first for n, _ in chain) for chain in chains]
@@ -176,7 +179,7 @@ def _arrange(blocks: Sequence[Block], chains: Sequence[Chain], near: Sequence[Se
         if new_top < top:
             order, placed, top = other, new, new_top
     best, least, chance = placed, top, 1
-    for _ in range(EFFORT // len(chains)):
+    for _ in range(effort // len(chains)):
         if least <= goal:
             break
         # Whatever is alive with a block at the top may be in its way: one of those gets another turn.
@@ -276,5 +279,5 @@ def begin_earlier(
             first -= 1
             live[first] += size
         longer[number] = longer[number]._replace(first=first)
-    changed = pack(longer, ties, enough=packing.bytes)
+    changed = pack(longer, ties, packing.bytes, EFFORT // 4)
     return (longer, changed) if changed.bytes <= packing.bytes else (list(blocks), packing)

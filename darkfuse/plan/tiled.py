@@ -18,6 +18,9 @@ from darkfuse.plan.region import Step
 LONGEST = 16  # pieces in one fused group
 HEAVIEST = 16 << 20  # bytes of weights in one fused group
 TINY = 1e-6  # fractions of rows are sums of floats
+ENDS = 16  # tiles at each end of a map that may lack rows to read or to write
+
+Lines = Tuple[Tuple[float, float], ...]
 
 
 class Tiled(NamedTuple):
@@ -92,8 +95,9 @@ class Walk:
         self._fast = self._direct = self._loading = 0.0
         self._dying: List[int] = []  # storages that come into the group and end here
         self._born: List[int] = []  # storages that begin here and outlive the group
-        self._made: Dict[int, List[_Reach]] = {}  # storage -> rows its writers have done, by tile
-        self._needed: Dict[int, List[Tuple[float, float]]] = {}  # storage -> rows its readers begin at
+        # storage -> (slope, offset) by rows of the last map: rows its writers have done, its readers begin at
+        self._made: Dict[int, Lines] = {}
+        self._needed: Dict[int, Lines] = {}
         self._writer: Dict[int, int] = {}  # storage -> first piece of the group that writes it
         self._reader_of: Dict[int, int] = {}  # storage -> last piece of the group that reads it
         self._sums: List[int] = []  # shortcuts
@@ -165,13 +169,13 @@ class Walk:
         leaf, storage = self.net.wiring.leaves[n], self.net.roots[root]
         y = self._asked(self._rows, n, leaf.shape.h, storage.kept)
         slots, heights, carried = axis(leaf.shape.h, y, self.grid[0], self.share[0], self.cache != "none")
-        self._made.setdefault(root, []).append(y)
+        _add_line(self._made, root, y.slope / self.tall, y.end)
         self._writer[root] = a
         for source, steps in zip(leaf.sources, leaf.rows):
             storage_read = self.net.wiring.root(source).storage
             self._reader_of.setdefault(storage_read, a)
             up = y.through(steps, self.cache != "none")
-            self._needed.setdefault(storage_read, []).append((up.slope, up.start))
+            _add_line(self._needed, storage_read, up.slope / self.tall, up.start)
             for m in source.leaves:
                 self._rows.setdefault(m, []).append(up)
         if self.grid[1] == 1:
@@ -237,12 +241,17 @@ class Walk:
 
     def _shift(self, source: int, target: int, first: int) -> int:
         """Bytes the source must lie behind the target; `first` is the target or a map that becomes it."""
-        roots, tiles = self.net.roots, self.grid[0]
-        made = {(r.slope / self.tall, r.end) for root in {first, target} for r in self._made[root]}
-        needed = {(slope / self.tall, at) for slope, at in self._needed[source]}
+        after, before = self.net.roots[target], self.net.roots[source]
+        made = self._made[target] if first == target else (*self._made[first], *self._made[target])
         later = self.grid[1] == 1 and self._writer[first] > self._reader_of[source]
-        after, before = ((roots[root].row, roots[root].height) for root in (target, source))
-        return shift(tiles, self.tall, after, before, tuple(sorted(made)), tuple(sorted(needed)), later)
+        return shift(self.grid[0], self.tall, (after.row, after.height), (before.row, before.height), made,
+                     self._needed[source], later)
+
+
+def _add_line(lines: Dict[int, Lines], root: int, slope: float, offset: float) -> None:
+    known = lines.get(root, ())
+    if (slope, offset) not in known:
+        lines[root] = (*known, (slope, offset))
 
 
 def _total(sizes: Sizes) -> int:
@@ -255,7 +264,7 @@ def _count(sizes: Sizes) -> int:
 
 @lru_cache(maxsize=10000)
 def shift(tiles: int, tall: int, after: Tuple[int, int], before: Tuple[int, int],
-          made: Tuple[Tuple[float, float], ...], needed: Tuple[Tuple[float, float], ...], later: bool) -> int:
+          made: Lines, needed: Lines, later: bool) -> int:
     """Bytes by which a dying map must lie behind the one that is written over it (`plan.overlap`).
 
     Parameters
@@ -270,7 +279,9 @@ def shift(tiles: int, tall: int, after: Tuple[int, int], before: Tuple[int, int]
         Whether what is read on a tile may be overwritten on it.
     """
     furthest = 0
-    for tile in range(tiles):
+    # Even tiles make even steps but at the map's ends, where rows run out.
+    even = tall % tiles == 0 and tiles > 2 * ENDS
+    for tile in (*range(ENDS), *range(tiles - ENDS, tiles)) if even else range(tiles):
         rows, start = after[1], before[1] if later else 0
         if tile + 1 < tiles:
             at = tall * (tile + 1) // tiles
