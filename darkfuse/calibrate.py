@@ -38,7 +38,7 @@ ROUNDS = 2
 MOST_WALKED = 256 << 20  # bytes of weights walked for the tiles of a frame, or a slow machine takes too long
 HOLD = 0.2  # how much a usual rate counts beside a sample
 CLOSE = 0.05  # relative error from which on a sample counts less
-SMALL_READ, LARGE_READ = 16, 64  # filters: what plans take, and what leaves a read its bytes and no more
+SMALL_READ, LARGE_READ = 8, 32  # filters: reads that cost their beginning, and those that cost their bytes
 
 # Pieces of cfgs: widths as networks have them, in maps small enough for a slow board.
 _NET = "[net]\nwidth={}\nheight={}\nchannels=3\n"
@@ -59,7 +59,8 @@ LATE = _text(76, 76, (128, 3, 2), (256, 3, 1), (128, 1, 1), (256, 3, 1), _POOL, 
              (512, 3, 1))
 GROUPED = _text(64, 48, (64, 3, 1), _CONV.format(64, 3, 1) + "groups=8\n")
 LARGE = _text(512, 320, (32, 3, 1), (32, 1, 1), _POOL, (64, 3, 1), (32, 1, 1), (64, 3, 2))
-WEIGHTS = _text(4, 4, (256, 3, 1), (512, 3, 1))  # of the last layer: how fast they come
+WEIGHTS = _text(4, 4, (256, 3, 1), (512, 3, 1))  # of the last layer: how fast they are packed
+READS = _text(4, 4, (512, 3, 1), (1024, 3, 1))  # 19 MB with next to nothing to compute: how fast they come
 NETWORKS = (EARLY, LATE, GROUPED, LARGE)
 
 
@@ -101,7 +102,7 @@ def calibrate(name: str, threads: Sequence[int], seconds: float = 10.0,
     with tempfile.TemporaryDirectory(prefix="darkfuse-", dir=folder) as place:
         cache, last = process.cache_bytes()
         graphs = [_network(place, text) for text in (*NETWORKS, _deep(last))]
-        weights = _network(place, WEIGHTS)
+        reads = _network(place, READS)
         samples: Dict[int, List[Sample]] = {}
         for number, team in enumerate(threads):
             def part(share: float, number: int = number) -> None:
@@ -109,8 +110,8 @@ def calibrate(name: str, threads: Sequence[int], seconds: float = 10.0,
 
             samples[team] = measure(graphs, team, cache, near_bytes(last), 0.8 * seconds / len(threads), part)
         # Last, when the storage has long written what it was given
-        read, pack = storage(weights, 0.06 * seconds), packing(0.03 * seconds)
-        rates = {team: fit(samples[team], pack * team, read_us(weights, team, read, 0.03 * seconds))
+        read, pack = storage(reads, 0.06 * seconds), packing(0.03 * seconds)
+        rates = {team: fit(samples[team], pack * team, read_us(reads, team, read, 0.03 * seconds))
                  for team in threads}
     return Device(name, read, cache, near_bytes(last), rates)
 
@@ -302,7 +303,7 @@ def packing(seconds: float) -> float:
 
 def storage(graph: Graph, seconds: float) -> float:
     """GB/s of reads: what is left of the time large ones take without what each takes beside its bytes."""
-    large, small = (loading(graph, 1, raw, seconds / 2) for raw in (LARGE_READ, SMALL_READ))
+    large, small = (streaming(graph, 1, raw, seconds / 2) for raw in (LARGE_READ, SMALL_READ))
     filters = graph.nodes[-1].out_shape.c
     each = max(0.0, small - large) / (filters / SMALL_READ - filters / LARGE_READ)
     ms = max(0.6 * large, large - each * filters / LARGE_READ)  # less: the storage was busy in between
@@ -312,8 +313,17 @@ def storage(graph: Graph, seconds: float) -> float:
 def read_us(graph: Graph, threads: int, read: float, seconds: float) -> float:
     """Microseconds a read takes beside its bytes, with a team of so many threads."""
     last = graph.nodes[-1]
-    more = loading(graph, threads, SMALL_READ, seconds) - last.weight_bytes / read * 1e-6
+    more = streaming(graph, threads, SMALL_READ, seconds) - last.weight_bytes / read * 1e-6
     return round(max(1.0, 1e3 * more * SMALL_READ / last.out_shape.c), 3)
+
+
+def streaming(graph: Graph, threads: int, raw: int, seconds: float) -> float:
+    """Milliseconds in which the last layer's weights stream through the slots, `raw` filters a read."""
+    layers = [plan_layer(graph, node, "pinned", exact=True) for node in graph.nodes]
+    block = 32 * threads
+    layers[-1] = LayerPlan(layers[-1].node, "winograd", "streamed", block, raw, (block + 64) // raw)
+    plan = Plan(graph.name, graph.fingerprint(), tuple(Group((layer,)) for layer in layers), threads)
+    return min(_run(graph, plan, seconds / ROUNDS)[-1] for _ in range(ROUNDS))
 
 
 def loading(graph: Graph, threads: int, raw: int, seconds: float) -> float:

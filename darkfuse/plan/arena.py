@@ -279,5 +279,7 @@ def begin_earlier(
             first -= 1
             live[first] += size
         longer[number] = longer[number]._replace(first=first)
+    if longer == list(blocks):
+        return longer, packing
     changed = pack(longer, ties, packing.bytes, EFFORT // 4)
     return (longer, changed) if changed.bytes <= packing.bytes else (list(blocks), packing)

@@ -126,7 +126,7 @@ def loaded_ms(pack: float, read: float) -> float:
 
 
 def streamed_ms(rates: Rates, read: float, node: Node, compute: float, kernel: str, strip: int, block: int,
-                raw: int, slots: int, threads: int) -> float:
+                raw: int, slots: int, threads: int, kept: int = 0) -> float:
     """A layer whose weights pass through a block: computing and packing against reading.
 
     Parameters
@@ -139,8 +139,11 @@ def streamed_ms(rates: Rates, read: float, node: Node, compute: float, kernel: s
         Winograd tile rows at a time, 0 where the region is one strip.
     block, raw, slots : int
         Filters of a block, of one read, and reads that can be ahead.
+    kept : int
+        Filters, from the first on, that are in memory already.
     """
     filters, reading = node.out_shape.c, read_ms(rates, read, node, raw, slots)
+    reading *= max(0, filters - kept) / filters
     work = compute if kernel == "winograd" else compute + pack_ms(rates, node)
     if kernel == "winograd" and strip:  # strips transform the input anew for every block
         tiles = ((node.out_shape.w + 3) // 4) * ((node.out_shape.h + 3) // 4)
@@ -152,7 +155,8 @@ def streamed_ms(rates: Rates, read: float, node: Node, compute: float, kernel: s
     ahead = slots * raw - (block if kernel == "winograd" else 0)
     overlap = max(0.0, min(1.0, ahead / block))
     # The first block of a layer is read while nothing computes.
-    return max(work, reading) + (1.05 - overlap) * min(work, reading) + reading * min(1.0, block / filters)
+    first = reading * min(1.0, block / filters) if kept < block else 0.0
+    return max(work, reading) + (1.05 - overlap) * min(work, reading) + first
 
 
 def bytes_ms(rates: Rates, moved: float, tiles: int = 1) -> float:

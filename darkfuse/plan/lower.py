@@ -186,7 +186,11 @@ class _Lowering:
         tied = [Tie(place[t.source], place[t.target], t.shift)
                 for t in ties(self.wiring, layout, self.members)]
         tied, packing = pack_tied(blocks, tied)
-        blocks, packing = begin_earlier(blocks, tied, self._read_ahead(stages), packing)
+        for wanted in self._read_ahead(stages):
+            longer, packing = begin_earlier(blocks, tied, wanted, packing)
+            if longer != blocks:
+                blocks = longer
+                break
         source = self.graph.input
         return Program(
             buffers=self._placed(blocks, packing, tied),
@@ -236,18 +240,19 @@ class _Lowering:
                                               add))
         return found
 
-    def _read_ahead(self, stages: Sequence[Stage]) -> Dict[int, int]:
-        """Reader slots (buffers) that had better exist while the stage before them computes, to be filled
-        by then; and that stage."""
-        wanted = {}
-        before = 0
+    def _read_ahead(self, stages: Sequence[Stage]) -> Tuple[Dict[int, int], Dict[int, int]]:
+        """Reader slots (buffers) that had better exist before their stage, to be filled by then, and the
+        stage from which on: that of the reads before them, when the reader has time again; or, if that is too
+        much to ask for, the one before that computes."""
+        far, near = {}, {}
+        computed = read = 0
         for number, stage in enumerate(stages):
-            for weights in (self.weights[op.weights] for op in stage.ops if op.weights >= 0):
-                if weights.raw >= 0:
-                    wanted[weights.raw] = before
-            if any(op.macs for op in stage.ops):
-                before = number
-        return wanted
+            raw = {self.weights[op.weights].raw for op in stage.ops if op.weights >= 0} - {-1}
+            for buffer in raw:
+                far[buffer], near[buffer] = min(computed, read), computed
+            read = number if raw else read
+            computed = number if any(op.macs for op in stage.ops) else computed
+        return far, near
 
     def _tensor(self, view: View, node: int, layout: Layout, place: Dict[int, int],
                 keep: Optional[Keep] = None) -> int:

@@ -26,7 +26,7 @@ from darkfuse.plan.cost import (
 )
 from darkfuse.plan.device import Device, load_device
 from darkfuse.plan.lower import lower
-from darkfuse.plan.program import Op, Program, Span, Tensor
+from darkfuse.plan.program import Op, Program, Span, Tensor, Weights
 from darkfuse.plan.types import LayerPlan, Plan
 
 FLOAT = 4
@@ -109,7 +109,8 @@ def predict(graph: Graph, plan: Plan, device: Optional[Device] = None, baseline:
         ms=sum(group.ms for group in groups),
         arena_bytes=program.arena_bytes,
         peak_bytes=baseline + program.arena_bytes,
-        read_bytes=sum(w.filters * w.per_filter * FLOAT for w in program.weights if w.residency != "pinned"),
+        read_bytes=sum((w.filters - kept_filters(w)) * w.per_filter * FLOAT for w in program.weights
+                       if w.residency != "pinned"),
         macs=sum(op.macs for stage in program.stages for op in stage.ops),
         groups=groups,
     )
@@ -167,7 +168,7 @@ class _Pricer:
             one_strip = all(4 * op.strip >= size for size, _ in heights)
             strip = 0 if one_strip else op.strip
             total = streamed_ms(self.rates, self.device.read, node, compute, op.kernel, strip, weights.block,
-                                weights.raw_filters, weights.slots, self.plan.threads)
+                                weights.raw_filters, weights.slots, self.plan.threads, kept_filters(weights))
         return total, total - compute
 
     def _loading(self, number: int) -> float:
@@ -176,6 +177,13 @@ class _Pricer:
         node = self.graph.node(weights.node)
         reading = read_ms(self.rates, self.device.read, node, weights.raw_filters, weights.slots)
         return loaded_ms(pack_ms(self.rates, node), reading)
+
+
+def kept_filters(weights: Weights) -> int:
+    """Filters of a streamed layer that stay over frames."""
+    per_block = -(-weights.block // weights.raw_filters)  # reads
+    blocks, rest = divmod(weights.kept, per_block)
+    return min(weights.filters, blocks * weights.block + rest * weights.raw_filters)
 
 
 def sizes(spans: Sequence[Span]) -> Sizes:

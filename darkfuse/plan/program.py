@@ -26,8 +26,8 @@ def reader_bytes(slots: int, filters: int, per_filter: int) -> int:
 
 
 def winograd_slots(slots: int, raw: int, block: int, filters: int) -> bool:
-    """Whether a streamed Winograd layer can compute from its reader's slots: they hold a block of filters at a
-    time, and a panel of 32 comes in whole reads."""
+    """Whether a streamed Winograd layer can compute from its reader's slots: they hold a block of filters at
+    a time, and a panel of 32 comes in whole reads."""
     return slots * raw >= min(block, filters) and (32 % raw == 0 or raw >= filters)
 
 

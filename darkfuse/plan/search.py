@@ -12,6 +12,7 @@ from darkfuse.plan.lower import lower
 from darkfuse.plan.order import execution_orders
 from darkfuse.plan.pieces import Pieces
 from darkfuse.plan.spans import NO_LIMIT, Spans
+from darkfuse.plan.spend import spend
 from darkfuse.plan.types import Group, Plan
 from darkfuse.plan.units import format_bytes
 
@@ -54,7 +55,7 @@ def plan_for(graph: Graph, mem: Optional[int] = None, threads: int = 1, exact: b
     else:
         plan = _smallest(search) if mem == 0 else _fastest(search, search.limit)
     if plan is not None:
-        return plan
+        return plan if not mem or latency_ms is not None else spend(graph, plan, mem, spans.device)
     fastest = _fastest(search, search.limit) if latency_ms is not None else None
     if fastest is not None:
         raise BudgetError(f"{graph.name}: no plan is predicted to run in {latency_ms:g} ms; the fastest "
