@@ -86,18 +86,17 @@ class Planner:
         budget = self._budget(mem)
         arena = budget.arena(self.spent)
         start = time.perf_counter()
-        try:
-            if arena is not None and arena <= 0:
-                raise BudgetError("nothing left")
-            if algorithm == "mafat":
-                from darkfuse.plan.mafat import mafat_plan
+        most = NO_LIMIT if arena is None else max(arena, 0)
+        if algorithm == "mafat":
+            from darkfuse.plan.mafat import mafat_plan
 
-                most = NO_LIMIT if arena is None else arena
+            try:
                 plan = mafat_plan(self.graph, most, self.threads, self.exact, self.device)
-            else:
-                plan = plan_for(self.graph, arena, self.threads, self.exact, self.device)
-        except BudgetError:
-            plan = self._smallest_plan(algorithm)
+            except BudgetError:
+                plan = self._smallest_plan(algorithm)
+        else:
+            plan = plan_for(self.graph, most, self.threads, self.exact, self.device, or_least=True)
+        if plan.arena_bytes > most:
             budget = budget.raised(self.spent - JITTER_BYTES, plan.arena_bytes, self.graph.path)
             if algorithm == "exact":
                 plan = plan_for(self.graph, budget.arena(self.spent), self.threads, self.exact, self.device)
