@@ -119,6 +119,18 @@ def test_what_a_refusal_calls_the_least_is_enough(root: Path) -> None:
             plan_for(graph, least.arena_bytes // 2, 2, False, profile)
 
 
+@pytest.mark.parametrize("name, side, mebibytes",
+                         [("yolov2-16", 608, 5), ("yolov2", 608, 6), ("yolov2", 416, 4)])
+def test_the_least_arena(root: Path, name: str, side: int, mebibytes: int) -> None:
+    """Less than input and output of its largest layers side by side: one is written over the other."""
+    graph, profile = load_graph(str(root / "cfg" / f"{name}.cfg"), side, side), BUILTIN["generic-x86"]
+    plan = plan_for(graph, 0, 1, False, profile)
+    program = lower(graph, plan)
+    assert plan.arena_bytes == program.arena_bytes <= mebibytes << 20
+    assert any(buffer.over >= 0 for buffer in program.buffers)
+    assert plan_for(graph, 1 << 20, 1, False, profile, or_least=True).arena_bytes <= mebibytes << 20
+
+
 def test_least_memory_within_a_latency(root: Path) -> None:
     graph, profile = load_graph(str(root / "cfg" / "yolov2-tiny.cfg")), BUILTIN["rpi5"]
     fast, small = plan_for(graph, None, 4, False, profile), plan_for(graph, 0, 4, False, profile)
