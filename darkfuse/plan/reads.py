@@ -29,7 +29,18 @@ def streamed_ways(node: Node, kernel: str, threads: int) -> Tuple[Tuple[int, int
             return lean
         team = PANEL * threads
         return ((team, PANEL, threads + 3), (team, PANEL, threads + 2), *lean)
-    raw = 16
-    while raw < 128 and raw * filter_bytes(node) < READ_BYTES and 2 * raw * threads <= node.out_shape.c:
-        raw *= 2
+    raw = _filters(node, threads)
     return (max(PANEL, raw) * threads, raw, threads + 2), (PANEL, 16, 3), (PANEL, 8, 2)
+
+
+def loaded_way(node: Node) -> Tuple[int, int]:
+    """(raw, slots) to load a layer fast with, where there is room; a `LayerPlan` begins with the leanest."""
+    return _filters(node, 4), 4
+
+
+def _filters(node: Node, reads: int) -> int:
+    """Filters that make a read worth its beginning; few enough to leave so many reads."""
+    raw = 16
+    while raw < 128 and raw * filter_bytes(node) < READ_BYTES and 2 * raw * reads <= node.out_shape.c:
+        raw *= 2
+    return raw

@@ -1,4 +1,4 @@
-"""What a plan leaves of its memory, spent on waiting less: filters that stay, and slots to read ahead.
+"""What a plan leaves of its memory, spent on waiting less: filters that stay, slots to read ahead.
 
 The search pins whole layers. Where the next one no longer fits, megabytes may be left, and every byte of a
 streamed layer that stays in memory need not be read again. While a layer computes, whatever of the arena is
@@ -8,7 +8,7 @@ idle can hold reads of its own, so that storage has something to do in the pause
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import List
+from typing import List, Tuple
 
 from darkfuse.graph import Graph
 from darkfuse.plan.cost import read_ms
@@ -16,8 +16,9 @@ from darkfuse.plan.device import Device
 from darkfuse.plan.lower import lower
 from darkfuse.plan.predict import alive_bytes, predict
 from darkfuse.plan.program import PAGE, Program, slot_bytes
+from darkfuse.plan.reads import loaded_way
 from darkfuse.plan.types import LayerPlan, Plan
-from darkfuse.plan.weights import reads_of
+from darkfuse.plan.weights import raw_bytes, reads_of
 
 AHEAD = 8  # slots more than the search gives a layer, at most
 
@@ -52,7 +53,8 @@ def spend(graph: Graph, plan: Plan, limit: int, device: Device) -> Plan:
     """
     program = lower(graph, plan)
     streams = [s for s in _streams(graph, plan, device, program) if s.longer() > 0]
-    if not streams:
+    loaded = any(layer.residency == "loaded" for group in plan.groups for layer in group.layers)
+    if not streams and not loaded:
         return plan
     _keep(streams, limit - program.arena_bytes)
     for share in (AHEAD, AHEAD // 2, 0):
@@ -97,17 +99,39 @@ def _keep(streams: List[_Stream], room: int) -> None:
 
 
 def _deeper(graph: Graph, plan: Plan, streams: List[_Stream], limit: int, share: int) -> Plan:
-    """The plan with the streams' layers in place, up to `share` slots more for each that has room."""
+    """The plan with the streams' layers in place; up to `share` slots more for each, and larger reads of
+    layers that are loaded, where their stages have room."""
     plan = _with(plan, streams, [s.layer for s in streams])
     if not share:
         return plan
     program = lower(graph, plan)
+    rooms = [limit - alive_bytes(program, number) for number in range(len(plan.groups))]
     layers = []
     for s in streams:
-        room = (limit - alive_bytes(program, s.group)) // s.slot
-        more = max(0, min(share, room, s.reads - s.layer.kept - s.layer.slots))
+        more = max(0, min(share, rooms[s.group] // s.slot, s.reads - s.layer.kept - s.layer.slots))
         layers.append(replace(s.layer, slots=s.layer.slots + more))
-    return _with(plan, streams, layers)
+    plan = _with(plan, streams, layers)
+    groups = tuple(replace(group, layers=_larger_reads(graph, group.layers, room))
+                   for group, room in zip(plan.groups, rooms))
+    return replace(plan, groups=groups)
+
+
+def _larger_reads(graph: Graph, layers: Tuple[LayerPlan, ...], room: int) -> Tuple[LayerPlan, ...]:
+    """Layers of one group, those that are loaded with as large reads as fit `room` bytes more of slots. They
+    are read one after another, through the same bytes."""
+    loaded = [layer for layer in layers if layer.residency == "loaded"]
+    if not loaded:
+        return layers
+    room += max(raw_bytes(graph.node(layer.node), layer) for layer in loaded)
+    larger = {}
+    for layer in loaded:
+        node = graph.node(layer.node)
+        raw, slots = loaded_way(node)
+        while raw > layer.raw and raw_bytes(node, replace(layer, raw=raw, slots=slots)) > room:
+            raw //= 2
+        wanted = replace(layer, raw=raw, slots=slots)
+        larger[layer.node] = wanted if raw_bytes(node, wanted) <= room else layer
+    return tuple(larger.get(layer.node, layer) for layer in layers)
 
 
 def _with(plan: Plan, streams: List[_Stream], layers: List[LayerPlan]) -> Plan:
