@@ -243,7 +243,7 @@ class Network:
         self._make_room()
         classes = class_count(self.graph) if self._detects else 1
         return draw(result.path, marks, classes, os.fspath(out),
-                    self.budget.work(), self.budget.aside)
+                    self._work(), self.budget.aside)
 
     def stats_line(self) -> str:
         """The last frame's `stats` for people to read."""
@@ -261,8 +261,13 @@ class Network:
 
         self._make_room()
         source = self.graph.input
-        return decode_picture(path, (source.w, source.h), letterbox, self.budget.picture, self.budget.work(),
+        return decode_picture(path, (source.w, source.h), letterbox, self.budget.picture, self._work(),
                               self.budget.aside)
+
+    def _work(self) -> int | None:
+        """Bytes decoding and drawing may take for pixels."""
+        plan = self.plan
+        return self.budget.work(plan.predicted_peak_bytes - plan.arena_bytes - (self.budget.picture or 0))
 
     def _make_room(self) -> None:
         """Give the arena back for the while, where a second process does not fit beside it."""

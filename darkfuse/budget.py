@@ -18,8 +18,8 @@ PILLOW_BYTES = 10 << 20
 ASIDE_BYTES = 12 << 20
 # Below this a process with Pillow in it would leave the arena too little
 ASIDE_BELOW = 128 << 20
-# What still comes after the baseline is measured: code that was not used before (1 MB), detections and text (a
-# thousand boxes take 300 kB), tables of operations and tiles for each layer, a touched stack for each thread
+# What still comes after the baseline is measured: code that was not used before (1 MB), detections and text
+# (a thousand boxes take 300 kB), tables of operations and tiles for each layer, a touched stack a thread
 SLACK_BYTES = 2 << 20
 LAYER_BYTES = 16 << 10
 THREAD_BYTES = 32 << 10
@@ -119,13 +119,18 @@ class Budget:
             f"{format_bytes(total - arena)} for {what_else}"
         )
 
-    def work(self) -> int | None:
-        """Bytes Pillow may take for pixels while it decodes or draws, as things stand now."""
+    def work(self, held: int = 0) -> int | None:
+        """Bytes Pillow may take for pixels while it decodes or draws, as things stand now.
+
+        `held`: of this process, at least, beside arena and picture. Before its first frame it takes less, and
+        the first picture must not be decoded any larger than the same one later.
+        """
         if self.total is None or self.picture is None:
             return None
         if not self.aside:
             return 4 * self.picture // 3
-        return max(1 << 20, self.total - (process.rss_bytes() or 0) - ASIDE_BYTES - self.picture)
+        held = max(held, process.rss_bytes() or 0)
+        return max(1 << 20, self.total - held - ASIDE_BYTES - self.picture)
 
     def fits_beside(self) -> bool:
         """Whether decoding or drawing fits beside everything this process holds now."""
