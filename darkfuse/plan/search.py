@@ -110,19 +110,22 @@ def _plan(label: Label, spans: Spans) -> Plan:
 
 
 def _fastest(search: Search, limit: int, tries: int = 6) -> Optional[Plan]:
-    """The fastest plan whose exact arena fits; where packing needs more than the sum of what is alive, a
-    little less is asked for."""
-    ask = limit
+    """The fastest plan whose exact arena fits; where packing needs more than the sum of what is alive, labels
+    and then searches are passed over that leave no room for as much."""
+    ask, packing = limit, 0
     for _ in range(tries):
-        over = 0
-        for label in search.fastest(ask)[:4]:
-            plan = _plan(label, search.spans)
+        labels = search.fastest(ask)
+        if not labels:
+            return None
+        lowered = 0
+        for label in labels:
+            if label.bytes + packing > limit or lowered == 3:
+                continue
+            plan, lowered = _plan(label, search.spans), lowered + 1
             if plan.arena_bytes <= limit:
                 return plan
-            over = max(over, plan.arena_bytes - limit)
-        if not over:
-            return None
-        ask -= max(over, limit // 256)
+            packing = max(packing, plan.arena_bytes - label.bytes)
+        ask = min(ask - limit // 256, limit - packing)
     return None
 
 
