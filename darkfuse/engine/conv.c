@@ -131,9 +131,11 @@ static void stream_winograd(df_team *t, const df_stage *s, const df_op *op, cons
             for (long n; (n = df_take(t, items)) >= 0;) {
                 int from = first + (int)(n / parts) * DF_PANEL, panel = from / DF_PANEL, part = (int)(n % parts);
                 int t1 = (int)((int64_t)tiles * (part + 1) / parts);
-                df_filters filters = {.scale = w->scale + from};
+                df_filters filters = {.scale = w->scale + from}, next = {0};
                 if (!df_await_filters(t, w, from, &filters))
                     continue;
+                if (df_peek_filters(t, w, from + t->n * DF_PANEL, &next))
+                    filters.next = &next;
                 for (int at = (int)((int64_t)tiles * part / parts), next; at < t1; at = next) {
                     next = df_min(at + room, t1);
                     k->wino_panel(c, out, &strip, &filters, w->bias, panel, u, at, next, scratch);

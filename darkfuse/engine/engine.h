@@ -217,6 +217,8 @@ bool df_fill_filters(df_team *t, df_weights *w, int first, int count, float *pac
 /* The panel of streamed filters from `first` on, as they lie in the reader's slots, to filters->filter; they stay
  * until df_free_filters of [first, end), by one thread of the team. False when the frame was stopped meanwhile. */
 bool df_await_filters(df_team *t, const df_weights *w, int first, df_filters *filters);
+/* The same, where they have arrived already. */
+bool df_peek_filters(const df_team *t, const df_weights *w, int first, df_filters *filters);
 void df_free_filters(df_team *t, const df_weights *w, int first, int end);
 
 /* Fold scale and bias of every layer and pack the pinned ones, through `through` (room for one filter, or one

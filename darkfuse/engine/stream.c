@@ -281,11 +281,11 @@ static void free_chunks(df_reader *r, int from, int to)
     pthread_mutex_unlock(&r->lock);
 }
 
-/* The chunk that filter `first`, the first of a chunk, begins. */
-static int chunk_at(const df_weights *w, int first)
+/* The chunk a filter is in. */
+static int chunk_at(const df_weights *w, int filter)
 {
     int block = block_of(w);
-    return w->first_chunk + first / block * chunks_in(w, block) + first % block / w->raw_filters;
+    return w->first_chunk + filter / block * chunks_in(w, block) + filter % block / w->raw_filters;
 }
 
 void df_pack(const df_table *table, const df_weights *w, const float *raw, int first, int count, int base_filter)
@@ -331,18 +331,32 @@ bool df_fill_filters(df_team *t, df_weights *w, int first, int count, float *pac
     return true;
 }
 
+static void point_at(const df_reader *r, const df_weights *w, int first, int end, df_filters *filters)
+{
+    for (int f = first; f < end; f++) {
+        const df_chunk *c = &r->chunks[chunk_at(w, f)];
+        filters->filter[f - first] = df_chunk_data(c) + (f - c->first) * w->per_filter;
+    }
+}
+
 bool df_await_filters(df_team *t, const df_weights *w, int first, df_filters *filters)
 {
     if (w->file_offset < 0)
         return true;
-    int count = df_min(DF_PANEL, w->filters - first);
-    for (int n = chunk_at(w, first), end = n + chunks_in(w, count); n < end; n++) {
-        const df_chunk *c = &t->e->reader.chunks[n];
-        if (!wait_for(t, n))
-            return false;
-        for (int i = 0; i < c->count; i++)
-            filters->filter[c->first - first + i] = df_chunk_data(c) + i * w->per_filter;
-    }
+    int end = df_min(first + DF_PANEL, w->filters);
+    if (!wait_for(t, chunk_at(w, end - 1)))
+        return false;
+    point_at(&t->e->reader, w, first, end, filters);
+    return true;
+}
+
+bool df_peek_filters(const df_team *t, const df_weights *w, int first, df_filters *filters)
+{
+    int end = df_min(first + DF_PANEL, w->filters);
+    if (w->file_offset < 0 || first >= w->filters
+        || atomic_load_explicit(&t->e->reader.ready, memory_order_acquire) <= chunk_at(w, end - 1))
+        return false;
+    point_at(&t->e->reader, w, first, end, filters);
     return true;
 }
 

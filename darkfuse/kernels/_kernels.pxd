@@ -23,6 +23,7 @@ cdef extern from "df_kernels.h" nogil:
         int32_t y0, y1, x0, x1, tiles_y, tiles_x
 
     ctypedef struct df_filters:
+        const df_filters *next
         const float *packed
         const float *filter[32]
         const float *scale

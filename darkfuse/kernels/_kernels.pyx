@@ -184,6 +184,7 @@ cdef class Kernels:
                    int panel, const float[::1] u, int t0, int t1, float[::1] scratch) -> None:
         cdef k.df_filters filters
         self._packed(conv, k.DF_WINOGRAD, packed, bias, panel)
+        filters.next = NULL
         filters.packed = &packed[0]
         self._wino_panel(conv, out, strip, &filters, bias, panel, u, t0, t1, scratch)
 
@@ -196,6 +197,7 @@ cdef class Kernels:
             raise ValueError("filters are (out_c, in_c * 9)")
         if panel < 0 or panel * 32 >= conv.c.out_c or bias.shape[0] < padded or scale.shape[0] < padded:
             raise ValueError("no such panel, or bias or scale not padded to whole panels")
+        filters.next = NULL
         filters.packed = NULL
         filters.scale = &scale[panel * 32]
         for i in range(32):

@@ -58,7 +58,8 @@ typedef struct {
 } df_strip;
 
 /* One panel's filters for Winograd: packed as conv_direct reads them, or as they lie in Darknet's file. */
-typedef struct {
+typedef struct df_filters {
+    const struct df_filters *next; /* the panel after this one, to be brought near; or NULL */
     const float *packed;           /* NULL: the others count */
     const float *filter[DF_PANEL]; /* (in_c, 3, 3) each; NULL for zeros and past the layer's last */
     const float *scale;            /* (32,) batch norm's, of the panel */
