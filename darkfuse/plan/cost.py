@@ -15,6 +15,7 @@ from darkfuse.plan.device import Device, Rates
 Sizes = List[Tuple[int, int]]  # (size, how many)
 PANEL = 32  # filters one thread computes with at a time
 LOCKSTEP = 1.35  # a team that shares one streamed panel waits for its slowest thread, panel after panel
+TURN = 0.3  # of packing: the same without the way to memory and back
 SLOTS = {1: 1.7, 2: 1.3}  # how much longer reading takes into so few slots
 STRIDED = 1.25  # how much longer direct kernels take for a pixel whose neighbours read other inputs
 PIXELS = 14  # of one row that the direct kernels hold in registers, at most; tiles in Winograd's products
@@ -144,9 +145,13 @@ def streamed_ms(rates: Rates, read: float, node: Node, compute: float, kernel: s
     """
     filters, reading = node.out_shape.c, read_ms(rates, read, node, raw, slots)
     reading *= max(0, filters - kept) / filters
-    work = compute if kernel == "winograd" else compute + pack_ms(rates, node)
+    down = (node.out_shape.h + 3) // 4
+    if kernel != "winograd":
+        work = compute + pack_ms(rates, node)
+    else:  # turns the filters into panels as it transforms them, for every strip
+        work = compute + TURN * pack_ms(rates, node) * (-(-down // strip) if strip else 1)
     if kernel == "winograd" and strip:  # strips transform the input anew for every block
-        tiles = ((node.out_shape.w + 3) // 4) * ((node.out_shape.h + 3) // 4)
+        tiles = ((node.out_shape.w + 3) // 4) * down
         work += 1e-6 * tiles * node.in_shapes[0].c / rates.wino_in * (-(-filters // block) - 1)
     if block < PANEL * threads:
         work *= LOCKSTEP

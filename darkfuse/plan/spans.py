@@ -19,7 +19,6 @@ from darkfuse.plan.tiled import Tiled, Walk
 from darkfuse.plan.types import Group, LayerPlan
 from darkfuse.plan.weights import FLOAT, PANEL, packed_floats, up
 
-STRIPS = (0, 4, 2, 1)  # Winograd tile rows at a time, fastest first
 NO_LIMIT = 1 << 62
 
 
@@ -149,7 +148,9 @@ class Spans:
             return [(piece.rule, 0)]
         assert piece.node is not None
         down = -(-piece.node.out_shape.h // 4)
-        return [("winograd", strip) for strip in STRIPS if strip < down] + [("direct", 0)]
+        # All tile rows at once; strips of near-equal size, two of them or some four rows each; few rows
+        strips = sorted({-(-down // 2), -(-down // -(-down // 4)), 2, 1}, reverse=True)
+        return [*(("winograd", strip) for strip in (0, *strips) if strip < down), ("direct", 0)]
 
     def _streamed(self, piece: Piece, kernel: str, strip: int, stage: int, ms: float,
                   recipe: Recipe) -> List[Option]:
