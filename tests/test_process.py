@@ -75,7 +75,7 @@ def test_no_amount(mem: str | int) -> None:
 
 
 GIVE_BACK = """
-import json, sys, threading
+import json, os, sys, threading, time
 sys.path.insert(0, sys.argv[1])
 from darkfuse import process
 from darkfuse.engine._engine import give_back
@@ -93,6 +93,8 @@ other.start()
 beside = give_back()
 work.set()
 other.join()
+while len(os.listdir("/proc/self/task")) > 1:  # joined, it still has to leave
+    time.sleep(0.001)
 print(json.dumps([before, after, given, beside, give_back()]))
 """
 
