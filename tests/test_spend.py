@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from darkfuse.graph import Graph, load_graph
+from darkfuse.graph import Graph, build_graph, load_graph
+from darkfuse.model.cfg import parse_cfg
 from darkfuse.plan.device import BUILTIN
 from darkfuse.plan.lower import lower
 from darkfuse.plan.notation import parse_plan
 from darkfuse.plan.predict import predict
+from darkfuse.plan.reads import streamed_ways
 from darkfuse.plan.search import plan_for
+from darkfuse.plan.simple import layer_by_layer
 from darkfuse.plan.spend import spend
-from darkfuse.plan.types import Plan
+from darkfuse.plan.types import LayerPlan, Plan
 
 MB = 1 << 20
 BOARD = BUILTIN["rpi4"]  # an SD card: every late layer waits for it
@@ -75,3 +78,17 @@ def test_an_annotated_cfg_keeps_it(graph: Graph, tmp_path: Path) -> None:
     path = tmp_path / "yolov2.cfg"
     path.write_text(annotate(graph.cfg, plan))
     assert read_annotation(load_graph(str(path), 416, 416)) == plan
+
+
+@pytest.mark.parametrize("threads", [1, 3, 56, 64, 128])
+@pytest.mark.parametrize("kernel", ["winograd", "direct"])
+def test_no_more_slots_than_there_may_be(kernel: str, threads: int) -> None:
+    wide = "".join(f"[convolutional]\nfilters={n}\nsize=3\npad=1\nactivation=leaky\n" for n in (64, 8192))
+    graph = build_graph(parse_cfg("[net]\nwidth=8\nheight=8\nchannels=3\n" + wide))
+    plan = layer_by_layer(graph, threads, "streamed")
+    for block, raw, slots in streamed_ways(graph.nodes[1], kernel, threads):
+        layer = LayerPlan(1, kernel, "streamed", block, raw, slots)
+        given = replace(plan, groups=(plan.groups[0], replace(plan.groups[1], layers=(layer,))))
+        least = lower(graph, given).arena_bytes
+        spent = spend(graph, given, least + 8 * MB, BOARD)
+        assert least < lower(graph, spent).arena_bytes <= least + 8 * MB

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Tuple
 
 from darkfuse.graph import Node
+from darkfuse.plan.weights import MAX_SLOTS
 
 PANEL = 32  # filters one thread computes with at a time
 READ_BYTES = 192 << 10  # a read costs as much as some 100 kB, however short it is
@@ -27,10 +28,11 @@ def streamed_ways(node: Node, kernel: str, threads: int) -> Tuple[Tuple[int, int
         lean = (PANEL, 16, 4), (PANEL, 16, 2)
         if threads == 1:
             return lean
-        team = PANEL * threads
-        return ((team, PANEL, threads + 3), (team, PANEL, threads + 2), *lean)
+        panels = min(threads, MAX_SLOTS - 3)
+        team = PANEL * panels
+        return ((team, PANEL, panels + 3), (team, PANEL, panels + 2), *lean)
     raw = _filters(node, threads)
-    return (max(PANEL, raw) * threads, raw, threads + 2), (PANEL, 16, 3), (PANEL, 8, 2)
+    return (max(PANEL, raw) * threads, raw, min(threads + 2, MAX_SLOTS)), (PANEL, 16, 3), (PANEL, 8, 2)
 
 
 def loaded_way(node: Node) -> Tuple[int, int]:

@@ -18,7 +18,7 @@ from darkfuse.plan.predict import alive_bytes, predict
 from darkfuse.plan.program import PAGE, Program, slot_bytes
 from darkfuse.plan.reads import loaded_way
 from darkfuse.plan.types import LayerPlan, Plan
-from darkfuse.plan.weights import raw_bytes, reads_of
+from darkfuse.plan.weights import MAX_SLOTS, raw_bytes, reads_of
 
 AHEAD = 8  # slots more than the search gives a layer, at most
 
@@ -108,7 +108,8 @@ def _deeper(graph: Graph, plan: Plan, streams: List[_Stream], limit: int, share:
     rooms = [limit - alive_bytes(program, number) for number in range(len(plan.groups))]
     layers = []
     for s in streams:
-        more = max(0, min(share, rooms[s.group] // s.slot, s.reads - s.layer.kept - s.layer.slots))
+        more = max(0, min(share, rooms[s.group] // s.slot, s.reads - s.layer.kept - s.layer.slots,
+                          MAX_SLOTS - s.layer.slots))
         layers.append(replace(s.layer, slots=s.layer.slots + more))
     plan = _with(plan, streams, layers)
     groups = tuple(replace(group, layers=_larger_reads(graph, group.layers, room))
