@@ -15,6 +15,7 @@ from darkfuse.model.cfg import parse_cfg
 from darkfuse.plan.check import check_program
 from darkfuse.plan.lower import lower
 from darkfuse.plan.notation import parse_plan
+from darkfuse.plan.simple import layer_by_layer
 
 walks = settings(max_examples=150, deadline=None,
                  suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large))
@@ -100,3 +101,14 @@ def test_reader_slots_come_a_stage_early_where_that_is_free():
                     and not (b.name.endswith("reader") and b.last != stage))
                 for stage in range(len(program.stages)))
     assert program.arena_bytes <= least + 64 * len(program.buffers)  # what it takes without reading ahead
+
+
+@pytest.mark.parametrize("wrong", [{"kept": -1}, {"kept": 4}, {"slots": 65}, {"raw": 0},
+                                   {"block": 32, "raw": 24}])
+def test_reads_that_cannot_be_are_refused(wrong):
+    graph = chain("16 40")
+    plan = layer_by_layer(graph, 1, "streamed")
+    layer = dataclasses.replace(plan.groups[1].layers[0], kernel="direct", **wrong)
+    groups = plan.groups[0], dataclasses.replace(plan.groups[1], layers=(layer,))
+    with pytest.raises(PlanError, match="layer 1"):
+        lower(graph, dataclasses.replace(plan, groups=groups))

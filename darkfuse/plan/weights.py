@@ -70,7 +70,7 @@ def check_kernel(graph: Graph, node: Node, layer: LayerPlan, image: bool) -> Non
             and not winograd_slots(layer.slots, layer.raw, layer.block, node.weights.biases):
         raise PlanError(f"{where}: {layer.slots} slots of {layer.raw} filters do not hold a block of "
                         f"{layer.block} in parts of {PANEL}")
-    if layer.kept and (layer.residency != "streamed" or layer.kept > reads_of(node, layer)):
+    if layer.kept < 0 or layer.kept and (layer.residency != "streamed" or layer.kept > reads_of(node, layer)):
         raise PlanError(f"{where}: {layer.kept} reads to keep, of {reads_of(node, layer)} when streamed")
     options = node.options
     if not isinstance(options, ConvOptions):
