@@ -128,6 +128,8 @@ def _weights(program: Program, w: Weights) -> None:
         fail(f"{where} are stored transposed and must be pinned")
     if w.residency == "streamed" and (w.block < PANEL or w.block % PANEL):
         fail(f"{where} come in blocks of {w.block} filters")
+    if w.residency == "streamed" and w.filters > w.block and w.block % w.raw_filters:
+        fail(f"{where}: a block of {w.block} filters is not made of reads of {w.raw_filters}")
 
 
 def _stage(program: Program, number: int, stage: Stage) -> None:
