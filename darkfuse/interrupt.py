@@ -1,7 +1,8 @@
 """Ctrl-C ends a program at once, with status 130 and no traceback, whatever it is doing.
 
-Python raises KeyboardInterrupt at whatever line it has come to. In the middle of an import that can be a callback
-that loses it, or a class that turns it into another error; and with nobody to catch it there is a traceback.
+Python raises KeyboardInterrupt at whatever line it has come to. In the middle of an import that can be a
+callback that loses it, or a class that turns it into another error; and with nobody to catch it there is a
+traceback.
 Programs only: who uses the library decides about signals.
 """
 

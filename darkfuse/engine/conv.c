@@ -136,10 +136,8 @@ static void stream_winograd(df_team *t, const df_stage *s, const df_op *op, cons
                     continue;
                 if (df_peek_filters(t, w, from + t->n * DF_PANEL, &next))
                     filters.next = &next;
-                for (int at = (int)((int64_t)tiles * part / parts), next; at < t1; at = next) {
-                    next = df_min(at + room, t1);
-                    k->wino_panel(c, out, &strip, &filters, w->bias, panel, u, at, next, scratch);
-                }
+                for (int t0 = (int)((int64_t)tiles * part / parts); t0 < t1; t0 += room)
+                    k->wino_panel(c, out, &strip, &filters, w->bias, panel, u, t0, df_min(t0 + room, t1), scratch);
                 if (part == 0)
                     zero_panel_margin(out, panel, strip.y0 / pool, (strip.y1 + pool - 1) / pool);
                 if (parts == 1 && strip.y1 == conv.y1)

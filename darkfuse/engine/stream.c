@@ -1,4 +1,5 @@
-/* Weights that are read every frame: a thread fills slots ahead of the team, which packs them. */
+/* Weights that are read every frame: threads fill slots ahead of the team, which packs from them, or (Winograd)
+ * computes. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

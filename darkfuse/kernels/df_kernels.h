@@ -93,7 +93,8 @@ typedef struct {
      * u: (in_c/16, 36, tiles, 16) or any order of the same size that wino_panel understands. */
     void (*wino_input)(const df_conv *c, const df_view *in, const df_strip *s, int b0, int b1, float *u);
     /* Winograd phase 2: one panel of output channels (all tiles of the strip): per DF_WINO_IC input
-     * channels transform the filters into scratch, 36 GEMMs into scratch, then output transform + bias + activation (+ pooling) into out.
+     * channels transform the filters into scratch, 36 GEMMs into scratch, then output transform + bias +
+     * activation (+ pooling) into out.
      * Tiles [t0, t1) only, so that a layer with few panels still splits over threads.
      * scratch: df_wino_scratch_floats(c, t1 - t0). */
     void (*wino_panel)(const df_conv *c, const df_view *out, const df_strip *s, const df_filters *filters,
