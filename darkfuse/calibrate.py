@@ -29,6 +29,7 @@ from darkfuse.plan.predict import predict
 from darkfuse.plan.program import Program
 from darkfuse.plan.simple import plan_layer
 from darkfuse.plan.types import Group, LayerPlan, Plan
+from darkfuse.plan.weights import MAX_SLOTS
 
 RATES = tuple(field.name for field in dataclasses.fields(Rates))
 PICTURE_SIZE = 320, 240
@@ -320,7 +321,7 @@ def read_us(graph: Graph, threads: int, read: float, seconds: float) -> float:
 def streaming(graph: Graph, threads: int, raw: int, seconds: float) -> float:
     """Milliseconds in which the last layer's weights stream through the slots, `raw` filters a read."""
     layers = [plan_layer(graph, node, "pinned", exact=True) for node in graph.nodes]
-    block = 32 * threads
+    block = 32 * min(threads, MAX_SLOTS * SMALL_READ // 32 - 2)  # and two panels ahead
     layers[-1] = LayerPlan(layers[-1].node, "winograd", "streamed", block, raw, (block + 64) // raw)
     plan = Plan(graph.name, graph.fingerprint(), tuple(Group((layer,)) for layer in layers), threads)
     return min(_run(graph, plan, seconds / ROUNDS)[-1] for _ in range(ROUNDS))

@@ -93,6 +93,12 @@ def test_the_fit_finds_the_rates_samples_were_made_with() -> None:
     assert max(abs(p / m - 1) for _, p, m in calibrate.errors(samples, found)) < 0.02
 
 
+def test_reads_are_timed_with_any_number_of_threads(tmp_path: Path) -> None:
+    graph = calibrate._network(str(tmp_path), calibrate.READS)
+    for threads in (1, 14, 15, 64):
+        assert calibrate.read_us(graph, threads, 1.0, 0.01) >= 1
+
+
 def test_calibrate_measures_and_keeps_a_profile(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["calibrate", "--seconds", "1", "--threads", "1", "--storage", str(tmp_path)]) == 0
     assert "this-machine.json" in capsys.readouterr().out
