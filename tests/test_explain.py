@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from darkfuse.plan.lower import lower
 from darkfuse.plan.notation import parse_plan
 from darkfuse.plan.plot import CHART, COLOURS, HEIGHT, WIDTH, Box, draw, kind_of, save
 from darkfuse.plan.predict import predict
+from darkfuse.plan.units import format_bytes
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -61,6 +63,23 @@ def test_every_buffer_is_drawn_and_none_of_a_stage_overlap(planner: Planner) -> 
         assert left - 1 <= box.x <= box.x + box.w <= left + width + 1
         assert top - 1 <= box.y <= box.y + box.h <= top + height + 1
     assert {kind_of(b) for b in program.buffers} <= set(COLOURS)
+
+
+def test_streamed_filters_that_stay_are_named_and_drawn_as_weights(planner: Planner) -> None:
+    graph = planner.graph
+    plan = parse_plan("s", graph, 4)
+    number, group = next((n, g) for n, g in enumerate(plan.groups) if 29 in g.nodes)
+    own = [replace(x, raw=16, block=32, slots=4, kept=3 if x.node == 29 else 0) for x in group.layers]
+    groups = [*plan.groups[:number], replace(group, layers=tuple(own)), *plan.groups[number + 1:]]
+    plan = replace(plan, groups=tuple(groups))
+    prediction = predict(graph, plan, planner.device)
+    stays = 3 * 16 * 1280 * 9 * 4  # 3 reads of 16 filters of 1280 channels, 3x3, float32
+    rows = [line for line in explain(graph, plan, prediction) if " stay " in line]
+    assert len(rows) == 1 and " 29 " in rows[0] and f"streamed, {format_bytes(stays)} stay" in rows[0]
+    program = lower(graph, plan)
+    kinds = {kind_of(b) for b in program.buffers if b.name.endswith("kept")}
+    assert kinds == {"packed"} and prediction.read_bytes < predict(graph, parse_plan("s", graph, 4),
+                                                                   planner.device).read_bytes
 
 
 @pytest.mark.parametrize("ending", ["svg", "png"])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import List, Sequence, Tuple
 
-from darkfuse.graph import Graph
+from darkfuse.graph import Graph, Node
 from darkfuse.plan.order import memory_order
 from darkfuse.plan.predict import Prediction
-from darkfuse.plan.types import Group, Plan
+from darkfuse.plan.reads import filter_bytes
+from darkfuse.plan.types import Group, LayerPlan, Plan
 from darkfuse.plan.units import format_bytes
 
 KINDS = {"convolutional": "conv"}
@@ -55,8 +56,9 @@ def _table(graph: Graph, plan: Plan, prediction: Prediction) -> List[str]:
         if not cost.layers:
             continue  # nothing but aliases
         rows.append((
-            str(number), _span(group), _what(graph, group), _tiles(group), _kept(group), _kernels(group),
-            _weights(group), format_bytes(cost.bytes), f"{cost.ms:.1f}", "#" * round(20 * cost.ms / most),
+            str(number), _span(group), _what(graph, group), _tiles(group), kept(group), _kernels(group),
+            _weights(graph, group), format_bytes(cost.bytes), f"{cost.ms:.1f}",
+            "#" * round(20 * cost.ms / most),
         ))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     right = {0, 7, 8}
@@ -93,7 +95,8 @@ def _tiles(group: Group) -> str:
     return "whole" if group.grid == (1, 1) else f"{group.grid[0]}x{group.grid[1]}"
 
 
-def _kept(group: Group) -> str:
+def kept(group: Group) -> str:
+    """What of one tile's maps stays for the next, in a word or two."""
     if group.grid == (1, 1):
         return "-"
     if group.cache == "none":
@@ -105,8 +108,17 @@ def _kernels(group: Group) -> str:
     return ",".join(dict.fromkeys(x.kernel for x in group.layers if x.kernel != "none")) or "-"
 
 
-def _weights(group: Group) -> str:
-    return ",".join(dict.fromkeys(x.residency for x in group.layers if x.residency != "none")) or "-"
+def _weights(graph: Graph, group: Group) -> str:
+    """Where weights come from, and how much of those that are streamed stays in memory all the same."""
+    words = ",".join(dict.fromkeys(x.residency for x in group.layers if x.residency != "none")) or "-"
+    stay = sum(_stay_bytes(graph.node(x.node), x) for x in group.layers if x.kept)
+    return f"{words}, {format_bytes(stay)} stay" if stay else words
+
+
+def _stay_bytes(node: Node, layer: LayerPlan) -> int:
+    """Bytes of a streamed layer that stay over frames; the last read may be a short one."""
+    assert node.weights is not None
+    return min(layer.kept * layer.raw, node.weights.biases) * filter_bytes(node)
 
 
 def _time(plan: Plan, prediction: Prediction) -> List[str]:

@@ -11,6 +11,7 @@ from typing import List, Sequence, Tuple
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph import Graph
 from darkfuse.plan.arena import aligned
+from darkfuse.plan.explain import kept
 from darkfuse.plan.predict import Prediction
 from darkfuse.plan.program import Buffer, Program
 from darkfuse.plan.region import Span
@@ -81,12 +82,15 @@ def _arena(program: Program, prediction: Prediction) -> Shapes:
     def y(offset: int) -> float:
         return top + height * (1 - offset / program.arena_bytes)
 
-    for buffer in sorted(program.buffers, key=lambda b: b.bytes, reverse=True):
+    # Where a map is written over one that dies, the older one's name goes beside it, not beneath
+    covered = {b.over: x(b.first) for b in program.buffers if b.over >= 0}
+    for number, buffer in sorted(enumerate(program.buffers), key=lambda item: item[1].bytes, reverse=True):
         first, last = x(buffer.first), x(buffer.last + 1)
         tall = height * aligned(buffer.bytes) / program.arena_bytes
         line = PAPER if tall > 3 and last - first > 3 else ""
         shapes.append(Box(first, y(buffer.offset) - tall, max(last - first, 0.5), max(tall, 0.4),
                           COLOURS[kind_of(buffer)], line))
+        last = min(last, max(covered.get(number, last), first))
         room = min((last - first) / 7.0, 30)
         if tall >= 14 and room >= 4:
             words = buffer.name if len(buffer.name) <= room else buffer.name.replace("layer ", "")
@@ -108,8 +112,8 @@ def kind_of(buffer: Buffer) -> str:
     last = buffer.name.split(" ")[-1]
     if buffer.name.endswith("row cache"):
         return "cache"
-    known = {"map": "map", "input": "map", "packed": "packed", "raw": "reader", "reader": "reader",
-             "scratch": "scratch", "output": "output", "scale": "other", "bias": "other"}
+    known = {"map": "map", "input": "map", "packed": "packed", "kept": "packed", "raw": "reader",
+             "reader": "reader", "scratch": "scratch", "output": "output", "scale": "other", "bias": "other"}
     return known.get(last, "other")
 
 
@@ -138,7 +142,7 @@ def _photo(graph: Graph, plan: Plan, program: Program) -> Shapes:
             shapes.append(Box(left + x0 * scale, top + y0 * scale, (x1 - x0) * scale, (y1 - y0) * scale,
                               shades[(i + j) % 2], "#5b7f99" if len(rows) <= 60 else ""))
     grid = plan.groups[0].grid
-    text = "whole maps" if grid == (1, 1) else f"{grid[0]}x{grid[1]} tiles, kept: {plan.groups[0].cache}"
+    text = "whole maps" if grid == (1, 1) else f"{grid[0]}x{grid[1]} tiles, kept: {kept(plan.groups[0])}"
     shapes.append(Text(left, top + source.h * scale + 20, f"layers {plan.groups[0].nodes[0]}-"
                        f"{plan.groups[0].nodes[-1]}: {text}", 13))
     at = top + source.h * scale + 56
