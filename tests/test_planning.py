@@ -142,21 +142,31 @@ def within(limit: int, swap: bool, mem: str, tiny: tuple[Path, Path], root: Path
     return json.loads(usage.stdout)
 
 
+def refused(why: str) -> None:
+    """The second is of planning or decoding, beside which there was no room for anything."""
+    assert re.search(r"does not fit in the [\d.]+M there are: the least that works is [\d.]+M"
+                     r"|ended with signal 9, probably for want of memory", why)
+
+
 def test_where_half_of_what_is_free_is_too_little(tiny: tuple[Path, Path], root: Path) -> None:
-    raised = 0
-    for limit in range(18 << 20, 35 << 20, 4 << 20):
+    low, high = 15 << 20, 35 << 20
+    raised = False
+    while not raised and high - low > 1 << 18:
+        limit = (low + high) // 2
         half, most, total, peak = within(limit, False, "", tiny, root)
-        if isinstance(total, str):  # the second is of decoding, beside which there was no room for anything
-            assert re.search(r"does not fit in the [\d.]+M there are: the least that works is [\d.]+M"
-                             r"|ended with signal 9, probably for want of memory", total)
+        if isinstance(total, str):
+            refused(total)
+            low = limit
             continue
         assert peak <= total <= most + (1 << 20)
-        raised += total > half + (1 << 19)
+        raised = total > half + (1 << 20)
+        high = limit
     assert raised
+    refused(within(15 << 20, False, "", tiny, root)[2])
 
 
 def test_less_than_the_least_is_for_those_who_ask(tiny: tuple[Path, Path], root: Path) -> None:
-    _, most, refused, _ = within(10 << 20, True, "", tiny, root)
-    assert isinstance(refused, str) and "does not fit in the" in refused
+    _, most, why, _ = within(10 << 20, True, "", tiny, root)
+    assert isinstance(why, str) and "does not fit in the" in why
     _, _, total, _ = within(10 << 20, True, "min", tiny, root)
     assert total > most
