@@ -32,11 +32,13 @@ from darkfuse.plan.types import Group, LayerPlan, Plan
 from darkfuse.plan.weights import MAX_SLOTS
 
 RATES = tuple(field.name for field in dataclasses.fields(Rates))
+ARITHMETIC = ("direct3", "direct1", "first", "general", "gemm", "wino_in", "wino_out", "wino_filter")
 PICTURE_SIZE = 320, 240
 PICTURE = (bytes(range(251)) * 918)[: 320 * 240 * 3]
 ENDLESS = 1e30  # a rate at which something takes no time
 ROUNDS = 2
 MOST_WALKED = 256 << 20  # bytes of weights walked for the tiles of a frame, or a slow machine takes too long
+AT_MOST = 3  # times a usual rate: more is a busy moment while something else was measured
 HOLD = 0.2  # how much a usual rate counts beside a sample
 CLOSE = 0.05  # relative error from which on a sample counts less
 SMALL_READ, LARGE_READ = 8, 32  # filters: reads that cost their beginning, and those that cost their bytes
@@ -250,17 +252,19 @@ def fit(samples: Sequence[Sample], pack: float, read_us: float) -> Rates:
     """
     rows = [{k: v / s.ms for k, v in s.amounts.items() if v > 1e-12} for s in samples]
     wanted = [1.0] * len(rows)
-    times = _solve(rows, wanted)
+    least = dict.fromkeys(RATES, 0.0)
+    times = _solve(rows, wanted, least)
     if times["direct3"] > 0:
         usual = estimated_rates(1 / times["direct3"] / 0.75, 1 / max(1e-6, times["memory"]), read_us)
         rows += [{name: HOLD / _time(usual, name)} for name in RATES]
         wanted += [HOLD] * len(RATES)
-        times = _solve(rows, wanted)
+        least.update((name, _time(usual, name) / AT_MOST) for name in ARITHMETIC)
+        times = _solve(rows, wanted, least)
     for _ in range(3):
         trust = [min(1.0, CLOSE / max(1e-9, abs(sum(v * times[k] for k, v in row.items()) - want)))
                  for row, want in zip(rows, wanted)]
         times = _solve([{k: v * t for k, v in row.items()} for row, t in zip(rows, trust)],
-                       [want * t for want, t in zip(wanted, trust)])
+                       [want * t for want, t in zip(wanted, trust)], least)
     values = {name: round(1 / max(seconds, 1e-6), 6) for name, seconds in times.items()}
     values["op_us"] = round(max(times["op_us"], 0.01), 3)
     values["pack"], values["read_us"] = round(pack, 3), read_us
@@ -273,10 +277,11 @@ def _time(rates: Rates, name: str) -> float:
     return value if name.endswith("_us") else 1 / value
 
 
-def _solve(rows: Sequence[Dict[str, float]], wanted: Sequence[float]) -> Dict[str, float]:
-    """Times at least zero whose sums over each row's amounts come nearest to `wanted`."""
-    times = dict.fromkeys(RATES, 0.0)
-    rest = list(wanted)  # what the times do not explain yet
+def _solve(rows: Sequence[Dict[str, float]], wanted: Sequence[float],
+           least: Dict[str, float]) -> Dict[str, float]:
+    """Times, none below its `least`, whose sums over each row's amounts come nearest to `wanted`."""
+    times = dict(least)
+    rest = [want - sum(a * times[name] for name, a in row.items()) for row, want in zip(rows, wanted)]
     for _ in range(400):
         moved = 0.0
         for name in RATES:
@@ -284,7 +289,7 @@ def _solve(rows: Sequence[Dict[str, float]], wanted: Sequence[float]) -> Dict[st
             square = sum(a * a for _, a in using)
             if not square:
                 continue
-            step = max(-times[name], sum(a * rest[n] for n, a in using) / square)
+            step = max(least[name] - times[name], sum(a * rest[n] for n, a in using) / square)
             times[name] += step
             moved = max(moved, abs(step) / max(times[name], 1e-12))
             for n, a in using:

@@ -99,6 +99,18 @@ def test_reads_are_timed_with_any_number_of_threads(tmp_path: Path) -> None:
         assert calibrate.read_us(graph, threads, 1.0, 0.01) >= 1
 
 
+def test_a_busy_moment_makes_no_rate_endless() -> None:
+    """Wherever a 1x1 took part the rest was measured on a slow machine: nothing is left for the 1x1 to take."""
+    true = BUILTIN["generic-x86"].at(2)
+    samples = []
+    for amount in (1.0, 2.0, 3.0, 4.0):
+        alone = {"direct3": amount * true.direct3}
+        samples += [calibrate.Sample("busy", alone, 2 * amount),
+                    calibrate.Sample("idle", {**alone, "direct1": amount * true.direct1}, 1.9 * amount)]
+    found = calibrate.fit(samples, pack=true.pack, read_us=true.read_us)
+    assert 0 < found.direct1 < 4 * found.direct3
+
+
 def test_calibrate_measures_and_keeps_a_profile(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["calibrate", "--seconds", "1", "--threads", "1", "--storage", str(tmp_path)]) == 0
     assert "this-machine.json" in capsys.readouterr().out
