@@ -195,9 +195,12 @@ def to_json(answer: Answer) -> str:
 def known_bytes(graph: Graph) -> int:
     """`detecting_bytes`, measured once and kept in the cache folder: two measurements differ by some pages,
     and planning the same network again must give the same plan."""
-    import darkfuse.engine._engine as engine
-
     home = os.path.dirname(os.path.abspath(__file__))
+    try:
+        import darkfuse.engine._engine as engine
+    except ModuleNotFoundError:
+        raise DarkfuseError(f"{home}: its native code is not built: install darkfuse with 'pip install .' "
+                            f"and use the Python it is installed for") from None
     code = [os.path.join(folder, name) for folder, _, names in os.walk(home) for name in names
             if name.endswith(".py")]
     newest = max(os.stat(path).st_mtime_ns for path in [engine.__file__, *code])

@@ -100,7 +100,7 @@ def test_reads_are_timed_with_any_number_of_threads(tmp_path: Path) -> None:
 
 
 def test_a_busy_moment_makes_no_rate_endless() -> None:
-    """Wherever a 1x1 took part the rest was measured on a slow machine: nothing is left for the 1x1 to take."""
+    """Without a 1x1 the machine was slow: nothing is left for the 1x1 to take."""
     true = BUILTIN["generic-x86"].at(2)
     samples = []
     for amount in (1.0, 2.0, 3.0, 4.0):

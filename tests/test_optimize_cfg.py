@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -74,6 +75,18 @@ def test_pareto_is_a_falling_table(cfg: Path, capsys: pytest.CaptureFixture[str]
     for smaller, larger in zip(plans, plans[1:]):
         assert smaller["arena_bytes"] < larger["arena_bytes"]
         assert smaller["predicted_latency_ms"] > larger["predicted_latency_ms"]
+
+
+def test_a_checkout_that_is_not_built_is_one_line(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "darkfuse", tmp_path / "darkfuse", ignore=shutil.ignore_patterns("*.so", "*.c"))
+    (tmp_path / "tools").mkdir()
+    shutil.copy(root / "tools" / "optimize_cfg.py", tmp_path / "tools")
+    # -S: without what is installed, which goes first
+    command = [sys.executable, "-S", "-E", str(tmp_path / "tools" / "optimize_cfg.py")]
+    command += [str(root / "cfg" / "yolov2-tiny.cfg"), "--mem", "48M", "-o", str(tmp_path / "o.cfg")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and not (tmp_path / "o.cfg").exists()
+    assert done.stderr.count("\n") == 1 and "native code is not built" in done.stderr
 
 
 @pytest.mark.parametrize("size", ["41943040", "40MiB", "0.0390625G", "40960K"])

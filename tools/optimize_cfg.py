@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain checkout is enough to run this
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # a checkout built in place will do, too
 
 from darkfuse import process
 from darkfuse.cli.main import Parser
