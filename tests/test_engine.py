@@ -446,24 +446,25 @@ def test_a_signal_stops_a_frame(threads, tmp_path):
     class Enough(Exception):
         pass
 
-    def handler(number, frame):
+    def handler(number, stack):
         raise Enough
 
     graph, weights = made(LONG, tmp_path)
     program = program_of(graph, weights, threads, "streamed")
     engine = Engine(program, weights, threads, isa="generic")
-    engine.run_chw(noise(graph))
+    frame = noise(graph)
+    engine.run_chw(frame)
     whole = engine.stats()["macs"]
     previous = signal.signal(signal.SIGALRM, handler)
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.03)  # no processor does these 20 G multiply-adds in that
         with pytest.raises(Enough):
-            engine.run_chw(noise(graph))
+            engine.run_chw(frame)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
     assert engine.stats()["bytes_read"] < sum(n.weights.kernels * 4 for n in graph.nodes)
-    engine.run_chw(noise(graph))
+    engine.run_chw(frame)
     assert engine.stats()["macs"] == whole
 
 
