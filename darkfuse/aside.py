@@ -72,7 +72,11 @@ def call(
     finally:
         for descriptor in (job_in, job_out, back_in, back_out):
             if descriptor >= 0:
-                os.close(descriptor)
+                import contextlib
+
+                # Interrupted between closing it and noting that: the interrupt is what has to come out
+                with contextlib.suppress(OSError):
+                    os.close(descriptor)
         if process:  # interrupted: nobody waits for the answer any more
             os.kill(process, 9)
             os.waitpid(process, 0)
