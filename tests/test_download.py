@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -196,23 +195,16 @@ def test_unwritable_folder(site, tmp_path):
         fetch(entry(), str(tmp_path / "file" / "weights"), addresses=[site.url])
 
 
-def run_darkfuse(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "no_proxy": "*"}
-    return subprocess.run(
-        [sys.executable, "-m", "darkfuse", *args],
-        cwd=cwd,
-        env=env,
-        text=True,
-        capture_output=True,
-        timeout=60,
-    )
+@pytest.fixture
+def download(command, tmp_path):
+    """Runs `darkfuse download` in a folder of its own, whatever proxy there is."""
+    env = {**os.environ, "no_proxy": "*"}
+    return partial(command, "darkfuse", "download", cwd=tmp_path, env=env, timeout=60)
 
 
-def test_command_offline(tmp_path):
+def test_command_offline(tmp_path, download):
     """One line with the address and the place, status 2, nothing half-written."""
-    done = run_darkfuse(
-        "download", "yolov3-tiny", "--from", "http://127.0.0.1:9/yolov3-tiny.weights", cwd=tmp_path
-    )
+    done = download("yolov3-tiny", "--from", "http://127.0.0.1:9/yolov3-tiny.weights")
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
@@ -221,19 +213,19 @@ def test_command_offline(tmp_path):
     assert os.listdir(tmp_path / "weights") == []
 
 
-def test_command_fetches_the_official_file(site, tmp_path, shared):
+def test_command_fetches_the_official_file(site, tmp_path, shared, download):
     """The real yolov3-tiny.weights through the real command: size and checksum are the published ones."""
     site.body = (shared / "models" / "yolov3-tiny.weights").read_bytes()
-    done = run_darkfuse("download", "yolov3-tiny", "--from", site.url, cwd=tmp_path)
+    done = download("yolov3-tiny", "--from", site.url)
     assert done.returncode == 0, done.stderr
     assert "35,434,956 bytes, sha256 checked" in done.stdout
     assert (tmp_path / "weights" / "yolov3-tiny.weights").stat().st_size == 35_434_956
-    again = run_darkfuse("download", "yolov3-tiny", cwd=tmp_path)
+    again = download("yolov3-tiny")
     assert again.returncode == 0 and "already there" in again.stdout
 
 
-def test_command_unknown_name(tmp_path):
-    done = run_darkfuse("download", "yolov9", cwd=tmp_path)
+def test_command_unknown_name(download):
+    done = download("yolov9")
     assert done.returncode == 2
     assert "yolov9" in done.stderr and "yolov2-tiny" in done.stderr and done.stderr.count("\n") == 1
 

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
@@ -16,16 +17,10 @@ import darkfuse
 CFG, WEIGHTS = "cfg/darkfuse-voc7.cfg", "weights/darkfuse-voc7.weights"
 
 
-def command(root, *args: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "PYTHONPATH": str(root)}
-    return subprocess.run(
-        [sys.executable, "-m", "darkfuse", *args],
-        cwd=root,
-        env=env,
-        text=True,
-        capture_output=True,
-        timeout=600,
-    )
+@pytest.fixture
+def score_of(command, root):
+    """Runs `darkfuse map` with the model on a folder of photos."""
+    return partial(command, "darkfuse", "map", CFG, WEIGHTS, cwd=root, timeout=600)
 
 
 @pytest.fixture
@@ -77,11 +72,11 @@ def test_dog_photo(shared, net):
 
 
 @pytest.mark.slow
-def test_map_on_the_held_out_tenth(root, shared):
+def test_map_on_the_held_out_tenth(root, shared, score_of):
     """`darkfuse map` on photos never trained on: above the floor, as the card says, and as PyTorch has it."""
     data = shared / "data" / "voc7"
     split = root / "tools" / "train" / "voc7-held-out.txt"
-    done = command(root, "map", CFG, WEIGHTS, str(data), "--split", str(split), "--json", "-")
+    done = score_of(data, "--split", split, "--json", "-")
     assert done.returncode == 0, done.stderr
     score = json.loads(done.stdout)
     assert score["images"] == 340
@@ -103,12 +98,10 @@ def test_map_on_the_held_out_tenth(root, shared):
     assert 100 * score["mean"]["voc11"] == pytest.approx(theirs, abs=0.5)
 
 
-def test_map_command(root, shared, tmp_path):
+def test_map_command(root, shared, tmp_path, score_of):
     """The table on a few photos, and the same as JSON in a file."""
     out = tmp_path / "score.json"
-    done = command(
-        root, "map", CFG, WEIGHTS, str(shared / "data" / "voc7"), "--limit", "12", "--json", str(out)
-    )
+    done = score_of(shared / "data" / "voc7", "--limit", 12, "--json", out)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     lines = done.stdout.splitlines()
@@ -120,13 +113,13 @@ def test_map_command(root, shared, tmp_path):
     assert os.listdir(tmp_path) == ["score.json"]
 
 
-def test_map_command_faults(root, tmp_path):
+def test_map_command_faults(root, tmp_path, score_of):
     for part in ("images", "labels"):
         (tmp_path / part).mkdir()
-    done = command(root, "map", CFG, WEIGHTS, str(tmp_path))
+    done = score_of(tmp_path)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "no photos" in done.stderr
     (tmp_path / "images" / "cat.jpg").write_bytes((root / "docs" / "images" / "cat.jpg").read_bytes())
     (tmp_path / "labels" / "cat.txt").write_text("7 0.5 0.5 0.5 0.5\n")
-    done = command(root, "map", CFG, WEIGHTS, str(tmp_path))
+    done = score_of(tmp_path)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert "cat.txt:1: class 7, but the network knows 0 to 6" in done.stderr
