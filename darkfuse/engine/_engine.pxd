@@ -18,6 +18,7 @@ cdef extern from "engine.h" nogil:
         DF_CONNECTED, DF_SOFTMAX, DF_ACTIVATE
     enum: DF_RUNNING, DF_INTERRUPTED, DF_READ_FAILED, DF_NO_THREAD
     enum: DF_POLLED
+    enum: DF_PAGE
 
     ctypedef struct df_span:
         int32_t start "from"

@@ -44,7 +44,6 @@ cdef char *FLOAT32 = b"f"  # buffer format
 cdef enum:
     GUARD = 256  # bytes between buffers when guarded
     GUARD_BYTE = 0xA5
-    PAGE = 4096  # plan.program.PAGE
 
 
 def give_back():
@@ -185,7 +184,7 @@ cdef class Engine:
 
     cdef char *_pages(self, int buffer) except? NULL:
         """Where a reader's slots begin: at the first whole page."""
-        return <char *>((<uintptr_t>self._at(buffer, 0) + PAGE - 1) // PAGE * PAGE)
+        return <char *>((<uintptr_t>self._at(buffer, 0) + DF_PAGE - 1) // DF_PAGE * DF_PAGE)
 
     cdef void *_new(self, size_t count, size_t size) except NULL:
         cdef void *made = calloc(count if count > 0 else 1, size)

@@ -201,11 +201,15 @@ void df_reader_stop(df_engine *e);
 void df_reader_stage(df_engine *e, int stage);
 /* Whole of [offset, offset + bytes): 0, or an errno, or -1 where the file ends. */
 int df_read(int fd, void *to, size_t bytes, int64_t offset);
+/* Where the chunk begins in the file. */
+static inline int64_t df_chunk_offset(const df_chunk *c)
+{
+    return c->weights->file_offset + c->first * c->weights->per_filter * (int64_t)sizeof(float);
+}
 /* The chunk's filters, as they lie in the file, in its slot. */
 static inline const float *df_chunk_data(const df_chunk *c)
 {
-    const df_weights *w = c->weights;
-    return (const float *)(c->slot + (w->file_offset + c->first * w->per_filter * (int64_t)sizeof(float)) % DF_PAGE);
+    return (const float *)(c->slot + df_chunk_offset(c) % DF_PAGE);
 }
 /* Filters [first, first + count), as they lie in the file, into w->packed, whose first is `base_filter`. */
 void df_pack(const df_table *table, const df_weights *w, const float *raw, int first, int count, int base_filter);

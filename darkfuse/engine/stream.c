@@ -33,11 +33,6 @@ static size_t chunk_bytes(const df_chunk *c)
     return (size_t)c->count * (size_t)c->weights->per_filter * sizeof(float);
 }
 
-static int64_t chunk_offset(const df_chunk *c)
-{
-    return c->weights->file_offset + c->first * c->weights->per_filter * (int64_t)sizeof(float);
-}
-
 /* Chunks in one block; the last may be short, so that no chunk reaches into the next block. */
 static int chunks_in(const df_weights *w, int filters) { return (filters + w->raw_filters - 1) / w->raw_filters; }
 
@@ -105,7 +100,7 @@ bool df_reader_plan(df_engine *e)
  * system that opens a file for direct reads then does them, or says so in the same way. */
 static bool read_direct(int fd, const df_chunk *c)
 {
-    int64_t offset = chunk_offset(c), from = offset / DF_PAGE * DF_PAGE;
+    int64_t offset = df_chunk_offset(c), from = offset / DF_PAGE * DF_PAGE;
     size_t wanted = (size_t)(offset - from) + chunk_bytes(c);
     size_t whole = (wanted + DF_PAGE - 1) / DF_PAGE * DF_PAGE, got = 0;
     while (got < wanted) {
@@ -125,10 +120,10 @@ static int read_chunk(df_reader *r, const df_chunk *c)
 {
     if (r->direct >= 0 && read_direct(r->direct, c))
         return 0;
-    int failed = df_read(r->fd, (char *)df_chunk_data(c), chunk_bytes(c), chunk_offset(c));
+    int failed = df_read(r->fd, (char *)df_chunk_data(c), chunk_bytes(c), df_chunk_offset(c));
     /* The page cache counts against a memory cgroup, and the next frame comes too late to profit. */
     if (!r->cached)
-        posix_fadvise(r->fd, chunk_offset(c), (off_t)chunk_bytes(c), POSIX_FADV_DONTNEED);
+        posix_fadvise(r->fd, df_chunk_offset(c), (off_t)chunk_bytes(c), POSIX_FADV_DONTNEED);
     return failed;
 }
 

@@ -11,9 +11,9 @@ from typing import List, Tuple
 from darkfuse.graph import Node
 from darkfuse.graph.layers.convolutional import ConvOptions
 from darkfuse.plan.device import Device, Rates
+from darkfuse.plan.weights import PANEL
 
 Sizes = List[Tuple[int, int]]  # (size, how many)
-PANEL = 32  # filters one thread computes with at a time
 LOCKSTEP = 1.35  # a team that shares one streamed panel waits for its slowest thread, panel after panel
 TURN = 0.3  # of packing: the same without the way to memory and back
 SLOTS = {1: 1.7, 2: 1.3}  # how much longer reading takes into so few slots

@@ -7,8 +7,10 @@ from darkfuse.graph import Node
 from darkfuse.plan.cost import Sizes, bytes_ms, conv_ms, far_ms, loaded_ms, pack_ms, read_ms
 from darkfuse.plan.device import Device
 from darkfuse.plan.pieces import Piece, Pieces
-from darkfuse.plan.program import reader_bytes
-from darkfuse.plan.weights import FLOAT, wino_scratch_floats, wino_u_floats
+from darkfuse.plan.types import LayerPlan
+from darkfuse.plan.weights import FLOAT, raw_bytes, wino_scratch_floats, wino_u_floats
+
+LEAN = LayerPlan(0, residency="loaded")  # as groups load their layers; `spend` gives longer reads afterwards
 
 
 class Prices:
@@ -31,13 +33,13 @@ class Prices:
         self.rates = device.at(threads)
         self._timed: Dict[Tuple[object, ...], Tuple[float, str, int, float]] = {}
         self.loading = [self._loading(p.node) if p.node else 0.0 for p in net.pieces]
-        self.readers = [reader_bytes(2, min(16, p.node.out_shape.c), p.raw_filter // FLOAT) if p.node else 0
-                        for p in net.pieces]
+        self.readers = [raw_bytes(p.node, LEAN) if p.node else 0 for p in net.pieces]
         self.maps = [self._maps(piece) for piece in net.pieces]
         self.gains = [self._gains(number) for number in range(len(net.pieces))]
 
     def _loading(self, node: Node) -> float:
-        return loaded_ms(pack_ms(self.rates, node), read_ms(self.rates, self.device.read, node, 16, 2))
+        reading = read_ms(self.rates, self.device.read, node, LEAN.raw, LEAN.slots)
+        return loaded_ms(pack_ms(self.rates, node), reading)
 
     def _maps(self, piece: Piece) -> List[Tuple[int, int]]:
         wiring, found = self.net.wiring, []

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Tuple
 
 from darkfuse.graph import Node
-from darkfuse.plan.weights import MAX_SLOTS
+from darkfuse.plan.weights import MAX_SLOTS, PANEL
 
-PANEL = 32  # filters one thread computes with at a time
 READ_BYTES = 192 << 10  # a read costs as much as some 100 kB, however short it is
 
 

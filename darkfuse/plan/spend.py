@@ -14,7 +14,7 @@ from darkfuse.graph import Graph
 from darkfuse.plan.cost import read_ms
 from darkfuse.plan.device import Device
 from darkfuse.plan.lower import lower
-from darkfuse.plan.predict import alive_bytes, predict
+from darkfuse.plan.predict import Prediction, alive_bytes, predict
 from darkfuse.plan.program import PAGE, Program, slot_bytes
 from darkfuse.plan.reads import loaded_way
 from darkfuse.plan.types import LayerPlan, Plan
@@ -52,7 +52,8 @@ def spend(graph: Graph, plan: Plan, limit: int, device: Device) -> Plan:
     device : Device
     """
     program = lower(graph, plan)
-    streams = [s for s in _streams(graph, plan, device, program) if s.longer() > 0]
+    before = predict(graph, plan, device, program=program)
+    streams = [s for s in _streams(graph, plan, device, program, before) if s.longer() > 0]
     loaded = any(layer.residency == "loaded" for group in plan.groups for layer in group.layers)
     if not streams and not loaded:
         return plan
@@ -64,15 +65,16 @@ def spend(graph: Graph, plan: Plan, limit: int, device: Device) -> Plan:
             break
     else:
         return plan
-    before, after = predict(graph, plan, device), predict(graph, best, device, program=program)
+    after = predict(graph, best, device, program=program)
     groups = tuple(replace(group, predicted_ms=round(group.predicted_ms + new.ms - old.ms, 3))
                    for group, old, new in zip(best.groups, before.groups, after.groups))
     return replace(best, groups=groups, arena_bytes=program.arena_bytes,
                    predicted_ms=round(plan.predicted_ms + after.ms - before.ms, 3))
 
 
-def _streams(graph: Graph, plan: Plan, device: Device, program: Program) -> List[_Stream]:
-    rates, costs = device.at(plan.threads), predict(graph, plan, device, program=program).groups
+def _streams(graph: Graph, plan: Plan, device: Device, program: Program,
+             prediction: Prediction) -> List[_Stream]:
+    rates, costs = device.at(plan.threads), prediction.groups
     weights = {w.node: w for w in program.weights}
     found = []
     for number, group in enumerate(plan.groups):

@@ -13,7 +13,7 @@ from darkfuse.plan.program import Weights, reader_bytes, winograd_slots
 from darkfuse.plan.types import LayerPlan
 
 FLOAT = 4
-PANEL = 32  # output channels in one packed panel
+PANEL = 32  # output channels in one packed panel: what one thread computes with at a time
 WINO_IC = 64  # input channels of one transformed filter panel
 MAX_SLOTS = 64
 HEADER = 20  # bytes of a .weights header when there is no file to ask
