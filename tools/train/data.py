@@ -176,7 +176,8 @@ def sampling_weights(samples: list[Sample], classes: int) -> np.ndarray:
     present = np.zeros((len(samples), classes), bool)
     for i, sample in enumerate(samples):
         present[i, sample.boxes[sample.boxes[:, 5] == 0, 0].astype(int)] = True
-    rarity = 1 / np.sqrt(present.mean(0))
+    share = present.mean(0)
+    rarity = 1 / np.sqrt(np.where(share > 0, share, 1.0))  # classes of no photo choose none
     weight = (present * rarity).max(1)
     weight[~present.any(1)] = 1.0  # photos with none of the classes are the negatives
     return weight / weight.sum()
@@ -190,8 +191,14 @@ class Loader:
         self.weights = sampling_weights(samples, classes)
         self.rng = np.random.default_rng(seed)
         self.size, self.mosaic = 352, 0.4  # both may be changed while running
-        self.queue: queue.Queue[tuple[np.ndarray, list[np.ndarray]]] = queue.Queue(3)
-        threading.Thread(target=self._fill, daemon=True).start()
+        self.queue: queue.Queue[tuple[np.ndarray, list[np.ndarray]] | BaseException] = queue.Queue(3)
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self._fill()
+        except BaseException as error:
+            self.queue.put(error)  # who waits for a batch would wait for ever
 
     def _fill(self) -> None:
         while True:
@@ -207,4 +214,7 @@ class Loader:
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
         while True:
-            yield self.queue.get()
+            batch = self.queue.get()
+            if isinstance(batch, BaseException):
+                raise batch
+            yield batch
