@@ -26,7 +26,7 @@ from darkfuse.graph.weights import weight_offsets
 from darkfuse.plan.device import Device, Rates, cache_folder, estimated_rates
 from darkfuse.plan.lower import lower
 from darkfuse.plan.predict import predict
-from darkfuse.plan.program import Program
+from darkfuse.plan.program import Program, Read
 from darkfuse.plan.simple import plan_layer
 from darkfuse.plan.types import Group, LayerPlan, Plan
 from darkfuse.plan.weights import MAX_SLOTS
@@ -201,7 +201,7 @@ def _run(graph: Graph, plan: Plan, seconds: float) -> List[float]:
     from darkfuse.engine._engine import Engine
 
     weights = graph.path[:-4] + ".weights"
-    program = lower(graph, plan, (), weight_offsets(graph, weights))
+    program = _none_ahead(lower(graph, plan, (), weight_offsets(graph, weights)))
     engine = Engine(program, weights, plan.threads)
     frames: List[List[float]] = []
     try:
@@ -213,6 +213,14 @@ def _run(graph: Graph, plan: Plan, seconds: float) -> List[float]:
     finally:
         engine.close()
     return [statistics.median_low(stage) for stage in zip(*frames)]
+
+
+def _none_ahead(program: Program) -> Program:
+    """The program with every read in its layer's own stage, so that a stage's time is all it takes."""
+    stage_of = {op.weights: n for n, stage in enumerate(program.stages) for op in stage.ops}
+    weights = tuple(dataclasses.replace(w, reads=tuple(Read(read.offset, stage_of[n]) for read in w.reads))
+                    for n, w in enumerate(program.weights))
+    return dataclasses.replace(program, weights=weights)
 
 
 def _samples(graph: Graph, plan: Plan, best: Sequence[float], cache: int, near: int) -> List[Sample]:

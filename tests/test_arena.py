@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from darkfuse.plan.arena import ALIGN, Block, Packing, Tie, aligned, alive, begin_earlier, pack, shared
+from darkfuse.plan.arena import ALIGN, Block, Packing, Tie, aligned, alive, pack, pack_together, shared
 
 blocks = st.lists(
     st.tuples(st.integers(0, 5000), st.integers(0, 15), st.integers(0, 6)).map(
@@ -89,16 +89,38 @@ def test_a_tie_that_cannot_be_is_refused():
 
 @settings(max_examples=200, deadline=None)
 @given(blocks, st.data())
-def test_beginning_earlier_costs_nothing(given_blocks, data):
-    numbers = data.draw(st.sets(st.integers(0, max(len(given_blocks) - 1, 0)), max_size=5))
-    wanted = {n: data.draw(st.integers(-1, 15)) for n in numbers if n < len(given_blocks)}
-    before = pack(given_blocks)
-    longer, packing = begin_earlier(given_blocks, [], wanted, before)
-    check(longer, packing)
-    assert packing.bytes <= before.bytes
-    for number, (old, new) in enumerate(zip(given_blocks, longer)):
-        assert new == old or (number in wanted and max(wanted[number], 0) <= new.first < old.first)
-        assert (new.bytes, new.last) == (old.bytes, old.last)
+def test_one_place_for_several_blocks_costs_no_more_than_there_is(given_blocks, data):
+    steps = sorted(data.draw(st.sets(st.integers(0, 12), max_size=5)))
+    sizes = [data.draw(st.integers(1, 4000)) for _ in steps]
+    together = [Block(size, step, step) for size, step in zip(sizes, steps)]
+    everything = [*given_blocks, *together]
+    same = list(range(len(given_blocks), len(everything)))
+    before = pack(everything)
+    limit = before.bytes + data.draw(st.integers(0, 3000))
+    packing = pack_together(everything, [], same, before, limit)
+    check(everything, packing)
+    assert packing == before or packing.bytes <= limit
+    runs = [same[-count:] for count in range(2, len(same) + 1)]
+    assert packing == before or any(alone(everything, packing, run) for run in runs)
+
+
+def alone(everything, packing, run) -> bool:
+    """Whether blocks lie at one place, and no other there from the first of them to the last."""
+    at, size = packing.offsets[run[0]], max(aligned(everything[n].bytes) for n in run)
+    first, last = everything[run[0]].first, everything[run[-1]].last
+    others = [(packing.offsets[n], aligned(b.bytes)) for n, b in enumerate(everything)
+              if n not in run and b.bytes and b.first <= last and b.last >= first]
+    return {packing.offsets[n] for n in run} == {at} and all(
+        low + more <= at or low >= at + size for low, more in others)
+
+
+def test_blocks_that_fit_one_place_get_it():
+    maps = [Block(640, 0, 1), Block(320, 2, 3), Block(320, 1, 2)]
+    slots = [Block(128, 1, 1), Block(192, 2, 2), Block(128, 3, 3)]
+    packing = pack_together([*maps, *slots], [], [3, 4, 5], pack([*maps, *slots]), 640 + 320 + 192)
+    assert len(set(packing.offsets[3:])) == 1 and packing.bytes <= 640 + 320 + 192
+    full = pack([*maps, *slots])
+    assert pack_together([*maps, *slots], [], [3, 4, 5], full, full.bytes).bytes <= full.bytes
 
 
 def test_near_the_bound_on_chains_like_networks():
@@ -111,15 +133,6 @@ def test_near_the_bound_on_chains_like_networks():
         chain += [Block(generator.randrange(1 << 10, 1 << 21), s, s + 8) for s in range(0, steps, 10)]
         packing = pack(chain)
         assert packing.bytes <= 1.05 * packing.bound
-
-
-def test_what_begins_earlier_uses_room_that_is_there():
-    given_blocks = [Block(640, 0, 0), Block(128, 1, 1), Block(512, 1, 1)]
-    longer, packing = begin_earlier(given_blocks, [], {1: 0}, pack(given_blocks))
-    assert packing.bytes == 640 and longer == given_blocks  # step 0 is full
-    given_blocks[0] = Block(512, 0, 0)
-    longer, packing = begin_earlier(given_blocks, [], {1: 0}, pack(given_blocks))
-    assert packing.bytes == 640 and longer[1] == Block(128, 0, 1)
 
 
 def test_nothing_takes_nothing():

@@ -25,7 +25,7 @@ from darkfuse.graph import Graph, build_graph, load_graph
 from darkfuse.graph.weights import weight_offsets
 from darkfuse.model.cfg import parse_cfg
 from darkfuse.plan.lower import lower
-from darkfuse.plan.program import Program
+from darkfuse.plan.program import Program, Read
 from darkfuse.plan.simple import layer_by_layer
 from darkfuse.plan.types import Group, Plan
 from tools.make_weights import make_weights
@@ -394,6 +394,12 @@ def test_malformed_programs_are_refused(tmp_path):
         changed(good, "weights", 0, raw_filters=2**30),
         changed(good, "weights", 0, slots=0),
         changed(good, "weights", 0, kept=1),
+        changed(good, "weights", 0, reads=()),
+        changed(good, "weights", 0, reads=tuple(Read(r.offset + 64, r.stage) for r in good.weights[0].reads)),
+        changed(good, "weights", 0, reads=tuple(Read(2**40, r.stage) for r in good.weights[0].reads)),
+        changed(good, "weights", 0, reads=tuple(Read(-4096, r.stage) for r in good.weights[0].reads)),
+        changed(good, "weights", 0, reads=tuple(Read(r.offset, 1) for r in good.weights[0].reads)),
+        changed(good, "weights", 0, reads=2 * (Read(good.buffers[0].offset // 4096 * 4096, 0),)),  # the input
         changed(good, "weights", 0, kept=-1),
         changed(good, "weights", 2, block=31),
         changed(good, "weights", 2, block=32, raw_filters=24, slots=1),
@@ -437,6 +443,8 @@ def test_memory_refused_is_one_clear_error(tmp_path):
 # -- leaving early ----------------------------------------------------------------------------------------
 
 LONG = "[net]\nwidth=304\nheight=304\nchannels=3\n" + CONV.format(64, 3, 1) + 6 * CONV.format(64, 3, 1)
+# Weights that no room is for until late
+HEAVY = LONG + 6 * "[maxpool]\nsize=2\nstride=2\n" + CONV.format(512, 3, 1) + CONV.format(1024, 3, 1)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -449,7 +457,7 @@ def test_a_signal_stops_a_frame(threads, tmp_path):
     def handler(number, stack):
         raise Enough
 
-    graph, weights = made(LONG, tmp_path)
+    graph, weights = made(HEAVY, tmp_path)
     program = program_of(graph, weights, threads, "streamed")
     engine = Engine(program, weights, threads, isa="generic")
     frame = noise(graph)
@@ -463,7 +471,7 @@ def test_a_signal_stops_a_frame(threads, tmp_path):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
-    assert engine.stats()["bytes_read"] < sum(n.weights.kernels * 4 for n in graph.nodes)
+    assert engine.stats()["bytes_read"] < sum(n.weights.kernels * 4 for n in graph.nodes if n.weights)
     engine.run_chw(frame)
     assert engine.stats()["macs"] == whole
 

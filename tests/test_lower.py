@@ -90,17 +90,24 @@ def test_a_pooled_convolution_is_never_stored():
     assert [op.kind for stage in program.stages for op in stage.ops].count("maxpool") == 1
 
 
-def test_reader_slots_come_a_stage_early_where_that_is_free():
+def test_weights_are_read_before_their_stage_where_that_is_free():
+    """All reads there are, and room to read ahead takes exactly what the plan says."""
     graph = chain("64 64 64 64")
-    program = lower(graph, parse_plan("s", graph, exact=True))
-    early = [w.node for w in program.weights
-             if program.buffers[w.raw].first < next(n for n, s in enumerate(program.stages)
-                                                    if any(op.node == w.node for op in s.ops))]
-    assert early
-    least = max(sum(b.bytes for b in program.buffers if b.first <= stage <= b.last
-                    and not (b.name.endswith("reader") and b.last != stage))
-                for stage in range(len(program.stages)))
-    assert program.arena_bytes <= least + 64 * len(program.buffers)  # what it takes without reading ahead
+    plan = parse_plan("s", graph, exact=True)
+    program, more = lower(graph, plan), lower(graph, dataclasses.replace(plan, ahead_bytes=1 << 20))
+    assert more.arena_bytes == program.arena_bytes + (1 << 20)
+    stage_of = {op.weights: n for n, stage in enumerate(program.stages) for op in stage.ops}
+    stage_of.pop(-1, None)
+    for number, stage in stage_of.items():
+        assert len(program.weights[number].reads) == program.weights[number].all_reads > 0
+        assert all(0 <= read.stage <= stage for read in program.weights[number].reads)
+    early = {n for n, stage in stage_of.items() if min(r.stage for r in program.weights[n].reads) < stage}
+    assert early  # the maps of the first layers are larger than those of the last
+    # Reads of all layers fit into 1 MiB: nothing has to wait for anything
+    assert all(read.stage == 0 for w in more.weights for read in w.reads)
+    assert lower(graph, plan, reads=False) == dataclasses.replace(
+        program, buffers=lower(graph, plan, reads=False).buffers,
+        weights=tuple(dataclasses.replace(w, reads=()) for w in program.weights))
 
 
 @pytest.mark.parametrize("wrong", [{"kept": -1}, {"kept": 4}, {"slots": 65}, {"raw": 0},

@@ -234,8 +234,11 @@ def test_a_signal_outranks_the_read_error_it_meets(threads, tmp_path):
     graph, weights = made(LONG, tmp_path)
     engine = engine_of(graph, weights, plan_of(graph, "streamed", threads, raw=1, slots=2))
     frame, data = noise(graph), Path(weights).read_bytes()
-    engine.run_chw(frame)
-    half = engine.stats()["latency_ms"] / 2000
+    times = []
+    for _ in range(3):  # the shortest: other programs may leave the processor meanwhile
+        engine.run_chw(frame)
+        times.append(engine.stats()["latency_ms"])
+    half = min(times) / 2000
 
     def handler(number: int, stack: object) -> None:
         os.truncate(weights, 0)

@@ -18,7 +18,7 @@ cdef extern from "engine.h" nogil:
         DF_CONNECTED, DF_SOFTMAX, DF_ACTIVATE
     enum: DF_RUNNING, DF_INTERRUPTED, DF_READ_FAILED, DF_NO_THREAD
     enum: DF_POLLED
-    enum: DF_PAGE
+    enum: DF_PAGE, DF_HUGE_PAGE
 
     ctypedef struct df_span:
         int32_t start "from"
@@ -42,7 +42,7 @@ cdef extern from "engine.h" nogil:
 
     ctypedef struct df_weights:
         int residency
-        int32_t node, filters, block, raw_filters, slots, kept
+        int32_t node, filters, block, raw_filters, kept
         int64_t per_filter
         int64_t file_offset, params_offset, norm_offset
         c_bool batch_normalize, transposed, connected
@@ -52,10 +52,11 @@ cdef extern from "engine.h" nogil:
         float *bias
         float *packed
         size_t packed_bytes
-        char *raw
-        char *kept_raw
         int64_t slot_bytes
-        int32_t raw_stage, first_chunk
+        char *kept_raw
+        char **slots
+        const int32_t *slot_stage
+        int32_t first_chunk
 
     ctypedef struct df_op:
         int kind
@@ -114,5 +115,5 @@ cdef extern from "engine.h" nogil:
     int df_load_weights(df_engine *e, float *through, size_t through_bytes, int *node)
     int df_run(df_engine *e)
     double df_now_ms()
-    void *df_arena_map(size_t bytes)
+    void *df_arena_map(size_t bytes, c_bool small_first)
     void df_arena_unmap(void *arena, size_t bytes)

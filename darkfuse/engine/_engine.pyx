@@ -71,9 +71,9 @@ cdef class _Arena:
     cdef char *base
     cdef size_t bytes
 
-    def __cinit__(self, size_t bytes):
+    def __cinit__(self, size_t bytes, bint small_first=False):
         self.bytes = bytes if bytes > 0 else 1
-        self.base = <char *>df_arena_map(self.bytes)
+        self.base = <char *>df_arena_map(self.bytes, small_first)
         if self.base is NULL:
             raise BudgetError(f"the system refuses {bytes} bytes of memory for the network's maps and weights; "
                               "give a smaller --mem or end other programs")
@@ -173,7 +173,11 @@ cdef class Engine:
             for buffer in self.program.buffers:
                 self.places.append(total)
                 total += (buffer.bytes + 63) // 64 * 64 + GUARD
-        self.arena = _Arena(total)
+        # Small pages where fewer reads land: those take longer into memory in pieces
+        rest = total % DF_HUGE_PAGE
+        reads = [read.offset for w in self.program.weights for read in w.reads]
+        low, high = sum(at < rest for at in reads), sum(at >= total - rest for at in reads)
+        self.arena = _Arena(total, low < high)
         if self.guarded:
             memset(self.arena.base, GUARD_BYTE, self.arena.bytes)
             self._poison(True)
@@ -183,7 +187,7 @@ cdef class Engine:
         return <float *>(self.arena.base + place + offset)
 
     cdef char *_pages(self, int buffer) except? NULL:
-        """Where a reader's slots begin: at the first whole page."""
+        """Where a buffer's first whole page begins."""
         return <char *>((<uintptr_t>self._at(buffer, 0) + DF_PAGE - 1) // DF_PAGE * DF_PAGE)
 
     cdef void *_new(self, size_t count, size_t size) except NULL:
@@ -252,7 +256,7 @@ cdef class Engine:
         w.residency = RESIDENCIES[source.residency]
         w.node, w.filters, w.per_filter = source.node, source.filters, source.per_filter
         w.block = min(source.block, (source.filters + 31) // 32 * 32)  # the threads share out what is there
-        w.raw_filters, w.slots = source.raw_filters, source.slots
+        w.raw_filters = source.raw_filters
         w.file_offset, w.params_offset = source.file_offset, source.params_offset
         w.norm_offset = source.norm_offset
         w.batch_normalize, w.transposed = source.batch_normalize, source.transposed
@@ -261,13 +265,24 @@ cdef class Engine:
             w.packed = self._at(source.packed, 0)
             w.packed_bytes = self.program.buffers[source.packed].bytes
         if w.residency != DF_PINNED:
-            raw = self.program.buffers[source.raw]
-            w.raw = self._pages(source.raw)
             w.slot_bytes = slot_bytes(source.raw_filters, source.per_filter)
             w.kept = source.kept
             if w.kept:
                 w.kept_raw = self._pages(source.kept_raw)
-            w.raw_stage = raw.first
+            self._slots(source, w)
+        return 0
+
+    cdef int _slots(self, source, df_weights *w) except -1:
+        cdef Py_ssize_t n
+        cdef int64_t at
+        w.slots = <char **>self._new(len(source.reads), sizeof(char *))
+        for n in range(len(source.reads)):
+            if self.guarded:  # between the guards of the layer's own slots
+                w.slots[n] = self._pages(source.raw) + n % <int64_t>source.slots * w.slot_bytes
+            else:
+                at = source.reads[n].offset
+                w.slots[n] = <char *>self.arena.base + at
+        w.slot_stage = self._ints([read.stage for read in source.reads])
         return 0
 
     cdef int _stage(self, source, df_stage *s) except -1:

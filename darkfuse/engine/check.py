@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any, Tuple
+from typing import Any, Dict, Tuple
 
 from darkfuse.errors import PlanError
 from darkfuse.plan.program import (
+    PAGE,
     Keep,
     Op,
     Program,
@@ -20,6 +21,7 @@ from darkfuse.plan.program import (
     Tensor,
     Weights,
     reader_bytes,
+    slot_bytes,
     winograd_slots,
 )
 
@@ -68,6 +70,10 @@ def check(program: Program, threads: int) -> None:
     used = [op.weights for stage in program.stages for op in stage.ops if op.weights >= 0]
     if sorted(used) != list(range(len(program.weights))):
         fail("weights are not used by one operation each")
+    for number, stage in enumerate(program.stages):
+        for op in stage.ops:
+            if op.weights >= 0:
+                _slots(program, number, program.weights[op.weights])
     for layer, number in program.outputs:
         if not 0 <= number < len(program.tensors) or program.tensors[number].layout != "chw":
             fail(f"the output of layer {layer} is not a map in Darknet's order")
@@ -130,6 +136,27 @@ def _weights(program: Program, w: Weights) -> None:
         fail(f"{where} come in blocks of {w.block} filters")
     if w.residency == "streamed" and w.filters > w.block and w.block % w.raw_filters:
         fail(f"{where}: a block of {w.block} filters is not made of reads of {w.raw_filters}")
+
+
+def _slots(program: Program, stage: int, w: Weights) -> None:
+    """Reads lie where nothing else does from their stage to the layer's own, nor another of their block."""
+    where, size = f"a read of layer {w.node}", slot_bytes(w.raw_filters, w.per_filter)
+    if len(w.reads) != w.all_reads - w.kept:
+        fail(f"{w.all_reads} reads of layer {w.node}, {w.kept} of them kept, have {len(w.reads)} places")
+    own = {other.raw for other in program.weights}
+    last: Dict[int, int] = {}  # by place, the last read in it
+    others = [b for n, b in enumerate(program.buffers) if n not in own and b.first <= stage]
+    for n, (offset, first) in enumerate(w.reads):
+        if offset < 0 or offset % PAGE or offset + size > program.arena_bytes or not 0 <= first <= stage:
+            fail(f"{where} is misaligned, outside the arena or out of time")
+        if any(b.last >= first and b.offset < offset + size and offset < b.offset + b.bytes for b in others):
+            fail(f"{where} overwrites what is in use")
+        if w.packed >= 0:
+            continue
+        block = (n + w.kept) // w.block_reads
+        if any(other == block and abs(at - offset) < size for at, other in last.items()):
+            fail(f"{where} overwrites another of its block")
+        last[offset] = block
 
 
 def _stage(program: Program, number: int, stage: Stage) -> None:

@@ -45,7 +45,7 @@ typedef struct {
 /* plan.program.Weights, with the convolution they belong to */
 typedef struct {
     enum df_residency residency;
-    int32_t node, filters, block, raw_filters, slots, kept;
+    int32_t node, filters, block, raw_filters, kept;
     int64_t per_filter;                               /* floats */
     int64_t file_offset, params_offset, norm_offset;  /* bytes; file_offset -1: all zero */
     bool batch_normalize, transposed, connected;
@@ -53,9 +53,10 @@ typedef struct {
     df_conv conv;
     float *scale, *bias, *packed;
     size_t packed_bytes;
-    char *raw, *kept_raw; /* slots; those of the first `kept` chunks, read in the first frame only */
     int64_t slot_bytes;
-    int32_t raw_stage;   /* first stage the raw buffer may be written in */
+    char *kept_raw;           /* slots of the first `kept` chunks, read in the first frame only */
+    char **slots;             /* of the chunks after them */
+    const int32_t *slot_stage; /* the first stage each may be written in */
     int32_t first_chunk; /* in df_reader.chunks */
 } df_weights;
 
@@ -90,10 +91,13 @@ typedef struct {
     int32_t stage;        /* not before this stage: the slot's bytes serve others until then */
     bool kept;            /* stays in its slot over frames */
     int32_t after;        /* not before this chunk (or -1) and all before it are out: they lie in the same bytes */
+    bool same;            /* exactly the same, and of the same layer: that one out is enough */
+    int32_t left;         /* filters not yet computed with */
     char *slot;           /* a whole page; the chunk begins as far into it as it does into a page of the file */
 } df_chunk;
 
 #define DF_PAGE 4096
+#define DF_HUGE_PAGE (2 << 20)
 #define DF_READERS 2 /* direct reads at a time: one alone leaves the disk idle while it is told of the next */
 
 /* Threads that read the frame's weights ahead of the team, in the order they are used. */
@@ -219,7 +223,8 @@ void df_fill_block(df_team *t, df_weights *w, int first, int count, int base_fil
  * False when the frame was stopped meanwhile. */
 bool df_fill_filters(df_team *t, df_weights *w, int first, int count, float *packed);
 /* The panel of streamed filters from `first` on, as they lie in the reader's slots, to filters->filter; they stay
- * until df_free_filters of [first, end), by one thread of the team. False when the frame was stopped meanwhile. */
+ * until df_free_filters of [first, end), by one thread of the team, and of all others that were read with them.
+ * False when the frame was stopped meanwhile. */
 bool df_await_filters(df_team *t, const df_weights *w, int first, df_filters *filters);
 /* The same, where they have arrived already. */
 bool df_peek_filters(const df_team *t, const df_weights *w, int first, df_filters *filters);
@@ -233,8 +238,9 @@ int df_load_weights(df_engine *e, float *through, size_t through_bytes, int *nod
 int df_run(df_engine *e); /* enum df_stop */
 double df_now_ms(void);
 
-/* Pages of an anonymous mapping, touched; NULL when refused. */
-void *df_arena_map(size_t bytes);
+/* Pages of an anonymous mapping, touched; NULL when refused. small_first: its small pages, if it has any beside
+ * huge ones, are at the bottom. */
+void *df_arena_map(size_t bytes, bool small_first);
 void df_arena_unmap(void *arena, size_t bytes);
 
 /* One value of a map of any layout; `v` is the tile's view of `t`. */

@@ -52,13 +52,14 @@ static void plan_chunk(df_reader *r, df_weights *w, int first, int end)
     int turn = r->count - w->first_chunk;
     *c = (df_chunk){.weights = w, .first = first, .count = df_min(w->raw_filters, end - first), .after = -1};
     c->kept = turn < w->kept;
-    c->stage = c->kept ? -1 : w->raw_stage;
-    c->slot = c->kept ? w->kept_raw + turn * w->slot_bytes : w->raw + (turn - w->kept) % w->slots * w->slot_bytes;
+    c->stage = c->kept ? -1 : w->slot_stage[turn - w->kept];
+    c->slot = c->kept ? w->kept_raw + turn * w->slot_bytes : w->slots[turn - w->kept];
     for (int n = r->count - 1; n >= 0 && c->after < 0 && !c->kept; n--) {
         const df_chunk *o = &r->chunks[n];
         if (o->slot < c->slot + w->slot_bytes && c->slot < o->slot + o->weights->slot_bytes)
             c->after = n;
     }
+    c->same = c->after >= 0 && r->chunks[c->after].weights == w && r->chunks[c->after].slot == c->slot;
     r->count++;
 }
 
@@ -127,10 +128,10 @@ static int read_chunk(df_reader *r, const df_chunk *c)
     return failed;
 }
 
-/* Of two chunks of one layer in one slot, the later waits for the earlier, which has waited for all before it. */
+/* Of two chunks in one and the same slot, the later waits for the earlier, which has waited for all before it. */
 static bool is_free(const df_reader *r, const df_chunk *c)
 {
-    return r->freed > c->after || (r->chunks[c->after].weights == c->weights && r->done[c->after]);
+    return r->freed > c->after || (c->same && r->done[c->after]);
 }
 
 static void *read_ahead(void *arg)
@@ -183,6 +184,8 @@ int df_reader_start(df_engine *e)
     r->next = 0;
     memset(r->done, 0, (size_t)r->count);
     memset(r->here, 0, (size_t)r->count);
+    for (int n = 0; n < r->count; n++)
+        r->chunks[n].left = r->chunks[n].count;
     if (r->count == 0)
         return 0;
     pthread_mutex_init(&r->lock, NULL);
@@ -266,11 +269,17 @@ static bool wait_for(df_team *t, int chunk)
     }
 }
 
-/* Chunks [from, to) are out of their slots. */
-static void free_chunks(df_reader *r, int from, int to)
+/* Filters [first, end) have been computed with; chunks without any other are out of their slots. */
+static void free_filters(df_reader *r, int chunk, int first, int end)
 {
     pthread_mutex_lock(&r->lock);
-    memset(r->done + from, 1, (size_t)(to - from));
+    for (int n = chunk; first < end; n++) {
+        df_chunk *c = &r->chunks[n];
+        int here = df_min(end, c->first + c->count) - first;
+        c->left -= here;
+        r->done[n] = c->left == 0;
+        first += here;
+    }
     while (r->freed < r->count && r->done[r->freed])
         r->freed++;
     pthread_cond_broadcast(&r->changed);
@@ -309,7 +318,7 @@ void df_fill_block(df_team *t, df_weights *w, int first, int count, int base_fil
         if (!wait_for(t, from + (int)n))
             continue;
         df_pack(t->e->table, w, df_chunk_data(c), c->first, c->count, base_filter);
-        free_chunks(r, from + (int)n, from + (int)n + 1);
+        free_filters(r, from + (int)n, c->first, c->first + c->count);
     }
     df_join(t, items);
 }
@@ -322,7 +331,7 @@ bool df_fill_filters(df_team *t, df_weights *w, int first, int count, float *pac
         if (!wait_for(t, n))
             return false;
         t->e->table->pack(&w->conv, w->kernel, df_chunk_data(c), w->scale, c->first, c->count, first, packed);
-        free_chunks(r, n, n + 1);
+        free_filters(r, n, c->first, c->first + c->count);
     }
     return true;
 }
@@ -359,5 +368,5 @@ bool df_peek_filters(const df_team *t, const df_weights *w, int first, df_filter
 void df_free_filters(df_team *t, const df_weights *w, int first, int end)
 {
     if (w->file_offset >= 0)
-        free_chunks(&t->e->reader, chunk_at(w, first), chunk_at(w, end - 1) + 1);
+        free_filters(&t->e->reader, chunk_at(w, first), first, end);
 }

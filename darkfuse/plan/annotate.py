@@ -12,6 +12,7 @@ and OpenCV load the file as before. In [net]::
     fuse_order=0,1,16,26,17       only where layers do not run in the cfg's order
     fuse_budget=48M               only where one was named
     fuse_arena=31233920           bytes, exact
+    fuse_ahead=1048576            of them, for weights read long before use; only where there are any
     fuse_peak=49803264            predicted for the whole process
     fuse_latency_ms=812.4         predicted for a frame
 
@@ -34,8 +35,8 @@ from darkfuse.plan.units import format_bytes, parse_bytes
 
 PREFIX = "fuse_"
 FORMAT = 1
-NET_KEYS = ("plan", "network", "fingerprint", "threads", "exact", "order", "budget", "arena", "peak",
-            "latency_ms")
+NET_KEYS = ("plan", "network", "fingerprint", "threads", "exact", "order", "budget", "arena", "ahead",
+            "peak", "latency_ms")
 LAYER_KEYS = ("group", "grid", "cache", "ms", "kernel", "weights", "strip", "block", "raw", "slots",
               "kept")
 USUAL = LayerPlan(0)
@@ -90,6 +91,8 @@ def _net_keys(plan: Plan) -> List[Tuple[str, str]]:
     if plan.budget_bytes:
         keys.append(("budget", _amount(plan.budget_bytes)))
     keys.append(("arena", str(plan.arena_bytes)))
+    if plan.ahead_bytes:
+        keys.append(("ahead", str(plan.ahead_bytes)))
     if plan.predicted_peak_bytes:
         keys.append(("peak", str(plan.predicted_peak_bytes)))
     return [*keys, ("latency_ms", repr(float(plan.predicted_ms)))]
@@ -166,6 +169,7 @@ class _Reader:
             threads=self._number(net, "threads", 1, 256),
             exact=bool(self._number(net, "exact", 0, 1, 0)),
             arena_bytes=self._number(net, "arena", 1),
+            ahead_bytes=self._number(net, "ahead", 0, default=0),
             budget_bytes=self._budget(),
             predicted_peak_bytes=self._number(net, "peak", 0, default=0),
             predicted_ms=net.number(PREFIX + "latency_ms", lo=0),

@@ -9,7 +9,7 @@ lower bound for networks.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Tuple
 
@@ -252,34 +252,47 @@ def pack_tied(blocks: Sequence[Block], ties: Sequence[Tie]) -> tuple[list[Tie], 
     return best
 
 
-def begin_earlier(
-    blocks: Sequence[Block], ties: Sequence[Tie], wanted: Mapping[int, int], packing: Packing
-) -> tuple[list[Block], Packing]:
-    """Let some blocks live longer at the front, where the arena has room for that anyway.
+def pack_together(blocks: Sequence[Block], ties: Sequence[Tie], same: Sequence[int], packing: Packing,
+                  limit: int) -> Packing:
+    """Place some blocks at one and the same place that is nobody else's from the first of them to the last.
 
     Parameters
     ----------
     blocks : sequence of Block
     ties : sequence of Tie
-    wanted : mapping of int to int
-        Blocks that would rather begin before their `first`, and how early.
+    same : sequence of int
+        Blocks in order of time, none alive with another.
     packing : Packing
         Of the blocks as they are.
+    limit : int
+        Bytes the arena may have.
 
     Returns
     -------
-    list of Block, Packing
-        Never larger than `packing`.
+    Packing
+        With as many of the last of `same` at one place as there is room for; `packing` if there is none.
     """
     live = alive(blocks, ties)
-    longer = list(blocks)
-    for number, earliest in wanted.items():
-        size, first = aligned(blocks[number].bytes), blocks[number].first
-        while first > max(earliest, 0) and live[first - 1] + size <= packing.bytes:
-            first -= 1
-            live[first] += size
-        longer[number] = longer[number]._replace(first=first)
-    if longer == list(blocks):
-        return longer, packing
-    changed = pack(longer, ties, packing.bytes, EFFORT // 4)
-    return (longer, changed) if changed.bytes <= packing.bytes else (list(blocks), packing)
+    for number in same:
+        live[blocks[number].first] -= aligned(blocks[number].bytes)
+    run: list[int] = []
+    size = 0
+    for number in reversed(same):
+        longer = max(size, aligned(blocks[number].bytes))
+        if max(live[blocks[number].first : blocks[same[-1]].last + 1]) + longer > limit:
+            break
+        run, size = [number, *run], longer
+    while len(run) > 1:
+        changed = list(blocks)
+        changed[run[0]] = Block(size, blocks[run[0]].first, blocks[run[-1]].last)
+        for number in run[1:]:
+            changed[number] = changed[number]._replace(bytes=0)
+        found = pack(changed, ties, limit, EFFORT // 4)
+        if found.bytes <= limit:
+            offsets = list(found.offsets)
+            for number in run[1:]:
+                offsets[number] = offsets[run[0]]
+            return Packing(tuple(offsets), found.bytes, found.bound)
+        run = run[(len(run) + 1) // 2 :]
+        size = max((aligned(blocks[number].bytes) for number in run), default=0)
+    return packing

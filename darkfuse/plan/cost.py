@@ -17,6 +17,7 @@ Sizes = List[Tuple[int, int]]  # (size, how many)
 LOCKSTEP = 1.35  # a team that shares one streamed panel waits for its slowest thread, panel after panel
 TURN = 0.3  # of packing: the same without the way to memory and back
 SLOTS = {1: 1.7, 2: 1.3}  # how much longer reading takes into so few slots
+BESIDE = 0.05  # of the time of a read: what computing takes longer meanwhile, short of cache and memory
 STRIDED = 1.25  # how much longer direct kernels take for a pixel whose neighbours read other inputs
 PIXELS = 14  # of one row that the direct kernels hold in registers, at most; tiles in Winograd's products
 
@@ -111,14 +112,9 @@ def pack_ms(rates: Rates, node: Node) -> float:
     return node.weight_bytes / rates.pack * 1e-6
 
 
-def read_ms(rates: Rates, read: float, node: Node, raw: int, slots: int) -> float:
-    """Reading the weights of one layer from storage of so many GB/s, `raw` filters at a time into one of so
-    many slots.
-
-    With fewer than three slots the storage waits for the team now and then.
-    """
-    ms = node.weight_bytes / read * 1e-6 - (-node.out_shape.c // raw) * rates.read_us * 1e-3
-    return ms * SLOTS.get(slots, 1.0)
+def read_ms(rates: Rates, read: float, node: Node, raw: int) -> float:
+    """Reading the weights of one layer from storage of so many GB/s, `raw` filters at a time."""
+    return node.weight_bytes / read * 1e-6 - (-node.out_shape.c // raw) * rates.read_us * 1e-3
 
 
 def loaded_ms(pack: float, read: float) -> float:
@@ -126,25 +122,19 @@ def loaded_ms(pack: float, read: float) -> float:
     return max(pack, read) + 0.1 * min(pack, read)
 
 
-def streamed_ms(rates: Rates, read: float, node: Node, compute: float, kernel: str, strip: int, block: int,
-                raw: int, slots: int, threads: int, kept: int = 0) -> float:
-    """A layer whose weights pass through a block: computing and packing against reading.
+def streamed_work_ms(rates: Rates, node: Node, compute: float, kernel: str, strip: int, block: int,
+                     threads: int) -> float:
+    """What the team does in a layer whose weights pass through a block, when it never waits for them.
 
     Parameters
     ----------
-    read : float
-        GB/s of the storage.
     compute : float
         Milliseconds of the layer with its weights in place.
     strip : int
         Winograd tile rows at a time, 0 where the region is one strip.
-    block, raw, slots : int
-        Filters of a block, of one read, and reads that can be ahead.
-    kept : int
-        Filters, from the first on, that are in memory already.
+    block : int
+        Filters of a block.
     """
-    filters, reading = node.out_shape.c, read_ms(rates, read, node, raw, slots)
-    reading *= max(0, filters - kept) / filters
     down = (node.out_shape.h + 3) // 4
     if kernel != "winograd":
         work = compute + pack_ms(rates, node)
@@ -152,16 +142,31 @@ def streamed_ms(rates: Rates, read: float, node: Node, compute: float, kernel: s
         work = compute + TURN * pack_ms(rates, node) * (-(-down // strip) if strip else 1)
     if kernel == "winograd" and strip:  # strips transform the input anew for every block
         tiles = ((node.out_shape.w + 3) // 4) * down
-        work += 1e-6 * tiles * node.in_shapes[0].c / rates.wino_in * (-(-filters // block) - 1)
-    if block < PANEL * threads:
-        work *= LOCKSTEP
+        work += 1e-6 * tiles * node.in_shapes[0].c / rates.wino_in * (-(-node.out_shape.c // block) - 1)
+    return work * (LOCKSTEP if block < PANEL * threads else 1.0)
+
+
+def streamed_ms(rates: Rates, read: float, node: Node, compute: float, kernel: str, strip: int, block: int,
+                raw: int, slots: int, threads: int) -> float:
+    """A layer whose weights are read while it runs, none before; `streamed_work_ms` against reading.
+
+    Parameters
+    ----------
+    read : float
+        GB/s of the storage.
+    raw, slots : int
+        Filters of one read, and reads that can be ahead. With fewer than three slots the storage waits for
+        the team now and then.
+    """
+    reading = read_ms(rates, read, node, raw) * SLOTS.get(slots, 1.0)
+    work = streamed_work_ms(rates, node, compute, kernel, strip, block, threads)
     # Slots smaller than a block make the reader and the team wait for each other; Winograd computes from as
-    # many as a block fills. What hides behind the other is not quite free: it takes cache and memory.
+    # many as a block fills. What hides behind the other is not quite free.
     ahead = slots * raw - (block if kernel == "winograd" else 0)
     overlap = max(0.0, min(1.0, ahead / block))
     # The first block of a layer is read while nothing computes.
-    first = reading * min(1.0, block / filters) if kept < block else 0.0
-    return max(work, reading) + (1.05 - overlap) * min(work, reading) + first
+    first = reading * min(1.0, block / node.out_shape.c)
+    return max(work, reading) + (1.0 + BESIDE - overlap) * min(work, reading) + first
 
 
 def bytes_ms(rates: Rates, moved: float, tiles: int = 1) -> float:

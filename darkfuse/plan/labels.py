@@ -68,6 +68,7 @@ class Search:
 
     def __init__(self, spans: Spans, limit: int = NO_LIMIT) -> None:
         self.spans, self.limit = spans, limit
+        self._asked: Dict[int, List[Label]] = {}
         self.count = len(spans.pieces)
         self.edges: List[List[Tuple[int, List[Option]]]] = [[] for _ in range(self.count)]
         starts = [a for a, piece in enumerate(spans.pieces) if piece.layers]  # a layer's copies stay with it
@@ -143,7 +144,13 @@ class Search:
         return _pareto_labels(at[self.count])
 
     def fastest(self, limit: int) -> List[Label]:
-        """Labels worth looking at for the fastest plan within `limit`: a rough search bounds the full one."""
+        """Labels worth looking at for the fastest plan within `limit`, fastest first."""
+        if limit not in self._asked:
+            self._asked[limit] = self._fastest(limit)
+        return self._asked[limit]
+
+    def _fastest(self, limit: int) -> List[Label]:
+        """A rough search bounds the full one."""
         bound = self._bound(limit)
         rough = self.labels(limit, 8, bound)
         if not rough:

@@ -9,7 +9,8 @@ from typing import Dict, List, Optional, Tuple
 from darkfuse.errors import PlanError
 from darkfuse.graph import Graph, Options
 from darkfuse.model.weights import WeightsIndex
-from darkfuse.plan.arena import Block, Packing, Tie, aligned, begin_earlier, pack_tied
+from darkfuse.plan.ahead import place_reads
+from darkfuse.plan.arena import Block, Packing, Tie, aligned, pack_tied, pack_together
 from darkfuse.plan.inplace import overwritten
 from darkfuse.plan.overlap import ties
 from darkfuse.plan.program import Buffer, Keep, Op, Program, Stage, Tensor, Weights
@@ -34,6 +35,7 @@ def lower(
     plan: Plan,
     extra_outputs: Sequence[int] = (),
     weights_index: Optional[WeightsIndex] = None,
+    reads: bool = True,
 ) -> Program:
     """Lay out one plan.
 
@@ -48,13 +50,15 @@ def lower(
         input).
     weights_index : WeightsIndex, optional
         Where the weights lie in their file. Left out, offsets are those of a file with a 20-byte header.
+    reads : bool
+        Find places for the reads of weights. Without, the program can be measured but not run.
 
     Raises
     ------
     PlanError
         The plan does not belong to the graph, or asks for what no kernel or group can do.
     """
-    return _Lowering(graph, plan, extra_outputs, weights_index).program()
+    return _Lowering(graph, plan, extra_outputs, weights_index).program(reads)
 
 
 class _Lowering:
@@ -166,7 +170,7 @@ class _Lowering:
 
     # -- the program ----------------------------------------------------------------------------------
 
-    def program(self) -> Program:
+    def program(self, reads: bool) -> Program:
         layout = arrange(self.wiring, self.plan.groups, self.members)
         last_stage = max(len(self.plan.groups) - 1, 0)
         place: Dict[int, int] = {}  # root storage -> buffer
@@ -186,19 +190,19 @@ class _Lowering:
         tied = [Tie(place[t.source], place[t.target], t.shift)
                 for t in ties(self.wiring, layout, self.members)]
         tied, packing = pack_tied(blocks, tied)
-        for wanted in self._read_ahead(stages):
-            longer, packing = begin_earlier(blocks, tied, wanted, packing)
-            if longer != blocks:
-                blocks = longer
-                break
+        arena = packing.bytes + aligned(self.plan.ahead_bytes)
+        if reads:
+            slots = sorted({w.raw for w in self.weights} - {-1}, key=lambda n: self.buffers[n].first)
+            packing = pack_together(blocks, tied, slots, packing, arena)
+        buffers = self._placed(packing, tied)
         source = self.graph.input
         return Program(
-            buffers=self._placed(blocks, packing, tied),
+            buffers=buffers,
             tensors=tuple(self.tensors),
-            weights=tuple(self.weights),
+            weights=self._with_reads(buffers, stages, arena) if reads else tuple(self.weights),
             stages=stages,
             outputs=tuple((layer, leaf_tensor[leaf]) for layer, leaf in self.outputs),
-            arena_bytes=packing.bytes,
+            arena_bytes=arena,
             threads=self.plan.threads,
             input_channels=source.c,
             input_height=source.h,
@@ -209,11 +213,21 @@ class _Lowering:
         self.buffers.append(Buffer(name, size, 0, first, last))
         return len(self.buffers) - 1
 
-    def _placed(self, blocks: Sequence[Block], packing: Packing, tied: Sequence[Tie]) -> Tuple[Buffer, ...]:
+    def _placed(self, packing: Packing, tied: Sequence[Tie]) -> Tuple[Buffer, ...]:
         over = {tie.target: tie.source for tie in tied}
-        return tuple(
-            replace(buffer, offset=at, first=min(buffer.first, block.first), over=over.get(number, -1))
-            for number, (buffer, block, at) in enumerate(zip(self.buffers, blocks, packing.offsets)))
+        return tuple(replace(buffer, offset=at, over=over.get(number, -1))
+                     for number, (buffer, at) in enumerate(zip(self.buffers, packing.offsets)))
+
+    def _with_reads(self, buffers: Sequence[Buffer], stages: Sequence[Stage],
+                    arena: int) -> Tuple[Weights, ...]:
+        """The weights, with places for their reads. Within a stage, what is loaded for it comes first."""
+        stage_of: Dict[int, int] = {}
+        for number, stage in enumerate(stages):
+            used = [op.weights for op in stage.ops if op.weights >= 0]
+            used.sort(key=lambda n: self.weights[n].residency == "streamed")
+            stage_of.update((n, number) for n in used)
+        reads = place_reads(buffers, self.weights, stage_of, arena)
+        return tuple(replace(w, reads=own) for w, own in zip(self.weights, reads))
 
     def _place_weights(self) -> Dict[int, int]:
         offsets = file_offsets(self.graph, self.weights_index)
@@ -239,20 +253,6 @@ class _Lowering:
             self.weights.append(place_weights(node, self.layer_plan[layer], offsets[layer], transposed, raw,
                                               add))
         return found
-
-    def _read_ahead(self, stages: Sequence[Stage]) -> Tuple[Dict[int, int], Dict[int, int]]:
-        """Reader slots (buffers) that had better exist before their stage, to be filled by then, and the
-        stage from which on: that of the reads before them, when the reader has time again; or, if that is too
-        much to ask for, the one before that computes."""
-        far, near = {}, {}
-        computed = read = 0
-        for number, stage in enumerate(stages):
-            raw = {self.weights[op.weights].raw for op in stage.ops if op.weights >= 0} - {-1}
-            for buffer in raw:
-                far[buffer], near[buffer] = min(computed, read), computed
-            read = number if raw else read
-            computed = number if any(op.macs for op in stage.ops) else computed
-        return far, near
 
     def _tensor(self, view: View, node: int, layout: Layout, place: Dict[int, int],
                 keep: Optional[Keep] = None) -> int:

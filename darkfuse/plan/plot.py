@@ -82,9 +82,15 @@ def _arena(program: Program, prediction: Prediction) -> Shapes:
     def y(offset: int) -> float:
         return top + height * (1 - offset / program.arena_bytes)
 
+    for slot in prediction.slots:
+        tall, wide = y(slot.low) - y(slot.high), width * (slot.end - slot.begin) / total
+        shapes.append(Box(left + width * slot.begin / total, y(slot.high), max(wide, 0.5), max(tall, 0.4),
+                          COLOURS["reader"], PAPER if tall > 3 and wide > 3 else ""))
     # Where a map is written over one that dies, the older one's name goes beside it, not beneath
     covered = {b.over: x(b.first) for b in program.buffers if b.over >= 0}
-    for number, buffer in sorted(enumerate(program.buffers), key=lambda item: item[1].bytes, reverse=True):
+    slots = {w.raw for w in program.weights}
+    buffers = [(number, buffer) for number, buffer in enumerate(program.buffers) if number not in slots]
+    for number, buffer in sorted(buffers, key=lambda item: item[1].bytes, reverse=True):
         first, last = x(buffer.first), x(buffer.last + 1)
         tall = height * aligned(buffer.bytes) / program.arena_bytes
         line = PAPER if tall > 3 and last - first > 3 else ""
@@ -112,8 +118,8 @@ def kind_of(buffer: Buffer) -> str:
     last = buffer.name.split(" ")[-1]
     if buffer.name.endswith("row cache"):
         return "cache"
-    known = {"map": "map", "input": "map", "packed": "packed", "kept": "packed", "raw": "reader",
-             "reader": "reader", "scratch": "scratch", "output": "output", "scale": "other", "bias": "other"}
+    known = {"map": "map", "input": "map", "packed": "packed", "kept": "packed", "reader": "reader",
+             "scratch": "scratch", "output": "output", "scale": "other", "bias": "other"}
     return known.get(last, "other")
 
 

@@ -8,26 +8,28 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 from darkfuse.graph import Graph
 from darkfuse.graph.layers.convolutional import ConvOptions
 from darkfuse.plan.arena import aligned
 from darkfuse.plan.cost import (
+    BESIDE,
     Sizes,
     bytes_ms,
     conv_ms,
     far_ms,
     input_ms,
-    loaded_ms,
     pack_ms,
     read_ms,
-    streamed_ms,
+    streamed_work_ms,
 )
 from darkfuse.plan.device import Device, load_device
 from darkfuse.plan.lower import lower
 from darkfuse.plan.program import Op, Program, Span, Tensor, Weights
-from darkfuse.plan.types import LayerPlan, Plan
+from darkfuse.plan.timeline import Slot, Timeline, Work
+from darkfuse.plan.types import Plan
+from darkfuse.plan.weights import PANEL
 
 FLOAT = 4
 
@@ -71,6 +73,12 @@ class Prediction:
         Multiply-adds executed, recompute included.
     groups : tuple of GroupCost
         As in the plan.
+    reading_ms : float
+        How long storage is busy during a frame.
+    waiting_ms : float
+        How long the team waits for it.
+    slots : tuple of Slot
+        Where weights that are read lie in the arena, and when.
     """
 
     ms: float
@@ -79,6 +87,9 @@ class Prediction:
     read_bytes: int
     macs: int
     groups: Tuple[GroupCost, ...]
+    reading_ms: float
+    waiting_ms: float
+    slots: Tuple[Slot, ...]
 
 
 def predict(graph: Graph, plan: Plan, device: Optional[Device] = None, baseline: int = 0,
@@ -113,70 +124,77 @@ def predict(graph: Graph, plan: Plan, device: Optional[Device] = None, baseline:
                        if w.residency != "pinned"),
         macs=sum(op.macs for stage in program.stages for op in stage.ops),
         groups=groups,
+        reading_ms=pricer.timeline.reading,
+        waiting_ms=pricer.timeline.waiting,
+        slots=tuple(pricer.timeline.slots),
     )
 
 
 class _Pricer:
+    """Prices the stages one after another, as they run: what waits for weights depends on those before."""
+
     def __init__(self, graph: Graph, plan: Plan, device: Device, program: Program) -> None:
         self.graph, self.plan, self.device, self.program = graph, plan, device, program
         self.rates = device.at(plan.threads)
-        self.layers: Dict[int, LayerPlan] = {x.node: x for group in plan.groups for x in group.layers}
+        self.timeline = Timeline(program)
 
     def group(self, number: int) -> GroupCost:
+        """The next group."""
         stage = self.program.stages[number]
-        layers = tuple(self._op(op) for op in stage.ops)
-        return GroupCost(sum(layer.ms for layer in layers), alive_bytes(self.program, number), layers)
+        costs = [self._op(op) for op in stage.ops]
+        works = {n: self._work(op, ms) for n, (op, ms) in enumerate(zip(stage.ops, costs))
+                 if op.weights >= 0 and self.program.weights[op.weights].residency != "pinned"}
+        streamed = {n for n in works if self.program.weights[stage.ops[n].weights].residency == "streamed"}
+        order = sorted(works, key=streamed.__contains__)
+        rest = sum(ms for n, ms in enumerate(costs) if n not in streamed)
+        taken = dict(zip(order, self.timeline.stage([works[n] for n in order], rest)))
+        layers = []
+        for n, (op, ms) in enumerate(zip(stage.ops, costs)):
+            extra = taken.get(n, ms if n in streamed else 0.0) - (ms if n in streamed else 0.0)
+            layers.append(LayerCost(op.node, op.kind, ms + extra, extra, op.macs))
+        return GroupCost(sum(layer.ms for layer in layers), alive_bytes(self.program, number), tuple(layers))
 
-    def _op(self, op: Op) -> LayerCost:
+    def _op(self, op: Op) -> float:
+        """Milliseconds of an operation with its weights in place."""
         heights, widths = sizes(op.y), sizes(op.x)
         pixels = sum(size * n for size, n in heights) * sum(size * n for size, n in widths)
         tiles = sum(n for _, n in heights) * sum(n for _, n in widths)
         out = self.program.tensors[op.output]
         share = pixels / (out.height * out.width)  # more than 1 where tiles compute the same again
         tensors = [self.program.tensors[n] for n in (*op.inputs, op.output)]
-        weights_ms = 0.0
         if op.kind == "conv":
-            ms, weights_ms = self._conv(op, heights, widths)
+            ms = self._conv(op, heights, widths)
         elif op.kind == "connected":
-            node = self.graph.node(op.node)
-            ms = bytes_ms(self.rates, node.weight_bytes)
-            if self.layers[op.node].residency != "pinned":
-                weights_ms = self._loading(op.weights)
-                ms += weights_ms
+            ms = bytes_ms(self.rates, self.graph.node(op.node).weight_bytes)
         elif op.kind == "input":
             ms = input_ms(self.rates, pixels, tiles)
         else:
             ms = bytes_ms(self.rates, share * sum(_map_bytes(t) for t in tensors), tiles)
         far = sum(_map_bytes(t) for t in tensors if _stored_bytes(t) > self.device.near_bytes)
-        return LayerCost(op.node, op.kind, ms + far_ms(self.rates, share * far), weights_ms, op.macs)
+        return ms + far_ms(self.rates, share * far)
 
-    def _conv(self, op: Op, heights: Sizes, widths: Sizes) -> Tuple[float, float]:
-        """(all of it, what waiting for weights adds) in milliseconds."""
-        layer = self.layers[self.program.weights[op.weights].node]
-        node = self.graph.node(layer.node)
+    def _conv(self, op: Op, heights: Sizes, widths: Sizes) -> float:
+        node = self.graph.node(self.program.weights[op.weights].node)
         assert isinstance(node.options, ConvOptions)
         if op.pool:
             shape = node.out_shape
             heights = sizes([(2 * a, min(2 * b, shape.h)) for a, b in op.y])
             widths = sizes([(2 * a, min(2 * b, shape.w)) for a, b in op.x])
-        compute = conv_ms(self.rates, node, op.kernel, heights, widths, op.strip, self.device,
-                          self.plan.threads)
-        total, weights = compute, self.program.weights[op.weights]
-        if layer.residency == "loaded":
-            total += self._loading(op.weights)
-        elif layer.residency == "streamed":
-            one_strip = all(4 * op.strip >= size for size, _ in heights)
-            strip = 0 if one_strip else op.strip
-            total = streamed_ms(self.rates, self.device.read, node, compute, op.kernel, strip, weights.block,
-                                weights.raw_filters, weights.slots, self.plan.threads, kept_filters(weights))
-        return total, total - compute
+        return conv_ms(self.rates, node, op.kernel, heights, widths, op.strip, self.device, self.plan.threads)
 
-    def _loading(self, number: int) -> float:
-        """Reading and packing weights before a group starts."""
-        weights = self.program.weights[number]
-        node = self.graph.node(weights.node)
-        reading = read_ms(self.rates, self.device.read, node, weights.raw_filters, weights.slots)
-        return loaded_ms(pack_ms(self.rates, node), reading)
+    def _work(self, op: Op, compute: float) -> Work:
+        """What the team does while the weights of `op` arrive: all of a streamed layer, packing of others."""
+        w, threads = self.program.weights[op.weights], self.plan.threads
+        node = self.graph.node(w.node)
+        reading = read_ms(self.rates, self.device.read, node, w.raw_filters)
+        share = reading / max(1, w.all_reads)
+        beside = BESIDE * share * len(w.reads)
+        if w.residency == "loaded":
+            return Work(op.weights, pack_ms(self.rates, node) + beside, share, False)
+        tall = max(b - a for a, b in op.y) * (2 if op.pool else 1)
+        strip = op.strip if 0 < 4 * op.strip < tall else 0
+        ms = streamed_work_ms(self.rates, node, compute, op.kernel, strip, w.block, threads)
+        return Work(op.weights, ms + beside, share, not strip and w.block >= PANEL * threads)
 
 
 def kept_filters(weights: Weights) -> int:

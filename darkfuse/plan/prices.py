@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Dict, List, Tuple
 
 from darkfuse.graph import Node
-from darkfuse.plan.cost import Sizes, bytes_ms, conv_ms, far_ms, loaded_ms, pack_ms, read_ms
+from darkfuse.plan.cost import SLOTS, Sizes, bytes_ms, conv_ms, far_ms, loaded_ms, pack_ms, read_ms
 from darkfuse.plan.device import Device
 from darkfuse.plan.pieces import Piece, Pieces
 from darkfuse.plan.types import LayerPlan
@@ -38,7 +38,7 @@ class Prices:
         self.gains = [self._gains(number) for number in range(len(net.pieces))]
 
     def _loading(self, node: Node) -> float:
-        reading = read_ms(self.rates, self.device.read, node, LEAN.raw, LEAN.slots)
+        reading = read_ms(self.rates, self.device.read, node, LEAN.raw) * SLOTS[LEAN.slots]
         return loaded_ms(pack_ms(self.rates, node), reading)
 
     def _maps(self, piece: Piece) -> List[Tuple[int, int]]:

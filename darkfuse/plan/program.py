@@ -9,7 +9,7 @@ region an operation computes at tile (i, j) is rows ``op.y[i]`` x columns ``op.x
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 Span = Tuple[int, int]  # [start, end)
 PAGE = 4096  # direct reads begin and end at multiples of this, in the file and in memory
@@ -27,8 +27,8 @@ def reader_bytes(slots: int, filters: int, per_filter: int) -> int:
 
 def winograd_slots(slots: int, raw: int, block: int, filters: int) -> bool:
     """Whether a streamed Winograd layer can compute from its reader's slots: they hold a block of filters at
-    a time, and a panel of 32 comes in whole reads."""
-    return slots * raw >= min(block, filters) and (32 % raw == 0 or raw >= filters)
+    a time, and a panel of 32 comes in whole reads, or a read in whole panels."""
+    return slots * raw >= min(block, filters) and (32 % raw == 0 or raw % 32 == 0 or raw >= filters)
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,14 @@ class Keep:
     columns: bool  # carry columns too (cache 'full')
 
 
+class Read(NamedTuple):
+    """A read's place: bytes from the arena's start, a multiple of `PAGE`; not before that stage, as the bytes
+    serve others until then."""
+
+    offset: int
+    stage: int
+
+
 @dataclass(frozen=True)
 class Weights:
     """One layer's weights: where they lie in the file, and where they go.
@@ -115,7 +123,7 @@ class Weights:
     scale: int  # buffer: (round32(filters),) float32
     bias: int  # buffer
     packed: int  # buffer: the layer packed (pinned, loaded) or one block of it; -1: Winograd, from the slots
-    raw: int  # buffer of `slots` slots of `raw_filters` filters, or -1 (pinned: read through at load time)
+    raw: int  # buffer of `slots` slots of `raw_filters` filters, room for `reads` in any case; -1: pinned
     block: int  # streamed: filters the team computes with at a time
     raw_filters: int
     slots: int
@@ -124,6 +132,20 @@ class Weights:
     kept: int = 0  # reads, from the first on, that stay over frames
     kept_raw: int = -1  # buffer of `kept` slots
     transposed: bool = False  # (per_filter, filters) in the file: connected layers of old files, pinned only
+    reads: Tuple[Read, ...] = ()  # in order, but for those that are kept
+
+    @property
+    def block_reads(self) -> int:
+        """Reads of one block."""
+        return -(-(self.block if self.residency == "streamed" else self.filters) // self.raw_filters)
+
+    @property
+    def all_reads(self) -> int:
+        """Reads of the layer, those that are kept included; none reaches from one block into the next."""
+        if self.residency == "pinned" or self.file_offset < 0:
+            return 0
+        whole, rest = divmod(self.filters, self.block if self.residency == "streamed" else self.filters)
+        return whole * self.block_reads + -(-rest // self.raw_filters)
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Tuple
 
 from darkfuse.graph import Node
-from darkfuse.plan.weights import MAX_SLOTS, PANEL
+from darkfuse.plan.weights import MAX_SLOTS, PANEL, up
 
 READ_BYTES = 192 << 10  # a read costs as much as some 100 kB, however short it is
+LARGE_READ = 5 << 18  # what larger ones save is no longer worth their slots
 
 
 def filter_bytes(node: Node) -> int:
@@ -19,17 +20,21 @@ def filter_bytes(node: Node) -> int:
 def streamed_ways(node: Node, kernel: str, threads: int) -> Tuple[Tuple[int, int, int], ...]:
     """Ways to stream a layer, fastest first: (block, raw, slots) of a `LayerPlan`.
 
-    First a panel of 32 filters for each thread with reads ahead of them, then one for the team together, at
-    last as few bytes as possible. Winograd computes from the slots, so that a panel stays in its slots until
-    it is done; the other kernels pack it first.
+    First a panel of 32 filters for each thread with reads ahead of them, large reads at the very first; then
+    one for the team together, at last as few bytes as possible. Winograd computes from the slots, so that a
+    panel stays in its slots until it is done; the other kernels pack it first.
     """
     if kernel == "winograd":
+        panels, large = min(threads, MAX_SLOTS - 3), PANEL
+        while 16 * large <= node.out_shape.c and 2 * large * filter_bytes(node) <= LARGE_READ:
+            large *= 2
+        team = PANEL * panels
+        block = up(team, large)
+        larger = ((block, large, block // large + 2),) if large > PANEL else ()
         lean = (PANEL, 16, 4), (PANEL, 16, 2)
         if threads == 1:
-            return lean
-        panels = min(threads, MAX_SLOTS - 3)
-        team = PANEL * panels
-        return ((team, PANEL, panels + 3), (team, PANEL, panels + 2), *lean)
+            return (*larger, *lean)
+        return (*larger, (team, PANEL, panels + 3), (team, PANEL, panels + 2), *lean)
     raw = _filters(node, threads)
     return (max(PANEL, raw) * threads, raw, min(threads + 2, MAX_SLOTS)), (PANEL, 16, 3), (PANEL, 8, 2)
 

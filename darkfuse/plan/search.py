@@ -12,9 +12,11 @@ from darkfuse.plan.lower import lower
 from darkfuse.plan.order import execution_orders
 from darkfuse.plan.pieces import Pieces
 from darkfuse.plan.spans import NO_LIMIT, Spans
-from darkfuse.plan.spend import spend
+from darkfuse.plan.spend import spend, timed
 from darkfuse.plan.types import Group, Plan
 from darkfuse.plan.units import format_bytes
+
+LEFT = (0.04, 0.08, 0.16, 0.3)  # of a budget, for reads ahead: plans that leave as much are looked at too
 
 
 def plan_for(graph: Graph, mem: Optional[int] = None, threads: int = 1, exact: bool = False,
@@ -54,8 +56,11 @@ def plan_for(graph: Graph, mem: Optional[int] = None, threads: int = 1, exact: b
         plan = _smallest_within(search, latency_ms)
     else:
         plan = _smallest(search) if mem == 0 else _fastest(search, search.limit)
+        if plan is not None:
+            plans = [plan, *_smaller(search, plan)] if mem else [plan]
+            plan = spend(graph, plans, mem or plan.arena_bytes, spans.device)
     if plan is not None:
-        return plan if not mem or latency_ms is not None else spend(graph, plan, mem, spans.device)
+        return plan
     fastest = _fastest(search, search.limit) if latency_ms is not None else None
     if fastest is not None:
         raise BudgetError(f"{graph.name}: no plan is predicted to run in {latency_ms:g} ms; the fastest "
@@ -63,7 +68,7 @@ def plan_for(graph: Graph, mem: Optional[int] = None, threads: int = 1, exact: b
     least = _least(Search(spans))
     if or_least or (least.arena_bytes <= search.limit and latency_ms is None):
         return least  # what it really takes can be less than the search reckons
-    heavy = sorted(lower(graph, least).buffers, key=lambda b: -b.bytes)[:2]
+    heavy = sorted(lower(graph, least, reads=False).buffers, key=lambda b: -b.bytes)[:2]
     what = " and ".join(f"{b.name} ({format_bytes(b.bytes)})" for b in heavy)
     raise BudgetError(f"{graph.name}: {format_bytes(search.limit)} of arena is too little; the least that "
                       f"works is {format_bytes(least.arena_bytes)}, most of it {what}")
@@ -80,7 +85,7 @@ def frontier(graph: Graph, threads: int = 1, exact: bool = False, device: Option
     for number in range(1, points - 1):
         plan = _fastest(search, int(plans[0].arena_bytes * ratio**number))
         plans += [plan] if plan else []
-    plans.append(fastest)
+    plans = [timed(graph, plan, search.spans.device) for plan in [*plans, fastest]]
     plans.sort(key=lambda p: (p.arena_bytes, p.predicted_ms))
     kept: List[Plan] = []
     for plan in plans:
@@ -106,7 +111,7 @@ def _plan(label: Label, spans: Spans) -> Plan:
     graph = spans.net.graph
     plan = Plan(graph.name, graph.fingerprint(), _groups(label, spans), spans.threads, spans.net.exact,
                 predicted_ms=round(label.ms, 3))
-    return replace(plan, arena_bytes=lower(graph, plan).arena_bytes)
+    return replace(plan, arena_bytes=lower(graph, plan, reads=False).arena_bytes)
 
 
 def _fastest(search: Search, limit: int, tries: int = 6) -> Optional[Plan]:
@@ -127,6 +132,17 @@ def _fastest(search: Search, limit: int, tries: int = 6) -> Optional[Plan]:
             packing = max(packing, plan.arena_bytes - label.bytes)
         ask = min(ask - limit // 256, limit - packing)
     return None
+
+
+def _smaller(search: Search, plan: Plan) -> List[Plan]:
+    """The fastest plans of less and less memory, from the labels that were looked through for this one."""
+    labels = search.fastest(search.limit)
+    found: List[Label] = []
+    for share in LEFT:
+        fits = [label for label in labels if label.bytes <= (1 - share) * search.limit]
+        if fits and fits[0].bytes < plan.arena_bytes and (not found or fits[0] is not found[-1]):
+            found.append(fits[0])
+    return [_plan(label, search.spans) for label in found]
 
 
 def _least(search: Search) -> Plan:

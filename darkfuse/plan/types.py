@@ -72,6 +72,7 @@ class Plan:
     threads: int = 1
     exact: bool = False
     arena_bytes: int = 0
+    ahead_bytes: int = 0  # of them beyond what any group needs, so that weights can be read long before use
     budget_bytes: int = 0  # 0: none named
     predicted_peak_bytes: int = 0  # of the whole process
     predicted_ms: float = 0.0
