@@ -7,12 +7,11 @@ through stage 4. A layer's own slots are the last resort: they are nobody else's
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple
 
 from darkfuse.plan.program import PAGE, Buffer, Read, Weights, slot_bytes
 
 FEW = 64  # reads of one layer; more are too small, and too many, for places of their own
-OLDEST = 3  # reads looked at as the next to leave
 NEVER = float("inf")
 
 
@@ -60,14 +59,16 @@ def place_reads(buffers: Sequence[Buffer], weights: Sequence[Weights], stage_of:
         its own block where a block is computed with as it lies.
     """
     own = {w.raw for w in weights}
+    last = max((b.last for b in buffers), default=0)
     others = [b for n, b in enumerate(buffers) if n not in own and b.bytes]
+    always = _joined((b.offset, b.offset + b.bytes) for b in others if b.first <= 0 and b.last == last)
+    others = [b for b in others if b.first > 0 or b.last < last]
     found: List[Tuple[Read, ...]] = [()] * len(weights)
     taken: List[_Taken] = []
     now = 0.0
-    for number, stage in stage_of.items():
+    reading = [(n, stage) for n, stage in stage_of.items() if weights[n].all_reads > weights[n].kept]
+    for (number, stage), (_, then) in zip(reading, [*reading[1:], (-1, -1)]):
         w = weights[number]
-        if w.all_reads == w.kept:
-            continue
         blocks = [n // w.block_reads if w.packed < 0 else -1 for n in range(w.kept, w.all_reads)]
         needs = _Needs(number, stage, slot_bytes(w.raw_filters, w.per_filter), blocks)
         here = [b for b in others if b.first <= stage and b.last + 1 > now]
@@ -76,13 +77,29 @@ def place_reads(buffers: Sequence[Buffer], weights: Sequence[Weights], stage_of:
         if len(blocks) > FEW:
             placed = _ring(needs, ring, here, taken, now)
         else:
-            placed = _freely(needs, ring, here, taken, now, arena)
+            lost = [(b.offset, b.offset + b.bytes) for b in others if stage < b.first <= then <= b.last]
+            placed = _freely(needs, ring, [*always, *_leaving(here, stage)], taken, now, arena, lost)
         offsets, taken, now = placed
         found[number] = tuple(Read(at, _begin(others, at, at + needs.bytes, stage)) for at in offsets)
     return found
 
 
 Placed = Tuple[List[int], List[_Taken], float]
+_Obstacles = Sequence[Tuple[int, int, float]]  # bytes [low, high) and when they are free, by `low`
+
+
+def _joined(spans: Iterable[Tuple[int, int]]) -> List[Tuple[int, int, float]]:
+    """What is never free, with less than a page between as one."""
+    found: List[Tuple[int, int, float]] = []
+    for low, high in sorted(spans):
+        if found and low < found[-1][1] + PAGE:
+            low, high = found[-1][0], max(high, found.pop()[1])
+        found.append((low, high, NEVER))
+    return found
+
+
+def _leaving(here: Sequence[Buffer], stage: int) -> List[Tuple[int, int, float]]:
+    return [(b.offset, b.offset + b.bytes, NEVER if b.last >= stage else b.last + 1.0) for b in here]
 
 
 def _begin(others: Sequence[Buffer], low: int, high: int, stage: int) -> int:
@@ -91,12 +108,12 @@ def _begin(others: Sequence[Buffer], low: int, high: int, stage: int) -> int:
                 if b.last < stage and b.offset < high and low < b.offset + b.bytes), default=0)
 
 
-def _freely(needs: _Needs, ring: Sequence[int], here: Sequence[Buffer], taken: Sequence[_Taken], now: float,
-            arena: int) -> Placed:
-    """Each read where there is room soonest: one of the layer's own slots, or elsewhere."""
+def _freely(needs: _Needs, ring: Sequence[int], maps: _Obstacles, taken: Sequence[_Taken], now: float,
+            arena: int, lost: Sequence[Tuple[int, int]]) -> Placed:
+    """Each read where there is room soonest: one of the layer's own slots, or elsewhere, rather in bytes that
+    are `lost` to the next layer's reads."""
     size = needs.bytes
     own = ring[0], ring[-1] + size, NEVER
-    maps = [(b.offset, b.offset + b.bytes, NEVER if b.last >= needs.stage else b.last + 1.0) for b in here]
     busy = list(taken)
     offsets = []
     for n, block in enumerate(needs.blocks):
@@ -114,7 +131,7 @@ def _freely(needs: _Needs, ring: Sequence[int], here: Sequence[Buffer], taken: S
                     break
         if free > 0.0:
             others = sorted([*obstacles, own])
-            gap = _gap(others, size, arena)
+            gap = _gap(others, size, arena, lost)
             if gap >= 0:
                 at, free = gap, 0.0
             else:
@@ -125,9 +142,6 @@ def _freely(needs: _Needs, ring: Sequence[int], here: Sequence[Buffer], taken: S
         offsets.append(at)
         busy.append(_Taken(at, at + size, needs.over(n), needs.number, block))
     return offsets, busy, now
-
-
-_Obstacles = Sequence[Tuple[int, int, float]]  # bytes [low, high) and when they are free, by `low`
 
 
 def _free(obstacles: _Obstacles, at: int, size: int) -> float:
@@ -141,12 +155,21 @@ def _free(obstacles: _Obstacles, at: int, size: int) -> float:
     return last
 
 
-def _gap(obstacles: _Obstacles, size: int, arena: int) -> int:
-    """The smallest gap that holds so many bytes, -1 if none does."""
-    best, slack, at = -1, arena, 0
+def _gap(obstacles: _Obstacles, size: int, arena: int, lost: Sequence[Tuple[int, int]]) -> int:
+    """Where so many bytes are free, -1 if nowhere: most of them `lost` to later layers, in a small gap."""
+    best, most, slack, at = -1, -1, arena, 0
     for low, high, _ in (*obstacles, (arena // PAGE * PAGE, arena, NEVER)):
-        if size <= low - at < slack:
-            best, slack = at, low - at
+        if size <= low - at:
+            starts = [at, low - size]
+            for begin, end in lost:
+                starts += [begin, end - size]
+            for start in starts:
+                start = -(-start // PAGE) * PAGE
+                if at <= start <= low - size:
+                    over = sum(min(end, start + size) - max(begin, start) for begin, end in lost
+                               if begin < start + size and start < end)
+                    if over > most or (over == most and low - at < slack):
+                        best, most, slack = start, over, low - at
         if high > at:
             at = -(-high // PAGE) * PAGE
     return best
@@ -161,13 +184,15 @@ def _soonest(obstacles: _Obstacles, size: int, arena: int) -> Tuple[int, float]:
         end = max(end, high)
     starts.sort()
     best, soonest = -1, NEVER
-    for places in starts[:OLDEST]:
-        for start in places[1:]:
+    for free, *places in starts:
+        if free >= soonest:
+            break  # who lies there now stays as long
+        for start in places:
             at = -(-int(start) // PAGE) * PAGE
             if 0 <= at <= arena - size:
-                free = _free(obstacles, at, size)
-                if free < soonest:
-                    best, soonest = at, free
+                then = _free(obstacles, at, size)
+                if then < soonest:
+                    best, soonest = at, then
     return best, soonest
 
 
