@@ -83,6 +83,12 @@ def test_streamed_filters_that_stay_are_named_and_drawn_as_weights(planner: Plan
                                                                    planner.device).read_bytes
 
 
+def test_room_to_read_ahead_is_named(planner: Planner) -> None:
+    plan = replace(parse_plan("s", planner.graph, 2), ahead_bytes=5 << 20)
+    lines = explain(planner.graph, plan, predict(planner.graph, plan, planner.device))
+    assert any("room to read 5M more ahead" in line for line in lines)
+
+
 @pytest.mark.parametrize("ending", ["svg", "png"])
 def test_plots_are_whole_pictures(planner: Planner, tmp_path: Path, ending: str) -> None:
     answer = planner.by_hand("76x1/8/38x1/17/s")

@@ -105,10 +105,9 @@ static void run_winograd(df_team *t, const df_stage *s, const df_op *op, const d
     }
 }
 
-/* Streamed filters, from the reader's slots into the transform. Where all tiles are one strip and the slots hold
- * a panel for every thread, nobody waits for anybody within the layer, and a core the reader has taken for a while
- * just takes fewer panels. Otherwise the team goes through the layer block by block, and through the strips in
- * each: no byte is read twice. */
+/* Streamed filters, from the reader's slots into the transform. Where all tiles are one strip, nobody waits for
+ * anybody within the layer, and a core the reader has taken for a while just takes fewer panels. Otherwise the team
+ * goes through the layer block by block, and through the strips in each: no byte is read twice. */
 static void stream_winograd(df_team *t, const df_stage *s, const df_op *op, const df_view *in, const df_view *out,
                             df_region conv, bool one_strip)
 {
@@ -117,11 +116,11 @@ static void stream_winograd(df_team *t, const df_stage *s, const df_op *op, cons
     df_weights *w = op->weights;
     float *u = (float *)s->shared, *scratch = (float *)(s->shared + s->shared_bytes + t->id * s->thread_bytes);
     int step = one_strip ? conv.y1 - conv.y0 : 4 * op->strip, room = tile_room(s, c), pool = c->pool ? 2 : 1;
-    int block = one_strip && w->block / DF_PANEL >= t->n ? w->filters : w->block;
+    /* Too few panels in the slots for the team: each takes some of a panel's tiles, and transforms its filters
+     * anew. */
+    int block = one_strip ? w->filters : w->block, parts = w->parts;
     for (int first = 0; first < w->filters; first += block) {
         int end = df_min(first + block, w->filters), panels = (end - first + DF_PANEL - 1) / DF_PANEL;
-        /* Too few panels for the team: each takes some of a panel's tiles, and transforms its filters anew. */
-        int parts = panels < t->n ? (t->n + panels - 1) / panels : 1;
         for (int y = conv.y0; y < conv.y1; y += step) {
             df_strip strip = strip_of(conv, y, df_min(y + step, conv.y1));
             int tiles = strip.tiles_y * strip.tiles_x;
@@ -134,19 +133,17 @@ static void stream_winograd(df_team *t, const df_stage *s, const df_op *op, cons
                 df_filters filters = {.scale = w->scale + from}, next = {0};
                 if (!df_await_filters(t, w, from, &filters))
                     continue;
-                if (df_peek_filters(t, w, from + t->n * DF_PANEL, &next))
+                if (df_peek_filters(t, w, from + (int)((n + t->n) / parts - n / parts) * DF_PANEL, &next))
                     filters.next = &next;
                 for (int t0 = (int)((int64_t)tiles * part / parts); t0 < t1; t0 += room)
                     k->wino_panel(c, out, &strip, &filters, w->bias, panel, u, t0, df_min(t0 + room, t1), scratch);
                 if (part == 0)
                     zero_panel_margin(out, panel, strip.y0 / pool, (strip.y1 + pool - 1) / pool);
-                if (parts == 1 && strip.y1 == conv.y1)
+                if (strip.y1 == conv.y1)
                     df_free_filters(t, w, from, df_min(from + DF_PANEL, end));
             }
             df_join(t, items);
         }
-        if (parts > 1 && t->id == 0)
-            df_free_filters(t, w, first, end);
     }
 }
 

@@ -58,6 +58,7 @@ typedef struct {
     char **slots;             /* of the chunks after them */
     const int32_t *slot_stage; /* the first stage each may be written in */
     int32_t first_chunk; /* in df_reader.chunks */
+    int32_t parts;       /* of a panel's tiles, each by one thread of the team, where a block has too few panels */
 } df_weights;
 
 /* plan.program.Op */
@@ -92,7 +93,7 @@ typedef struct {
     bool kept;            /* stays in its slot over frames */
     int32_t after;        /* not before this chunk (or -1) and all before it are out: they lie in the same bytes */
     bool same;            /* exactly the same, and of the same layer: that one out is enough */
-    int32_t left;         /* filters not yet computed with */
+    int32_t left;         /* filters not yet computed with, once for each part of the tiles */
     char *slot;           /* a whole page; the chunk begins as far into it as it does into a page of the file */
 } df_chunk;
 

@@ -63,9 +63,11 @@ static void plan_chunk(df_reader *r, df_weights *w, int first, int end)
     r->count++;
 }
 
-static void plan_layer(df_reader *r, df_weights *w)
+static void plan_layer(df_reader *r, df_weights *w, int threads)
 {
+    int panels = df_max(1, block_of(w) / DF_PANEL);
     w->first_chunk = r->count;
+    w->parts = w->residency == DF_STREAMED && w->kernel == DF_WINOGRAD ? (threads + panels - 1) / panels : 1;
     if (w->file_offset < 0)
         return;
     for (int start = 0, end; start < w->filters; start = end) {
@@ -89,10 +91,10 @@ bool df_reader_plan(df_engine *e)
     for (int s = 0; s < e->n_stages; s++) {
         df_stage *stage = &e->stages[s];
         for (int n = 0; n < stage->n_loaded; n++)
-            plan_layer(r, stage->loaded[n]);
+            plan_layer(r, stage->loaded[n], e->threads);
         for (int n = 0; n < stage->n_ops; n++)
             if (stage->ops[n].weights && stage->ops[n].weights->residency == DF_STREAMED)
-                plan_layer(r, stage->ops[n].weights);
+                plan_layer(r, stage->ops[n].weights, e->threads);
     }
     return true;
 }
@@ -185,7 +187,7 @@ int df_reader_start(df_engine *e)
     memset(r->done, 0, (size_t)r->count);
     memset(r->here, 0, (size_t)r->count);
     for (int n = 0; n < r->count; n++)
-        r->chunks[n].left = r->chunks[n].count;
+        r->chunks[n].left = r->chunks[n].count * r->chunks[n].weights->parts;
     if (r->count == 0)
         return 0;
     pthread_mutex_init(&r->lock, NULL);

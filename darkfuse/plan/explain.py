@@ -130,7 +130,8 @@ def _time(plan: Plan, prediction: Prediction) -> List[str]:
     parts = ", ".join(f"{span} {100 * ms / total:.0f}%" for ms, span in slow[:4] if ms)
     lines = [f"Time: layers {parts} of the frame; {prediction.macs / 1e9:.2f} G multiply-adds."]
     if prediction.read_bytes:
-        lines.append(f"Weights read for every frame: {format_bytes(prediction.read_bytes)}; this adds "
+        room = f", with room to read {format_bytes(plan.ahead_bytes)} more ahead" if plan.ahead_bytes else ""
+        lines.append(f"Weights read for every frame: {format_bytes(prediction.read_bytes)}{room}; this adds "
                      f"{waits:.1f} ms ({100 * waits / total:.0f}%).")
     else:
         lines.append("Every weight stays in memory; nothing is read for a frame.")
