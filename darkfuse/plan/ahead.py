@@ -1,8 +1,8 @@
 """Where each read of weights lands: in whatever of the arena is idle from the read until its use.
 
 Reads happen in the order of use, and storage should never have to wait for the team while there are bytes to
-read into. So every read gets the place that is free soonest; time is counted in stages, 4.5 being half-way
-through stage 4. A layer's own slots are the last resort: they are nobody else's in its stage.
+read into. So every read gets the place that is free soonest: one of the layer's own slots, which are nobody
+else's in its stage, or any other. Time is counted in stages, 4.5 being half-way through stage 4.
 """
 
 from __future__ import annotations
