@@ -100,7 +100,8 @@ def plans(draw, graph: Graph, caches: tuple[str, ...] = ("full", "rows", "none")
         )
         groups.append(Group(layers, grid, draw(st.sampled_from(caches))))
         start = end
-    return Plan(graph.name, graph.fingerprint(), tuple(groups), threads, exact)
+    ahead = draw(st.sampled_from((0, 0, 4096, 50_000, 1 << 20)))
+    return Plan(graph.name, graph.fingerprint(), tuple(groups), threads, exact, ahead_bytes=ahead)
 
 
 def tileable(graph: Graph, index: int) -> bool:

@@ -34,7 +34,8 @@ NET = ("[net]\nwidth=24\nheight=16\nchannels=3\n" + CONV.format(40, 3, 1) + "[ma
        + "[connected]\noutput=50\nactivation=leaky\n")
 LAST = 7
 # block, raw, slots; reads of several panels at the end
-PIECES = [*itertools.product((32, 64, 160), (1, 8, 32), (1, 2, 5)), (64, 64, 1), (128, 64, 3)]
+PIECES = [*itertools.product((32, 64, 160), (1, 8, 32), (1, 2, 5)),
+          (64, 64, 1), (128, 64, 3), (96, 96, 2), (128, 64, 2)]
 
 
 def plan_of(graph: Graph, residency: str, threads: int, kernel: str = "", **weights: int) -> Plan:
@@ -46,8 +47,8 @@ def plan_of(graph: Graph, residency: str, threads: int, kernel: str = "", **weig
             layer = dataclasses.replace(layer, **weights)
         if kernel and layer.kernel in ("direct", "winograd", "general"):
             layer = dataclasses.replace(layer, kernel=kernel)
-        if layer.kernel == "winograd":  # computes from slots that hold a block, a panel in whole reads
-            raw = min(32, max(layer.raw, layer.block // 32))
+        if layer.kernel == "winograd":  # from slots that hold a block, panels in whole reads or reads in panels
+            raw = max(layer.raw, min(32, layer.block // 32))
             layer = dataclasses.replace(layer, raw=raw, slots=max(layer.slots, -(-layer.block // raw)))
         groups.append(dataclasses.replace(group, layers=(layer,)))
     return dataclasses.replace(plan, groups=tuple(groups))
@@ -90,6 +91,7 @@ def test_pieces_of_any_size_give_the_same_bits(threads, cached, folder):
     turns = [("streamed", *sizes) for sizes in PIECES] + [("loaded", *sizes) for sizes in PIECES[:9]]
     for number, (residency, block, raw, slots) in enumerate(turns):
         plan = plan_of(graph, residency, threads, block=block, raw=raw, slots=slots)
+        plan = dataclasses.replace(plan, ahead_bytes=(0, 12 << 10, 1 << 20)[number // 2 % 3])
         # Guarded, every buffer has its own place and is spoilt first; otherwise they share as planned
         engine = engine_of(graph, weights, plan, guard=number % 2 == 1, cached=cached)
         for _ in range(2):
