@@ -47,7 +47,7 @@ def plan_of(graph: Graph, residency: str, threads: int, kernel: str = "", **weig
             layer = dataclasses.replace(layer, **weights)
         if kernel and layer.kernel in ("direct", "winograd", "general"):
             layer = dataclasses.replace(layer, kernel=kernel)
-        if layer.kernel == "winograd":  # from slots that hold a block, panels in whole reads or reads in panels
+        if layer.kernel == "winograd":  # from slots that hold a block; whole panels, or parts of one
             raw = max(layer.raw, min(32, layer.block // 32))
             layer = dataclasses.replace(layer, raw=raw, slots=max(layer.slots, -(-layer.block // raw)))
         groups.append(dataclasses.replace(group, layers=(layer,)))
