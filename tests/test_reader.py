@@ -111,6 +111,20 @@ def test_streamed_weights_of_every_kernel(kernel, threads, tmp_path):
         assert frame_bytes(engine_of(graph, weights, plan, guard=True), frame) == want, (block, raw, slots)
 
 
+@pytest.mark.parametrize("kernel", ["direct", "winograd"])
+@pytest.mark.parametrize("kept", [0, 2])
+def test_weights_that_are_not_in_the_file_are_not_read(kernel, kept, tmp_path):
+    conv = CONV.format(64, 3, 1)
+    text = "[net]\nwidth=24\nheight=24\nchannels=16\n" + conv + conv + "dontload=1\n" + conv
+    graph, weights = made(text, tmp_path)
+    frame = noise(graph)
+    want = frame_bytes(engine_of(graph, weights, plan_of(graph, "pinned", 1, kernel)), frame, 2)
+    plan = plan_of(graph, "streamed", 2, kernel, raw=32, slots=3, kept=kept)
+    engine = engine_of(graph, weights, plan)
+    assert frame_bytes(engine, frame, 2) == want
+    assert engine.stats()["bytes_read"] == 4 * sum(graph.nodes[n].weights.kernels for n in (0, 2))
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("cached", [False, True], ids=["direct", "cached"])
 def test_reads_that_stay_are_read_once(cached, threads, tmp_path):

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from darkfuse.errors import BudgetError
-from darkfuse.graph import Graph, load_graph
+from darkfuse.errors import BudgetError, PlanError
+from darkfuse.graph import Graph, build_graph, load_graph
+from darkfuse.model.cfg import parse_cfg
+from darkfuse.plan.check import check_program
 from darkfuse.plan.device import BUILTIN, Device
 from darkfuse.plan.labels import Search, grids
 from darkfuse.plan.lower import lower
@@ -146,3 +148,34 @@ def test_the_frontier_falls(root: Path) -> None:
     assert len(plans) > 3
     for smaller, larger in zip(plans, plans[1:]):
         assert smaller.arena_bytes < larger.arena_bytes and smaller.predicted_ms > larger.predicted_ms
+
+
+def test_maps_that_only_routes_read() -> None:
+    """What dies in a group without any of its operations having read it shares no bytes there."""
+    conv = "[convolutional]\nbatch_normalize=1\nfilters={}\nsize=3\nstride={}\npad=1\nactivation=leaky\n"
+    up, pool = "[upsample]\nstride=2\n", "[maxpool]\nsize=2\nstride=2\n"
+    text = ("[net]\nwidth=64\nheight=64\nchannels=3\n" + conv.format(48, 2) + up + conv.format(8, 1)
+            + conv.format(16, 1) + pool + "[shortcut]\nfrom=-5\nactivation=linear\n" + pool + up + up
+            + conv.format(64, 1) + "[route]\nlayers=-1,-7\n[route]\nlayers=-6\n" + up)
+    graph = build_graph(parse_cfg(text))
+    plan = plan_for(graph, 0, 2, False, BUILTIN["generic-x86"])
+    assert check_program(graph, lower(graph, plan))
+
+
+def test_no_plan_takes_more_than_the_limit() -> None:
+    """Packing may take more than a label reckons, also for plans tried for their room to read ahead. In this
+    network two of three maps at the joint are in the way of the others."""
+    sizes = ("8,3,1 16,3,2 48,3,1 s 256,3,1 64,1,2 16,1,1 16,3,1 256,3,1 48,1,1 r 8,3,2 64,3,1 64,1,1 "
+             "128,3,2 48,1,1 48,3,2 32,3,2")
+    special = {"s": "[shortcut]\nfrom=-3\nactivation=linear\n", "r": "[route]\nlayers=-1,-5\n"}
+    conv = "[convolutional]\nbatch_normalize=1\nfilters={}\nsize={}\nstride={}\npad=1\nactivation=leaky\n"
+    text = "[net]\nwidth=160\nheight=160\nchannels=3\n" + 2 * "[maxpool]\nsize=2\nstride=2\n"
+    text += "[upsample]\nstride=2\n"
+    text += "".join(special.get(size) or conv.format(*size.split(",")) for size in sizes.split())
+    graph = build_graph(parse_cfg(text))
+    profile = dataclasses.replace(BUILTIN["generic-x86"], read=1.0)
+    for mem in range(1_200_000, 2_400_000, 100_000):
+        plan = plan_for(graph, mem, 2, False, profile)
+        assert plan.ahead_bytes >= 0 and lower(graph, plan).arena_bytes == plan.arena_bytes <= mem
+    with pytest.raises(PlanError, match="-4096"):
+        lower(graph, dataclasses.replace(plan, ahead_bytes=-4096))

@@ -70,6 +70,8 @@ class _Lowering:
                             f"one was edited since; plan it again")
         if not 1 <= plan.threads <= MAX_THREADS:
             raise PlanError(f"{graph.name}: a plan for {plan.threads} threads; 1 to {MAX_THREADS} make sense")
+        if plan.ahead_bytes < 0:
+            raise PlanError(f"{graph.name}: a plan with {plan.ahead_bytes} bytes for reads ahead")
         self.group_of: Dict[int, int] = {}
         self.layer_plan: Dict[int, LayerPlan] = {}
         for number, group in enumerate(plan.groups):

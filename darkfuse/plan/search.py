@@ -142,7 +142,8 @@ def _smaller(search: Search, plan: Plan) -> List[Plan]:
         fits = [label for label in labels if label.bytes <= (1 - share) * search.limit]
         if fits and fits[0].bytes < plan.arena_bytes and (not found or fits[0] is not found[-1]):
             found.append(fits[0])
-    return [_plan(label, search.spans) for label in found]
+    plans = [_plan(label, search.spans) for label in found]
+    return [fits for fits in plans if fits.arena_bytes <= search.limit]  # packing may take more than reckoned
 
 
 def _least(search: Search) -> Plan:

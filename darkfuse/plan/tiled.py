@@ -225,7 +225,8 @@ class Walk:
             if roots[first].first < a:
                 continue
             for source in self._dying:
-                if roots[source].blocks and roots[target].blocks and source not in over.values():
+                known = source in self._reader_of and source in self._needed  # not where routes alone read it
+                if known and roots[source].blocks and roots[target].blocks and source not in over.values():
                     less = shared(roots[source].whole, roots[target].whole,
                                   self._shift(source, target, first))
                     found.append((less, source, target))

@@ -74,8 +74,11 @@ class Timeline:
 
     def _layer(self, work: Work) -> None:
         w = self.program.weights[work.weights]
+        if not w.all_reads:  # none in the file: zeros
+            self.now += work.ms
+            return
         batch = batch_reads(w, work.panels)
-        each = work.ms / max(1, -(-w.all_reads // batch))
+        each = work.ms / -(-w.all_reads // batch)
         size = slot_bytes(w.raw_filters, w.per_filter)
         waiting: List[Tuple[int, float]] = []  # where, and since when
         for n in range(w.all_reads):

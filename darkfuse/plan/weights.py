@@ -174,7 +174,7 @@ def place_weights(node: Node, layer: LayerPlan, offset: Optional[int], transpose
         raw_filters=raw_filters,
         slots=layer.slots,
         norm_offset=part("scales") if normalize else -1,
-        kept=layer.kept,
+        kept=0 if offset is None else layer.kept,
         kept_raw=kept,
         transposed=transposed,
     )
