@@ -16,7 +16,7 @@ from darkfuse.plan.spend import spend, timed
 from darkfuse.plan.types import Group, Plan
 from darkfuse.plan.units import format_bytes
 
-LEFT = (0.03, 0.07, 0.12, 0.18, 0.25, 0.35)  # of a budget, for reads ahead: plans that leave this are tried
+LEFT = (0.04, 0.08, 0.16, 0.3)  # of a budget, for reads ahead: plans that leave as much are tried too
 
 
 def plan_for(graph: Graph, mem: Optional[int] = None, threads: int = 1, exact: bool = False,
