@@ -23,9 +23,9 @@ from darkfuse.errors import WeightsError
 from darkfuse.graph import Graph
 from darkfuse.graph.weights import weight_offsets
 from darkfuse.plan.lower import lower
+from darkfuse.plan.program import reads_of
 from darkfuse.plan.simple import layer_by_layer
 from darkfuse.plan.types import Plan
-from darkfuse.plan.weights import reads_of
 
 # Filters of 27, 360, 864, 70, 129 and 168 floats: hardly a read begins or ends at a page
 NET = ("[net]\nwidth=24\nheight=16\nchannels=3\n" + CONV.format(40, 3, 1) + "[maxpool]\nsize=2\nstride=2\n"
@@ -139,7 +139,8 @@ def test_reads_that_stay_are_read_once(cached, threads, tmp_path):
             layer, = group.layers
             if layer.residency == "streamed":
                 node = graph.node(layer.node)
-                filters, count = node.weights.biases, reads_of(node, layer)
+                filters = node.weights.biases
+                count = reads_of(filters, layer.block, layer.raw)
                 kept = (number + layer.node) % (count + 1)  # from none to all
                 firsts = [first + at for first in range(0, filters, layer.block)
                           for at in range(0, min(layer.block, filters - first), layer.raw)]

@@ -25,6 +25,12 @@ def reader_bytes(slots: int, filters: int, per_filter: int) -> int:
     return slots * slot_bytes(filters, per_filter) + PAGE
 
 
+def reads_of(filters: int, block: int, raw: int) -> int:
+    """Reads of so many filters at a time; none reaches from one block into the next."""
+    whole, rest = divmod(filters, block)
+    return whole * -(-block // raw) + -(-rest // raw)
+
+
 def winograd_slots(slots: int, raw: int, block: int, filters: int) -> bool:
     """Whether a streamed Winograd layer can compute from its reader's slots: they hold a block of filters at
     a time, and a panel of 32 comes in whole reads, or a read in whole panels."""
@@ -141,11 +147,11 @@ class Weights:
 
     @property
     def all_reads(self) -> int:
-        """Reads of the layer, those that are kept included; none reaches from one block into the next."""
+        """Reads of the layer, those that are kept included."""
         if self.residency == "pinned" or self.file_offset < 0:
             return 0
-        whole, rest = divmod(self.filters, self.block if self.residency == "streamed" else self.filters)
-        return whole * self.block_reads + -(-rest // self.raw_filters)
+        return reads_of(self.filters, self.block if self.residency == "streamed" else self.filters,
+                        self.raw_filters)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import List, NamedTuple, Sequence, Tuple
 
 from darkfuse.plan.program import Program, Weights, slot_bytes
-
-PANEL = 32
+from darkfuse.plan.weights import PANEL
 
 
 class Work(NamedTuple):

@@ -9,7 +9,7 @@ from darkfuse.graph import Graph, Node
 from darkfuse.graph.layers.connected import ConnectedOptions
 from darkfuse.graph.layers.convolutional import ConvOptions
 from darkfuse.model.weights import WeightsIndex
-from darkfuse.plan.program import Weights, reader_bytes, winograd_slots
+from darkfuse.plan.program import Weights, reader_bytes, reads_of, winograd_slots
 from darkfuse.plan.types import LayerPlan
 
 FLOAT = 4
@@ -70,8 +70,9 @@ def check_kernel(graph: Graph, node: Node, layer: LayerPlan, image: bool) -> Non
             and not winograd_slots(layer.slots, layer.raw, layer.block, node.weights.biases):
         raise PlanError(f"{where}: {layer.slots} slots of {layer.raw} filters do not hold a block of "
                         f"{layer.block} in parts of {PANEL}")
-    if layer.kept < 0 or layer.kept and (layer.residency != "streamed" or layer.kept > reads_of(node, layer)):
-        raise PlanError(f"{where}: {layer.kept} reads to keep, of {reads_of(node, layer)} when streamed")
+    reads = reads_of(node.weights.biases, layer.block, layer.raw)
+    if layer.kept < 0 or layer.kept and (layer.residency != "streamed" or layer.kept > reads):
+        raise PlanError(f"{where}: {layer.kept} reads to keep, of {reads} when streamed")
     options = node.options
     if not isinstance(options, ConvOptions):
         if layer.kernel != "none":
@@ -100,14 +101,6 @@ def file_offsets(graph: Graph, index: Optional[WeightsIndex]) -> list[Optional[i
         offsets.append(at if node.weights else None)
         at += node.weight_bytes
     return offsets
-
-
-def reads_of(node: Node, layer: LayerPlan) -> int:
-    """Reads of a streamed layer; none reaches from one block into the next."""
-    assert node.weights is not None
-    filters = node.weights.biases
-    whole, rest = divmod(filters, layer.block)
-    return whole * -(-layer.block // layer.raw) + -(-rest // layer.raw)
 
 
 def raw_bytes(node: Node, layer: LayerPlan) -> int:
