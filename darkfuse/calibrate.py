@@ -217,9 +217,10 @@ def _run(graph: Graph, plan: Plan, seconds: float) -> List[float]:
 
 def _none_ahead(program: Program) -> Program:
     """The program with every read in its layer's own stage, so that a stage's time is all it takes."""
-    stage_of = {op.weights: n for n, stage in enumerate(program.stages) for op in stage.ops}
-    weights = tuple(dataclasses.replace(w, reads=tuple(Read(read.offset, stage_of[n]) for read in w.reads))
-                    for n, w in enumerate(program.weights))
+    first = {op.weights: stage.first for stage in program.stages for op in stage.ops}
+    weights = tuple(
+        dataclasses.replace(w, reads=tuple(Read(r.offset, max(r.step, first[n])) for r in w.reads))
+        for n, w in enumerate(program.weights))
     return dataclasses.replace(program, weights=weights)
 
 

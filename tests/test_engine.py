@@ -395,9 +395,9 @@ def test_malformed_programs_are_refused(tmp_path):
         changed(good, "weights", 0, slots=0),
         changed(good, "weights", 0, kept=1),
         changed(good, "weights", 0, reads=()),
-        changed(good, "weights", 0, reads=tuple(Read(r.offset + 64, r.stage) for r in good.weights[0].reads)),
-        changed(good, "weights", 0, reads=tuple(Read(2**40, r.stage) for r in good.weights[0].reads)),
-        changed(good, "weights", 0, reads=tuple(Read(-4096, r.stage) for r in good.weights[0].reads)),
+        changed(good, "weights", 0, reads=tuple(Read(r.offset + 64, r.step) for r in good.weights[0].reads)),
+        changed(good, "weights", 0, reads=tuple(Read(2**40, r.step) for r in good.weights[0].reads)),
+        changed(good, "weights", 0, reads=tuple(Read(-4096, r.step) for r in good.weights[0].reads)),
         changed(good, "weights", 0, reads=tuple(Read(r.offset, 1) for r in good.weights[0].reads)),
         changed(good, "weights", 0, reads=2 * (Read(good.buffers[0].offset // 4096 * 4096, 0),)),  # the input
         changed(good, "weights", 0, kept=-1),
@@ -418,6 +418,8 @@ def test_malformed_programs_are_refused(tmp_path):
         op_changed(good, 0, 1, options=None),
         changed(good, "stages", 0, grid=(0, 1)),
         changed(good, "stages", 2, scratch=0),
+        changed(good, "stages", 0, last=1),
+        changed(good, "stages", 1, first=0),
     ]
     for number, program in enumerate(bad):
         with pytest.raises(PlanError, match="malformed"):

@@ -71,6 +71,31 @@ def test_an_output_lies_over_dead_rows_of_its_input():
         check_program(graph, dataclasses.replace(program, buffers=buffers, arena_bytes=end + 25 * row))
 
 
+def test_a_one_strip_winograd_layer_may_write_where_its_input_was():
+    """Its input is transformed whole before it writes: arena for the larger of the two, not for both."""
+    graph = chain("64 64 64 m", 16)
+    plan = parse_plan("s", graph, exact=False)
+    groups = list(plan.groups)
+    (layer,) = groups[1].layers
+    assert (layer.kernel, layer.strip) == ("winograd", 4)  # rows of 4x4 tiles: all there are
+    program = lower(graph, plan)
+    check_program(graph, program)
+    stage = program.stages[1]
+    assert stage.last == stage.first + 1
+    maps = (*stage.ops[0].inputs, stage.ops[0].output)
+    read, written = (program.buffers[program.tensors[n].buffer] for n in maps)
+    assert read.last == stage.first and written.first == stage.last
+    groups[1] = dataclasses.replace(groups[1], layers=(dataclasses.replace(layer, strip=2),))
+    strips = lower(graph, dataclasses.replace(plan, groups=tuple(groups)))
+    check_program(graph, strips)
+    assert strips.stages[1].last == strips.stages[1].first
+    # To do as much in strips would overwrite what the next strip reads
+    with pytest.raises(PlanError, match="alive together"):
+        check_program(graph, dataclasses.replace(strips, arena_bytes=program.arena_bytes, buffers=tuple(
+            dataclasses.replace(b, offset=read.offset) if b.name in (read.name, written.name) else b
+            for b in strips.buffers)))
+
+
 def test_line_buffers_hold_what_a_window_needs():
     graph = chain("16 16 16", 32)
     program = lower(graph, parse_plan("32x1", graph, exact=True))
@@ -100,11 +125,11 @@ def test_weights_are_read_before_their_stage_where_that_is_free():
     stage_of.pop(-1, None)
     for number, stage in stage_of.items():
         assert len(program.weights[number].reads) == program.weights[number].all_reads > 0
-        assert all(0 <= read.stage <= stage for read in program.weights[number].reads)
-    early = {n for n, stage in stage_of.items() if min(r.stage for r in program.weights[n].reads) < stage}
+        assert all(0 <= read.step <= stage for read in program.weights[number].reads)
+    early = {n for n, stage in stage_of.items() if min(r.step for r in program.weights[n].reads) < stage}
     assert early  # the maps of the first layers are larger than those of the last
     # Reads of all layers fit into 1 MiB: nothing has to wait for anything
-    assert all(read.stage == 0 for w in more.weights for read in w.reads)
+    assert all(read.step == 0 for w in more.weights for read in w.reads)
     assert lower(graph, plan, reads=False) == dataclasses.replace(
         program, buffers=lower(graph, plan, reads=False).buffers,
         weights=tuple(dataclasses.replace(w, reads=()) for w in program.weights))

@@ -55,7 +55,7 @@ cdef extern from "engine.h" nogil:
         int64_t slot_bytes
         char *kept_raw
         char **slots
-        const int32_t *slot_stage
+        const int32_t *slot_step
         int32_t first_chunk
 
     ctypedef struct df_op:
@@ -75,7 +75,7 @@ cdef extern from "engine.h" nogil:
     ctypedef struct df_stage:
         df_op *ops
         df_weights **loaded
-        int32_t n_ops, n_loaded, rows, cols
+        int32_t n_ops, n_loaded, rows, cols, first, last
         char *shared
         size_t shared_bytes, thread_bytes
         double ms

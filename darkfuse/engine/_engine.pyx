@@ -282,13 +282,14 @@ cdef class Engine:
             else:
                 at = source.reads[n].offset
                 w.slots[n] = <char *>self.arena.base + at
-        w.slot_stage = self._ints([read.stage for read in source.reads])
+        w.slot_step = self._ints([read.step for read in source.reads])
         return 0
 
     cdef int _stage(self, source, df_stage *s) except -1:
         cdef Py_ssize_t n
         cdef int loaded = 0
         s.rows, s.cols = source.grid
+        s.first, s.last = source.first, source.last
         s.n_ops = len(source.ops)
         s.ops = <df_op *>self._new(s.n_ops, sizeof(df_op))
         s.loaded = <df_weights **>self._new(s.n_ops, sizeof(df_weights *))

@@ -20,6 +20,7 @@ from darkfuse.plan.program import (
     Stage,
     Tensor,
     Weights,
+    arrived,
     reader_bytes,
     slot_bytes,
     winograd_slots,
@@ -65,15 +66,19 @@ def check(program: Program, threads: int) -> None:
         _tensor(program, tensor)
     for weights in program.weights:
         _weights(program, weights)
+    step = -1
     for number, stage in enumerate(program.stages):
         _stage(program, number, stage)
+        if stage.first != step + 1 or stage.last - stage.first not in (0, 1):
+            fail(f"stage {number} has impossible steps")
+        step = stage.last
     used = [op.weights for stage in program.stages for op in stage.ops if op.weights >= 0]
     if sorted(used) != list(range(len(program.weights))):
         fail("weights are not used by one operation each")
-    for number, stage in enumerate(program.stages):
+    for stage in program.stages:
         for op in stage.ops:
             if op.weights >= 0:
-                _slots(program, number, program.weights[op.weights])
+                _slots(program, arrived(stage, program.weights[op.weights]), program.weights[op.weights])
     for layer, number in program.outputs:
         if not 0 <= number < len(program.tensors) or program.tensors[number].layout != "chw":
             fail(f"the output of layer {layer} is not a map in Darknet's order")
@@ -138,16 +143,16 @@ def _weights(program: Program, w: Weights) -> None:
         fail(f"{where}: a block of {w.block} filters is not made of reads of {w.raw_filters}")
 
 
-def _slots(program: Program, stage: int, w: Weights) -> None:
-    """Reads lie where nothing else does from their stage to the layer's own, nor another of their block."""
+def _slots(program: Program, until: int, w: Weights) -> None:
+    """Reads lie where nothing else does from their step to the layer's own, nor another of their block."""
     where, size = f"a read of layer {w.node}", slot_bytes(w.raw_filters, w.per_filter)
     if len(w.reads) != w.all_reads - w.kept:
         fail(f"{w.all_reads} reads of layer {w.node}, {w.kept} of them kept, have {len(w.reads)} places")
     own = {other.raw for other in program.weights}
     last: Dict[int, int] = {}  # by place, the last read in it
-    others = [b for n, b in enumerate(program.buffers) if n not in own and b.first <= stage]
+    others = [b for n, b in enumerate(program.buffers) if n not in own and b.first <= until]
     for n, (offset, first) in enumerate(w.reads):
-        if offset < 0 or offset % PAGE or offset + size > program.arena_bytes or not 0 <= first <= stage:
+        if offset < 0 or offset % PAGE or offset + size > program.arena_bytes or not 0 <= first <= until:
             fail(f"{where} is misaligned, outside the arena or out of time")
         if any(b.last >= first and b.offset < offset + size and offset < b.offset + b.bytes for b in others):
             fail(f"{where} overwrites what is in use")
@@ -171,6 +176,14 @@ def _stage(program: Program, number: int, stage: Stage) -> None:
             fail(f"the scratch of stage {number} reaches past its buffer")
     for op in stage.ops:
         _op(program, stage, op)
+    if stage.last > stage.first and (stage.grid != (1, 1) or len(stage.ops) != 1
+                                     or not _one_strip(stage.ops[0])):
+        fail(f"stage {number} is not done with its input before it writes")
+
+
+def _one_strip(op: Op) -> bool:
+    rows = (op.y[0][1] - op.y[0][0]) * (op.pool or 1)
+    return op.kernel == "winograd" and not 0 < 4 * op.strip < rows
 
 
 def _op(program: Program, stage: Stage, op: Op) -> None:

@@ -74,6 +74,8 @@ static void transform_input(df_team *t, const df_stage *s, const df_conv *c, con
         t->e->table->wino_input(c, in, strip, (int)(blocks * n / pieces), (int)(blocks * (n + 1) / pieces),
                                 (float *)s->shared);
     df_join(t, pieces);
+    if (t->id == 0 && s->last > s->first)
+        df_reader_step(t->e, s->last); /* the input is dead */
 }
 
 /* Strips of tile rows, all filters in place. */

@@ -56,7 +56,7 @@ typedef struct {
     int64_t slot_bytes;
     char *kept_raw;           /* slots of the first `kept` chunks, read in the first frame only */
     char **slots;             /* of the chunks after them */
-    const int32_t *slot_stage; /* the first stage each may be written in */
+    const int32_t *slot_step; /* the first step each may be written in */
     int32_t first_chunk; /* in df_reader.chunks */
     int32_t parts;       /* of a panel's tiles, each by one thread of the team, where a block has too few panels */
 } df_weights;
@@ -80,6 +80,7 @@ typedef struct {
     df_op *ops;
     df_weights **loaded; /* read and packed when the stage starts */
     int32_t n_ops, n_loaded, rows, cols;
+    int32_t first, last; /* steps; two where all of the input is read before anything is written */
     char *shared; /* scratch of the team; the threads' own follow it */
     size_t shared_bytes, thread_bytes;
     double ms;
@@ -89,7 +90,7 @@ typedef struct {
 typedef struct {
     const df_weights *weights;
     int32_t first, count; /* filters */
-    int32_t stage;        /* not before this stage: the slot's bytes serve others until then */
+    int32_t step;         /* not before this step: the slot's bytes serve others until then */
     bool kept;            /* stays in its slot over frames */
     int32_t after;        /* not before this chunk (or -1) and all before it are out: they lie in the same bytes */
     bool same;            /* exactly the same, and of the same layer: that one out is enough */
@@ -116,7 +117,7 @@ typedef struct {
     pthread_cond_t changed;
     bool quit;
     bool warm;           /* a whole frame has run: kept chunks are in their slots */
-    int32_t stage;       /* the team's present stage */
+    int32_t step;        /* the team's present step */
     _Atomic int32_t ready; /* chunks [0, ready) are in their slots */
     int32_t freed;       /* chunks [0, freed) are out of them again */
     uint8_t *done;       /* (count,) out, for those beyond `freed` */
@@ -203,7 +204,7 @@ float df_activate(float x, int act);
 bool df_reader_plan(df_engine *e);
 int df_reader_start(df_engine *e);
 void df_reader_stop(df_engine *e);
-void df_reader_stage(df_engine *e, int stage);
+void df_reader_step(df_engine *e, int step);
 /* Whole of [offset, offset + bytes): 0, or an errno, or -1 where the file ends. */
 int df_read(int fd, void *to, size_t bytes, int64_t offset);
 /* Where the chunk begins in the file. */

@@ -52,7 +52,7 @@ static void plan_chunk(df_reader *r, df_weights *w, int first, int end)
     int turn = r->count - w->first_chunk;
     *c = (df_chunk){.weights = w, .first = first, .count = df_min(w->raw_filters, end - first), .after = -1};
     c->kept = turn < w->kept;
-    c->stage = c->kept ? -1 : w->slot_stage[turn - w->kept];
+    c->step = c->kept ? -1 : w->slot_step[turn - w->kept];
     c->slot = c->kept ? w->kept_raw + turn * w->slot_bytes : w->slots[turn - w->kept];
     for (int n = r->count - 1; n >= 0 && c->after < 0 && !c->kept; n--) {
         const df_chunk *o = &r->chunks[n];
@@ -144,7 +144,7 @@ static void *read_ahead(void *arg)
     while (r->next < r->count) {
         int n = r->next++;
         const df_chunk *c = &r->chunks[n];
-        while (!r->quit && (r->stage < c->stage || !is_free(r, c)))
+        while (!r->quit && (r->step < c->step || !is_free(r, c)))
             pthread_cond_wait(&r->changed, &r->lock);
         if (r->quit)
             break;
@@ -178,7 +178,7 @@ int df_reader_start(df_engine *e)
 {
     df_reader *r = &e->reader;
     r->quit = false;
-    r->stage = -1;
+    r->step = -1;
     r->freed = 0;
     r->bytes = 0;
     r->wait_ms = 0;
@@ -227,13 +227,13 @@ void df_reader_stop(df_engine *e)
     pthread_mutex_destroy(&r->lock);
 }
 
-void df_reader_stage(df_engine *e, int stage)
+void df_reader_step(df_engine *e, int step)
 {
     df_reader *r = &e->reader;
     if (r->count == 0)
         return;
     pthread_mutex_lock(&r->lock);
-    r->stage = stage;
+    r->step = step;
     pthread_cond_broadcast(&r->changed);
     pthread_mutex_unlock(&r->lock);
 }

@@ -2,7 +2,7 @@
 
 Reads happen in the order of use, and storage should never have to wait for the team while there are bytes to
 read into. So every read gets the place that is free soonest: one of the layer's own slots, which are nobody
-else's in its stage, or any other. Time is counted in stages, 4.5 being half-way through stage 4.
+else's in its stage, or any other. Time is counted in steps, 4.5 being half-way through step 4.
 """
 
 from __future__ import annotations
@@ -26,19 +26,20 @@ class _Taken(NamedTuple):
 
 
 class _Needs(NamedTuple):
-    """A layer's reads: its number in the program, its stage, bytes of each read, and each one's block."""
+    """A layer's reads: its number in the program, the step until which they may arrive, bytes of each, and
+    each one's block."""
 
     number: int
-    stage: int
+    until: int
     bytes: int
     blocks: Sequence[int]
 
     def over(self, n: int) -> float:
         """When read `n` has been used."""
-        return self.stage + (n + 1) / (len(self.blocks) + 1)
+        return self.until + (n + 1) / (len(self.blocks) + 1)
 
 
-def place_reads(buffers: Sequence[Buffer], weights: Sequence[Weights], stage_of: Dict[int, int],
+def place_reads(buffers: Sequence[Buffer], weights: Sequence[Weights], until: Dict[int, int],
                 arena: int) -> List[Tuple[Read, ...]]:
     """Places of all reads of each layer but those that are kept.
 
@@ -47,8 +48,8 @@ def place_reads(buffers: Sequence[Buffer], weights: Sequence[Weights], stage_of:
     buffers : sequence of Buffer
         With offsets. Those named by `Weights.raw` are the layers' own slots.
     weights : sequence of Weights
-    stage_of : dict
-        Stage of each layer in `weights`, in the order of use.
+    until : dict
+        The last step in which reads of each layer in `weights` may arrive, in the order of use.
     arena : int
         Bytes.
 
@@ -66,21 +67,21 @@ def place_reads(buffers: Sequence[Buffer], weights: Sequence[Weights], stage_of:
     found: List[Tuple[Read, ...]] = [()] * len(weights)
     taken: List[_Taken] = []
     now = 0.0
-    reading = [(n, stage) for n, stage in stage_of.items() if weights[n].all_reads > weights[n].kept]
-    for (number, stage), (_, then) in zip(reading, [*reading[1:], (-1, -1)]):
+    reading = [(n, step) for n, step in until.items() if weights[n].all_reads > weights[n].kept]
+    for (number, step), (_, then) in zip(reading, [*reading[1:], (-1, -1)]):
         w = weights[number]
         blocks = [n // w.block_reads if w.packed < 0 else -1 for n in range(w.kept, w.all_reads)]
-        needs = _Needs(number, stage, slot_bytes(w.raw_filters, w.per_filter), blocks)
-        here = [b for b in others if b.first <= stage and b.last + 1 > now]
+        needs = _Needs(number, step, slot_bytes(w.raw_filters, w.per_filter), blocks)
+        here = [b for b in others if b.first <= step and b.last + 1 > now]
         first = -(-buffers[w.raw].offset // PAGE) * PAGE
         ring = [first + n * needs.bytes for n in range(w.slots)]
         if len(blocks) > FEW:
             placed = _ring(needs, ring, here, taken, now)
         else:
-            lost = [(b.offset, b.offset + b.bytes) for b in others if stage < b.first <= then <= b.last]
-            placed = _freely(needs, ring, [*always, *_leaving(here, stage)], taken, now, arena, lost)
+            lost = [(b.offset, b.offset + b.bytes) for b in others if step < b.first <= then <= b.last]
+            placed = _freely(needs, ring, [*always, *_leaving(here, step)], taken, now, arena, lost)
         offsets, taken, now = placed
-        found[number] = tuple(Read(at, _begin(others, at, at + needs.bytes, stage)) for at in offsets)
+        found[number] = tuple(Read(at, _begin(others, at, at + needs.bytes, step)) for at in offsets)
     return found
 
 
@@ -98,14 +99,14 @@ def _joined(spans: Iterable[Tuple[int, int]]) -> List[Tuple[int, int, float]]:
     return found
 
 
-def _leaving(here: Sequence[Buffer], stage: int) -> List[Tuple[int, int, float]]:
-    return [(b.offset, b.offset + b.bytes, NEVER if b.last >= stage else b.last + 1.0) for b in here]
+def _leaving(here: Sequence[Buffer], step: int) -> List[Tuple[int, int, float]]:
+    return [(b.offset, b.offset + b.bytes, NEVER if b.last >= step else b.last + 1.0) for b in here]
 
 
-def _begin(others: Sequence[Buffer], low: int, high: int, stage: int) -> int:
-    """First stage from which on nobody else uses the bytes until after `stage`."""
+def _begin(others: Sequence[Buffer], low: int, high: int, step: int) -> int:
+    """First step from which on nobody else uses the bytes until after `step`."""
     return max((b.last + 1 for b in others
-                if b.last < stage and b.offset < high and low < b.offset + b.bytes), default=0)
+                if b.last < step and b.offset < high and low < b.offset + b.bytes), default=0)
 
 
 def _freely(needs: _Needs, ring: Sequence[int], maps: _Obstacles, taken: Sequence[_Taken], now: float,
@@ -201,7 +202,7 @@ def _ring(needs: _Needs, ring: Sequence[int], here: Sequence[Buffer], taken: Seq
     """The layer's own slots, one after another."""
     low, high, slots, count = ring[0], ring[-1] + needs.bytes, len(ring), len(needs.blocks)
     for b in here:
-        if b.last < needs.stage and b.offset < high and low < b.offset + b.bytes:
+        if b.last < needs.until and b.offset < high and low < b.offset + b.bytes:
             now = max(now, b.last + 1)
     now = max([now, *(t.free for t in taken if t.low < high and low < t.high)])
     offsets = [ring[n % slots] for n in range(count)]

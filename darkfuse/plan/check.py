@@ -13,7 +13,7 @@ from darkfuse.errors import PlanError
 from darkfuse.graph import Graph
 from darkfuse.graph.layers.route import RouteOptions
 from darkfuse.plan.arena import ALIGN
-from darkfuse.plan.program import Keep, Op, Program, Span, Tensor
+from darkfuse.plan.program import Keep, Op, Program, Span, Stage, Tensor
 from darkfuse.plan.wiring import ALIASES
 
 Label = Tuple[int, int, int, int]  # layer, channel, row, column
@@ -78,20 +78,24 @@ class _Walk:
         self.asked = {tensor: layer for layer, tensor in program.outputs}
 
     def run(self) -> Dict[int, int]:
-        for number, stage in enumerate(self.program.stages):
-            for buffer in self.program.buffers:
-                if buffer.first == number and buffer.over < 0:
-                    start = buffer.offset // FLOAT
-                    self.arena[start : start + buffer.bytes // FLOAT] = [None] * (buffer.bytes // FLOAT)
+        for stage in self.program.stages:
+            self._begin(stage.first)
             for i in range(stage.grid[0]):
                 for j in range(stage.grid[1]):
                     for op in stage.ops:
-                        self._op(op, i, j)
+                        self._op(op, i, j, stage)
             for op in stage.ops:
                 self._macs(op)
         for layer, number in self.program.outputs:
             self._output(layer, number)
         return self.computed
+
+    def _begin(self, step: int) -> None:
+        """What is alive from this step on holds nothing yet."""
+        for buffer in self.program.buffers:
+            if buffer.first == step and buffer.over < 0:
+                start = buffer.offset // FLOAT
+                self.arena[start : start + buffer.bytes // FLOAT] = [None] * (buffer.bytes // FLOAT)
 
     def _at(self, tensor: Tensor, channel: int, y: int, x: int, j: int) -> int:
         """Float number in the arena of one value; checks that it is stored at all."""
@@ -157,7 +161,7 @@ class _Walk:
 
     # -- one operation at one tile ---------------------------------------------------------------------
 
-    def _op(self, op: Op, i: int, j: int) -> None:
+    def _op(self, op: Op, i: int, j: int, stage: Stage) -> None:
         out = self.program.tensors[op.output]
         y, x = op.y[i], op.x[j]
         if out.keep is not None:
@@ -165,6 +169,8 @@ class _Walk:
         if y[0] < y[1] and x[0] < x[1]:
             for number, (layer, rows, columns) in enumerate(self._reads(op, y, x)):
                 self._read(op, self.program.tensors[op.inputs[number]], layer, rows, columns, j)
+            if stage.last > stage.first:
+                self._begin(stage.last)
             if op.kind == "copy":
                 self._copy(op, y, x, j)
             else:

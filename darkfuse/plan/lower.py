@@ -13,9 +13,9 @@ from darkfuse.plan.ahead import place_reads
 from darkfuse.plan.arena import Block, Packing, Tie, aligned, pack_tied, pack_together
 from darkfuse.plan.inplace import overwritten
 from darkfuse.plan.overlap import ties
-from darkfuse.plan.program import Buffer, Keep, Op, Program, Stage, Tensor, Weights
+from darkfuse.plan.program import Buffer, Keep, Op, Program, Stage, Tensor, Weights, arrived
 from darkfuse.plan.region import Axis, Span, Step, clip
-from darkfuse.plan.types import LayerPlan, Plan
+from darkfuse.plan.types import Group, LayerPlan, Plan
 from darkfuse.plan.weights import (
     check_kernel,
     file_offsets,
@@ -91,6 +91,7 @@ class _Lowering:
                              overwritten(graph, plan.groups, place, self.wanted))
         self.members = self._members()
         self.outputs = self._exports()
+        self.steps = self._steps()
         self.weights_index = weights_index
         self.buffers: List[Buffer] = []  # offsets filled in at the end
         self.tensors: List[Tensor] = []
@@ -170,17 +171,31 @@ class _Lowering:
             pairs.append((layer, made[view]))
         return tuple(pairs)
 
+    def _steps(self) -> List[Span]:
+        """First and last step of each stage."""
+        steps: List[Span] = []
+        at = 0
+        for group, leaves in zip(self.plan.groups, self.members):
+            two = len(leaves) == 1 and self._in_one_strip(group, self.wiring.leaves[leaves[0]])
+            steps.append((at, at + two))
+            at += 1 + two
+        return steps
+
+    def _in_one_strip(self, group: Group, leaf: Leaf) -> bool:
+        layer = self.layer_plan.get(leaf.layer)
+        if layer is None or leaf.kind != "conv" or layer.kernel != "winograd" or group.grid != (1, 1):
+            return False
+        return not 0 < 4 * layer.strip < self.graph.node(leaf.layer).out_shape.h
+
     # -- the program ----------------------------------------------------------------------------------
 
     def program(self, reads: bool) -> Program:
         layout = arrange(self.wiring, self.plan.groups, self.members)
-        last_stage = max(len(self.plan.groups) - 1, 0)
         place: Dict[int, int] = {}  # root storage -> buffer
         maker = {self.wiring.root(leaf.view).storage: leaf for leaf in reversed(self.wiring.leaves)}
         for root, stored in layout.stored.items():
             leaf = maker[root]
-            last = last_stage if stored.layout == "chw" else stored.last
-            place[root] = self._buffer(_name(leaf, stored), stored.bytes, stored.first, last)
+            place[root] = self._buffer(_name(leaf, stored), stored.bytes, *self._alive(root, stored))
         leaf_tensor: Dict[int, int] = {}
         for stage in self.members:
             for number in stage:
@@ -211,6 +226,16 @@ class _Lowering:
             input_width=source.w,
         )
 
+    def _alive(self, root: int, stored: Stored) -> Span:
+        """First and last step of a storage, both included."""
+        (first, first_end), (last, last_end) = self.steps[stored.first], self.steps[stored.last]
+        if first < first_end:  # made by the stage's only operation, after it has read everything
+            first = first_end
+        if last < last_end and not any(self.wiring.root(self.wiring.leaves[n].view).storage == root
+                                       for n in self.members[stored.last]):
+            last_end = last  # only read there
+        return first, self.steps[-1][1] if stored.layout == "chw" else last_end
+
     def _buffer(self, name: str, size: int, first: int, last: int) -> int:
         self.buffers.append(Buffer(name, size, 0, first, last))
         return len(self.buffers) - 1
@@ -223,24 +248,23 @@ class _Lowering:
     def _with_reads(self, buffers: Sequence[Buffer], stages: Sequence[Stage],
                     arena: int) -> Tuple[Weights, ...]:
         """The weights, with places for their reads. Within a stage, what is loaded for it comes first."""
-        stage_of: Dict[int, int] = {}
-        for number, stage in enumerate(stages):
+        until: Dict[int, int] = {}
+        for stage in stages:
             used = [op.weights for op in stage.ops if op.weights >= 0]
             used.sort(key=lambda n: self.weights[n].residency == "streamed")
-            stage_of.update((n, number) for n in used)
-        reads = place_reads(buffers, self.weights, stage_of, arena)
+            until.update((n, arrived(stage, self.weights[n])) for n in used)
+        reads = place_reads(buffers, self.weights, until, arena)
         return tuple(replace(w, reads=own) for w, own in zip(self.weights, reads))
 
     def _place_weights(self) -> Dict[int, int]:
         offsets = file_offsets(self.graph, self.weights_index)
         transposed = self.weights_index is not None and self.weights_index.transposed
-        last = len(self.plan.groups) - 1
         found: Dict[int, int] = {}
         readers: Dict[int, int] = {}  # stage -> buffer: its layers are read one after another
         for stage, group in enumerate(self.plan.groups):
             size = max(raw_bytes(self.graph.node(layer.node), layer) for layer in group.layers)
             if size:
-                readers[stage] = self._buffer(f"stage {stage} reader", size, stage, stage)
+                readers[stage] = self._buffer(f"stage {stage} reader", size, *self.steps[stage])
         for layer, stage in self.group_of.items():
             node = self.graph.node(layer)
             if node.weights is None:
@@ -248,8 +272,8 @@ class _Lowering:
             pinned = self.layer_plan[layer].residency == "pinned"
             raw = -1 if pinned else readers[stage]
 
-            def add(name: str, size: int, always: bool, stage: int = stage) -> int:
-                return self._buffer(name, size, -1 if always else stage, last if always else stage)
+            def add(name: str, size: int, always: bool, steps: Span = self.steps[stage]) -> int:
+                return self._buffer(name, size, *((-1, self.steps[-1][1]) if always else steps))
 
             found[layer] = len(self.weights)
             self.weights.append(place_weights(node, self.layer_plan[layer], offsets[layer], transposed, raw,
@@ -305,7 +329,7 @@ class _Lowering:
             slots = carried if group.cache == "full" else _apart(rows, carried)
             pixel = 3 if stored.layout == "image" else -(-leaf.view.channels // BLOCK) * BLOCK
             buffer = self._buffer(f"{_name(leaf, stored)} row cache", slots * stored.width * pixel * FLOAT,
-                                  stored.first, stored.last)
+                                  *self._alive(self.wiring.root(leaf.view).storage, stored))
         return Keep(buffer=buffer, slots=slots, cols=stored.width, x0=0, top=rows.first, left=columns.first,
                     columns=aside)
 
@@ -341,8 +365,9 @@ class _Lowering:
         scratch = -1
         if shared or per_thread:
             scratch = self._buffer(f"stage {number} scratch", shared + self.plan.threads * per_thread,
-                                   number, number)
-        return Stage(tuple(ops), self.plan.groups[number].grid, scratch, shared, per_thread)
+                                   *self.steps[number])
+        grid, (first, last) = self.plan.groups[number].grid, self.steps[number]
+        return Stage(tuple(ops), grid, first, last, scratch, shared, per_thread)
 
     def _options(self, leaf: Leaf) -> Optional[Options]:
         return None if leaf.kind in ("input", "export", "copy") else self.graph.node(leaf.layer).options

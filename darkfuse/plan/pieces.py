@@ -187,6 +187,15 @@ class Pieces:
         """Bytes alive while pieces [a, b) run as one group without tiles, every map whole."""
         return self.across(b) + sum(self.roots[n].whole for ending in self.ending[a:b] for n in ending)
 
+    def never_together(self, at: int, end: int) -> int:
+        """Bytes of a layer's input or its output that the other may have too, where all of the input is read
+        before anything is written; pieces [at, end) are its group."""
+        root = self.pieces[at].root
+        if end > at + 1 or at == self.entry or at in self.exports or self.roots[root].first < at:
+            return 0
+        dying = sum(self.roots[n].whole for n in self.ending[at] if n != root)
+        return min(dying, self.roots[root].whole)
+
     def _overwritten(self, number: int) -> List[Tuple[int, int]]:
         """Operands a sum may be written over: their storages, and the last other piece that reads them."""
         node = self.graph.node(self.pieces[number].leaf.layer)

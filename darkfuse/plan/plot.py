@@ -72,12 +72,14 @@ def _arena(program: Program, prediction: Prediction) -> Shapes:
     left, top, width, height = CHART
     shapes: Shapes = []
     total = prediction.ms or 1.0
-    starts = [0.0]
-    for group in prediction.groups:
-        starts.append(starts[-1] + group.ms)
+    starts, now = [], 0.0  # of steps; where a stage has two, the first is short
+    for group, stage in zip(prediction.groups, program.stages):
+        starts += [now, now + 0.04 * group.ms][: 1 + stage.last - stage.first]
+        now += group.ms
+    starts.append(now)
 
-    def x(stage: int) -> float:
-        return left + width * starts[min(max(stage, 0), len(starts) - 1)] / total
+    def x(step: int) -> float:
+        return left + width * starts[min(max(step, 0), len(starts) - 1)] / total
 
     def y(offset: int) -> float:
         return top + height * (1 - offset / program.arena_bytes)

@@ -147,7 +147,8 @@ class _Pricer:
         streamed = {n for n in works if self.program.weights[stage.ops[n].weights].residency == "streamed"}
         order = sorted(works, key=streamed.__contains__)
         rest = sum(ms for n, ms in enumerate(costs) if n not in streamed)
-        taken = dict(zip(order, self.timeline.stage([works[n] for n in order], rest)))
+        taken = dict(zip(order, self.timeline.stage(1 + stage.last - stage.first, [works[n] for n in order],
+                                                    rest)))
         layers = []
         for n, (op, ms) in enumerate(zip(stage.ops, costs)):
             extra = taken.get(n, ms if n in streamed else 0.0) - (ms if n in streamed else 0.0)
@@ -211,9 +212,15 @@ def sizes(spans: Sequence[Span]) -> Sizes:
 
 
 def alive_bytes(program: Program, stage: int) -> int:
-    """Arena bytes in use while a stage runs; what two buffers share (input and output of a group) once."""
+    """Arena bytes in use while a stage runs, in the step that needs most; what two buffers share (input and
+    output of a group) once."""
+    steps = range(program.stages[stage].first, program.stages[stage].last + 1)
+    return max(_alive(program, step) for step in steps)
+
+
+def _alive(program: Program, step: int) -> int:
     total = end = 0
-    for buffer in sorted((b for b in program.buffers if b.first <= stage <= b.last), key=lambda b: b.offset):
+    for buffer in sorted((b for b in program.buffers if b.first <= step <= b.last), key=lambda b: b.offset):
         top = buffer.offset + aligned(buffer.bytes)
         total += max(0, top - max(end, buffer.offset))
         end = max(end, top)

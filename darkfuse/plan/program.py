@@ -3,6 +3,10 @@
 `plan.lower.lower(graph, plan)` makes a `Program`; the engine copies it into C structs and runs it frame
 after frame.  Every number the engine needs is here, so `arena_bytes` is the allocation, to the byte.
 
+Time is counted in steps: a stage is one, or two where its only operation is a Winograd convolution in one
+strip. That has transformed all of its input before it writes anything: the input is dead in the second step,
+the output not yet alive in the first.
+
 All regions are half open.  A stage with an R x C grid runs ``for i in R: for j in C: for op in ops``.  The
 region an operation computes at tile (i, j) is rows ``op.y[i]`` x columns ``op.x[j]`` of its output.
 """
@@ -39,9 +43,9 @@ def winograd_slots(slots: int, raw: int, block: int, filters: int) -> bool:
 
 @dataclass(frozen=True)
 class Buffer:
-    """Bytes in the arena, 64-byte aligned. Alive from stage `first` to stage `last`, inclusive;
+    """Bytes in the arena, 64-byte aligned. Alive from step `first` to step `last`, inclusive;
     first == -1 marks what is kept over frames (pinned weights, biases). `over` >= 0: this one is written over
-    rows of that buffer that are dead by then, in the stage where that one ends and this begins."""
+    rows of that buffer that are dead by then, in the step where that one ends and this begins."""
 
     name: str
     bytes: int
@@ -103,11 +107,11 @@ class Keep:
 
 
 class Read(NamedTuple):
-    """A read's place: bytes from the arena's start, a multiple of `PAGE`; not before that stage, as the bytes
+    """A read's place: bytes from the arena's start, a multiple of `PAGE`; not before that step, as the bytes
     serve others until then."""
 
     offset: int
-    stage: int
+    step: int
 
 
 @dataclass(frozen=True)
@@ -185,13 +189,24 @@ class Op:
 
 @dataclass(frozen=True)
 class Stage:
-    """Operations that run together, tile by tile over a grid of (rows, columns)."""
+    """Operations that run together, tile by tile over a grid of (rows, columns).
+
+    first, last : steps, both included; one, or two
+    """
 
     ops: Tuple[Op, ...]
     grid: Tuple[int, int]
+    first: int
+    last: int
     scratch: int  # buffer: shared and per-thread scratch (Winograd), -1 none
     shared_bytes: int = 0  # of the scratch, shared by the team (Winograd's transformed input)
     thread_bytes: int = 0  # of the scratch, per thread
+
+
+def arrived(stage: Stage, weights: Weights) -> int:
+    """The last step in which weights of a stage may still arrive: what is packed beforehand is there before
+    the stage's first operation."""
+    return stage.last if weights.residency == "streamed" else stage.first
 
 
 @dataclass(frozen=True)

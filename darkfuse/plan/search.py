@@ -161,9 +161,19 @@ def _least(search: Search) -> Plan:
 
 
 def _smallest(search: Search) -> Plan:
-    """The fastest plan that is as small as the smallest."""
-    least = _least(search)
-    return _fastest(search, least.arena_bytes, tries=2) or least
+    """The fastest plan that is as small as the smallest, but for a hundredth: so near the least, what packing
+    adds differs from plan to plan by more than what they need, and several are tried."""
+    best = least = _least(search)
+    limit = ask = least.arena_bytes + least.arena_bytes // 100
+    for _ in range(5):
+        labels = search.fastest(ask)
+        if not labels:
+            break
+        plan = _plan(labels[0], search.spans)
+        if plan.arena_bytes <= limit and plan.predicted_ms < best.predicted_ms:
+            best = plan
+        ask = labels[0].bytes - 1
+    return best
 
 
 def _smallest_within(search: Search, latency_ms: float) -> Optional[Plan]:

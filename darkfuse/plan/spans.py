@@ -132,6 +132,8 @@ class Spans:
             if kernel == "winograd":
                 u, t = self.prices.scratch(piece, strip, piece.leaf.shape.h, piece.leaf.shape.w)
                 scratch = aligned(u) + self.threads * aligned(t)
+                if strip == 0:
+                    scratch -= self.net.never_together(at, end)
             plan = LayerPlan(node.index, kernel, "pinned", strip=strip)
             found.append(Option(stage + scratch, piece.packed, ms, recipe._replace(single=plan)))
             if piece.leaf.kind == "conv":

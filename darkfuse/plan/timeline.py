@@ -55,14 +55,14 @@ class Timeline:
         self.program = program
         self.now = self.reading = self.waiting = 0.0
         self._idle = 0.0  # since when storage is
-        self._starts: List[float] = []
+        self._starts: List[float] = []  # of steps
         self.slots: List[Slot] = []
         self._used: List[Slot] = []  # those of `slots` that no later read lies in
 
-    def stage(self, works: Sequence[Work], rest_ms: float) -> List[float]:
+    def stage(self, steps: int, works: Sequence[Work], rest_ms: float) -> List[float]:
         """The next stage: what each of `works` takes with all its waiting, one after the other; then
         `rest_ms` of anything else."""
-        self._starts.append(self.now)
+        self._starts += steps * [self.now]  # the first of two is some 4 % of the stage: too short to price
         found = []
         for work in works:
             since = self.now
@@ -82,8 +82,8 @@ class Timeline:
         waiting: List[Tuple[int, float]] = []  # where, and since when
         for n in range(w.all_reads):
             if n >= w.kept:
-                low, stage = w.reads[n - w.kept]
-                waiting.append((low, self._read(low, low + size, self._starts[stage], work.read_ms)))
+                low, step = w.reads[n - w.kept]
+                waiting.append((low, self._read(low, low + size, self._starts[step], work.read_ms)))
             if (n + 1) % batch == 0 or n + 1 == w.all_reads:
                 late = max(0.0, self._idle - self.now) if waiting else 0.0
                 self.waiting += late
