@@ -161,6 +161,9 @@ class Pieces:
             root.row = root.pixel * root.width
             root.whole = aligned(root.row * shape.height)
             root.first, root.last = min(root.writers), max(root.writers + root.readers)
+        for number in reversed(list(self._operands)):  # operands lie where their sums will: in a route's map?
+            for storage, _ in self._operands[number][:1]:
+                roots[storage].whole = max(roots[storage].whole, roots[self.pieces[number].root].whole)
         return roots, exports
 
     def __len__(self) -> int:

@@ -65,9 +65,13 @@ def plan_for(graph: Graph, mem: Optional[int] = None, threads: int = 1, exact: b
     if fastest is not None:
         raise BudgetError(f"{graph.name}: no plan is predicted to run in {latency_ms:g} ms; the fastest "
                           f"takes {fastest.predicted_ms:.0f} ms")
-    least = _least(Search(spans))
+    unlimited = Search(spans)
+    least = _smallest(unlimited)
+    if least.arena_bytes > search.limit:
+        least = _least(unlimited)
     if or_least or (least.arena_bytes <= search.limit and latency_ms is None):
-        return least  # what it really takes can be less than the search reckons
+        # What it really takes can be less than the search reckons
+        return spend(graph, [least], max(search.limit, least.arena_bytes), spans.device)
     heavy = sorted(lower(graph, least, reads=False).buffers, key=lambda b: -b.bytes)[:2]
     what = " and ".join(f"{b.name} ({format_bytes(b.bytes)})" for b in heavy)
     raise BudgetError(f"{graph.name}: {format_bytes(search.limit)} of arena is too little; the least that "
