@@ -82,7 +82,8 @@ class BuildPerIsa(build_ext):
 
 
 def extension(name: str, sources: list[Path]) -> Extension:
-    depends = [str(p) for p in [*KERNELS.glob("*.[ch]"), *ENGINE.glob("*.h")] if not p.name.startswith("_")]
+    depends = [str(p) for p in [*KERNELS.glob("*.[ch]"), *ENGINE.glob("*.h"), *ENGINE.glob("*.pxi")]
+               if not p.name.startswith("_")]
     link = ["-fopenmp", "-lpthread", "-lm"] + ([f"-fsanitize={SANITIZE}"] if SANITIZE else [])
     return Extension(
         name, [str(s) for s in sources], include_dirs=[str(KERNELS), str(ENGINE)], depends=depends,

@@ -28,17 +28,6 @@ from darkfuse.plan.program import slot_bytes
 cdef extern from "pages.h":
     size_t df_give_back() nogil
 
-LAYOUTS = {"blocks": (DF_BLOCKS, 16), "image": (DF_IMAGE, 3), "chw": (DF_CHW, 1)}
-RESIDENCIES = {"pinned": DF_PINNED, "loaded": DF_LOADED, "streamed": DF_STREAMED}
-KERNELS = {"direct": DF_DIRECT, "first": DF_FIRST, "general": DF_GENERAL, "winograd": DF_WINOGRAD}
-KINDS = {
-    "input": DF_INPUT, "conv": DF_CONV, "maxpool": DF_MAXPOOL, "avgpool": DF_AVGPOOL, "upsample": DF_UPSAMPLE,
-    "shortcut": DF_SHORTCUT, "reorg": DF_REORG, "copy": DF_COPY, "export": DF_EXPORT,
-    "connected": DF_CONNECTED, "softmax": DF_SOFTMAX, "activate": DF_ACTIVATE,
-}
-# In the order of enum df_act.
-ACTIVATIONS = ("linear", "leaky", "relu", "logistic", "mish", "swish", "relu6", "tanh", "elu")
-
 cdef char *FLOAT32 = b"f"  # buffer format
 
 cdef enum:
@@ -107,21 +96,18 @@ cdef class _Map:
         view.internal = NULL
 
 
+include "structs.pxi"
+
+
 @cython.no_gc_clear  # __dealloc__ frees what `owned` lists
-cdef class Engine:
+cdef class Engine(_Structs):
     """Runs a program on one frame at a time; see _engine.pyi for its methods."""
 
-    cdef df_engine e
-    cdef _Arena arena
-    cdef object program, path, lock, raised
-    cdef list owned      # addresses from calloc, freed with the engine
-    cdef list places     # bytes from the arena's start to each buffer
-    cdef bint guarded
+    cdef object path, lock, raised
     cdef double latency
 
     def __cinit__(self):
         self.e.reader.fd = self.e.reader.direct = -1
-        self.owned = []
 
     def __init__(self, program, weights_path, int threads, isa=None, bint guard=False, bint cached=False):
         if self.arena is not None:
@@ -181,189 +167,6 @@ cdef class Engine:
         if self.guarded:
             memset(self.arena.base, GUARD_BYTE, self.arena.bytes)
             self._poison(True)
-
-    cdef float *_at(self, int buffer, int64_t offset) except? NULL:
-        cdef int64_t place = self.places[buffer]
-        return <float *>(self.arena.base + place + offset)
-
-    cdef char *_pages(self, int buffer) except? NULL:
-        """Where a buffer's first whole page begins."""
-        return <char *>((<uintptr_t>self._at(buffer, 0) + DF_PAGE - 1) // DF_PAGE * DF_PAGE)
-
-    cdef void *_new(self, size_t count, size_t size) except NULL:
-        cdef void *made = calloc(count if count > 0 else 1, size)
-        if made is NULL:
-            raise MemoryError()
-        self.owned.append(<uintptr_t>made)
-        return made
-
-    cdef const int32_t *_ints(self, values) except NULL:
-        cdef int32_t *made = <int32_t *>self._new(len(values), sizeof(int32_t))
-        cdef Py_ssize_t n
-        for n in range(len(values)):
-            made[n] = values[n]
-        return made
-
-    cdef const df_span *_spans(self, values) except NULL:
-        cdef df_span *made = <df_span *>self._new(len(values), sizeof(df_span))
-        cdef Py_ssize_t n
-        for n in range(len(values)):
-            made[n].start = values[n][0]
-            made[n].end = values[n][1]
-        return made
-
-    def _convert(self):
-        program = self.program
-        cdef Py_ssize_t n
-        cdef df_engine *e = &self.e
-        e.tensors = <df_tensor *>self._new(len(program.tensors), sizeof(df_tensor))
-        for n in range(len(program.tensors)):
-            self._tensor(program.tensors[n], &e.tensors[n])
-        e.n_weights = len(program.weights)
-        e.weights = <df_weights *>self._new(e.n_weights, sizeof(df_weights))
-        for n in range(e.n_weights):
-            self._weights(program.weights[n], &e.weights[n])
-        e.n_stages = len(program.stages)
-        e.stages = <df_stage *>self._new(e.n_stages, sizeof(df_stage))
-        for n in range(e.n_stages):
-            self._stage(program.stages[n], &e.stages[n])
-        if not df_reader_plan(e):
-            raise MemoryError()
-
-    cdef int _tensor(self, source, df_tensor *t) except -1:
-        t.base = self._at(source.buffer, source.offset)
-        t.layout, t.pixel = LAYOUTS[source.layout]
-        t.row_stride = source.row_stride
-        t.channels, t.height, t.width = source.channels, source.height, source.width
-        t.blocks = blocks(source.channels)
-        t.cols, t.slots = source.cols, source.slots
-        t.x0 = self._ints(source.x0)
-        t.moves = len(source.x0) > 1
-        if source.keep is not None:
-            t.keep = self._keep(source.keep)
-        return 0
-
-    cdef const df_keep *_keep(self, source) except NULL:
-        cdef df_keep *k = <df_keep *>self._new(1, sizeof(df_keep))
-        if source.buffer >= 0:
-            k.base = self._at(source.buffer, 0)
-            k.slots = source.slots
-        k.cols, k.x0, k.columns = source.cols, source.x0, source.columns
-        k.top, k.left = self._ints(source.top), self._ints(source.left)
-        return k
-
-    cdef int _weights(self, source, df_weights *w) except -1:
-        w.residency = RESIDENCIES[source.residency]
-        w.node, w.filters, w.per_filter = source.node, source.filters, source.per_filter
-        w.block = min(source.block, (source.filters + 31) // 32 * 32)  # the threads share out what is there
-        w.raw_filters = source.raw_filters
-        w.file_offset, w.params_offset = source.file_offset, source.params_offset
-        w.norm_offset = source.norm_offset
-        w.batch_normalize, w.transposed = source.batch_normalize, source.transposed
-        w.scale, w.bias = self._at(source.scale, 0), self._at(source.bias, 0)
-        if source.packed >= 0:
-            w.packed = self._at(source.packed, 0)
-            w.packed_bytes = self.program.buffers[source.packed].bytes
-        if w.residency != DF_PINNED:
-            w.slot_bytes = slot_bytes(source.raw_filters, source.per_filter)
-            w.kept = source.kept
-            if w.kept:
-                w.kept_raw = self._pages(source.kept_raw)
-            self._slots(source, w)
-        return 0
-
-    cdef int _slots(self, source, df_weights *w) except -1:
-        cdef Py_ssize_t n
-        cdef int64_t at
-        w.slots = <char **>self._new(len(source.reads), sizeof(char *))
-        for n in range(len(source.reads)):
-            if self.guarded:  # between the guards of the layer's own slots
-                w.slots[n] = self._pages(source.raw) + n % <int64_t>source.slots * w.slot_bytes
-            else:
-                at = source.reads[n].offset
-                w.slots[n] = <char *>self.arena.base + at
-        w.slot_step = self._ints([read.step for read in source.reads])
-        return 0
-
-    cdef int _stage(self, source, df_stage *s) except -1:
-        cdef Py_ssize_t n
-        cdef int loaded = 0
-        s.rows, s.cols = source.grid
-        s.first, s.last = source.first, source.last
-        s.n_ops = len(source.ops)
-        s.ops = <df_op *>self._new(s.n_ops, sizeof(df_op))
-        s.loaded = <df_weights **>self._new(s.n_ops, sizeof(df_weights *))
-        s.shared_bytes, s.thread_bytes = source.shared_bytes, source.thread_bytes
-        if source.scratch >= 0:
-            s.shared = <char *>self._at(source.scratch, 0)
-        outputs = [op.output for op in source.ops]
-        for n in range(s.n_ops):
-            self._op(source.ops[n], &s.ops[n])
-            s.ops[n].keep_in = outputs[n] not in outputs[:n]
-            s.ops[n].keep_out = outputs[n] not in outputs[n + 1:]
-            if s.ops[n].weights is not NULL and s.ops[n].weights.residency == DF_LOADED:
-                s.loaded[loaded] = s.ops[n].weights
-                loaded += 1
-            if s.ops[n].kernel == DF_WINOGRAD and s.ops[n].kind == DF_CONV:
-                self._check_scratch(source.ops[n], &s.ops[n], s)
-        s.n_loaded = loaded
-        return 0
-
-    cdef int _op(self, source, df_op *op) except -1:
-        cdef Py_ssize_t n
-        options = source.options
-        op.kind, op.node = KINDS[source.kind], source.node
-        for n in range(len(source.inputs)):
-            op.inputs[n] = &self.e.tensors[<int>source.inputs[n]]
-        op.out = &self.e.tensors[<int>source.output]
-        op.y, op.x = self._spans(source.y), self._spans(source.x)
-        op.stride, op.size = getattr(options, "stride", 1), getattr(options, "size", 1)
-        op.pad = getattr(options, "padding", 0) // 2
-        op.act = ACTIVATIONS.index(getattr(options, "activation", "linear"))
-        op.groups = getattr(options, "groups", 1)
-        op.scale = getattr(options, "temperature", getattr(options, "scale", 1.0))
-        op.from_channel, op.to_channel = source.block_offset, source.dest_channel
-        if source.kind == "copy":
-            op.channels = source.channels or self.program.tensors[source.inputs[0]].channels
-        if source.kind in ("conv", "connected"):
-            self._weighted(source, options, op)
-        return 0
-
-    cdef int _weighted(self, source, options, df_op *op) except -1:
-        """Tie an operation to its weights, and check the packed size the kernels ask for."""
-        cdef df_weights *w = &self.e.weights[<int>source.weights]
-        cdef size_t need
-        op.weights = w
-        at_once = w.block if w.residency == DF_STREAMED else w.filters
-        if source.kind == "connected":
-            w.connected = True
-            need = <size_t>min(at_once, w.filters) * <size_t>w.per_filter
-        else:
-            before = self.program.tensors[source.inputs[0]]
-            op.kernel, op.strip = KERNELS[source.kernel], source.strip
-            op.conv = df_conv(
-                in_c=before.channels, out_c=w.filters, size=options.size, stride=options.stride, pad=options.pad,
-                dilation=options.dilation, groups=options.groups, act=op.act, pool=source.pool,
-                conv_h=conv_output(options, before.height), conv_w=conv_output(options, before.width))
-            w.conv, w.kernel = op.conv, op.kernel
-            if op.kernel == DF_WINOGRAD and w.residency == DF_STREAMED:
-                return 0  # from the reader's slots
-            need = df_packed_floats(&op.conv, op.kernel, min(at_once, w.filters))
-        if need == 0 or need * 4 > w.packed_bytes:
-            fail(f"the packed weights of layer {w.node} reach past their buffer")
-        return 0
-
-    cdef int _check_scratch(self, source, df_op *op, df_stage *s) except -1:
-        """Winograd's transformed input of the largest strip, and room for one tile a thread."""
-        pool = 2 if source.pool else 1
-        down = max([min(y[1] * pool, op.conv.conv_h) - y[0] * pool for y in source.y])
-        across = max([min(x[1] * pool, op.conv.conv_w) - x[0] * pool for x in source.x])
-        down = min(op.strip or down, (down + 3) // 4) if down > 0 else 0
-        tiles = down * ((max(across, 0) + 3) // 4)
-        if df_wino_u_floats(&op.conv, tiles) * 4 > s.shared_bytes \
-                or (tiles and df_wino_scratch_floats(&op.conv, 1) * 4 > s.thread_bytes):
-            fail(f"the scratch of layer {op.node} reaches past its buffer")
-        return 0
 
     def _load(self):
         """Fold batch norm and pack what stays, reading through whatever the arena has not in use yet."""

@@ -199,14 +199,21 @@ void df_copy(df_team *t, const df_op *op, int j, df_region r);
 void df_shortcut(df_team *t, const df_op *op, int j, df_region r);
 float df_activate(float x, int act);
 
-
 /* Chunks of the frame, in order of use. Returns false when memory is refused. */
 bool df_reader_plan(df_engine *e);
+/* Chunks in one block of so many filters; the last may be short: no chunk reaches into the next block. */
+int df_chunks_in(const df_weights *w, int filters);
+/* The chunk a filter is in. */
+int df_chunk_at(const df_weights *w, int filter);
 int df_reader_start(df_engine *e);
 void df_reader_stop(df_engine *e);
 void df_reader_step(df_engine *e, int step);
 /* Whole of [offset, offset + bytes): 0, or an errno, or -1 where the file ends. */
 int df_read(int fd, void *to, size_t bytes, int64_t offset);
+static inline size_t df_chunk_bytes(const df_chunk *c)
+{
+    return (size_t)c->count * (size_t)c->weights->per_filter * sizeof(float);
+}
 /* Where the chunk begins in the file. */
 static inline int64_t df_chunk_offset(const df_chunk *c)
 {

@@ -1,0 +1,75 @@
+/* Which filters come in which read, in order of use, and what each read has to wait for. */
+#include <stdlib.h>
+
+#include "engine.h"
+
+int df_chunks_in(const df_weights *w, int filters) { return (filters + w->raw_filters - 1) / w->raw_filters; }
+
+static int block_of(const df_weights *w) { return w->residency == DF_STREAMED ? w->block : w->filters; }
+
+static int chunks_of(const df_weights *w)
+{
+    int block = block_of(w);
+    if (w->residency == DF_PINNED || w->file_offset < 0)
+        return 0;
+    return w->filters / block * df_chunks_in(w, block) + df_chunks_in(w, w->filters % block);
+}
+
+static void plan_chunk(df_reader *r, df_weights *w, int first, int end)
+{
+    df_chunk *c = &r->chunks[r->count];
+    int turn = r->count - w->first_chunk;
+    *c = (df_chunk){.weights = w, .first = first, .count = df_min(w->raw_filters, end - first), .after = -1};
+    c->kept = turn < w->kept;
+    c->step = c->kept ? -1 : w->slot_step[turn - w->kept];
+    c->slot = c->kept ? w->kept_raw + turn * w->slot_bytes : w->slots[turn - w->kept];
+    for (int n = r->count - 1; n >= 0 && c->after < 0 && !c->kept; n--) {
+        const df_chunk *o = &r->chunks[n];
+        if (o->slot < c->slot + w->slot_bytes && c->slot < o->slot + o->weights->slot_bytes)
+            c->after = n;
+    }
+    c->same = c->after >= 0 && r->chunks[c->after].weights == w && r->chunks[c->after].slot == c->slot;
+    r->count++;
+}
+
+static void plan_layer(df_reader *r, df_weights *w, int threads)
+{
+    int panels = df_max(1, block_of(w) / DF_PANEL);
+    w->first_chunk = r->count;
+    w->parts = w->residency == DF_STREAMED && w->kernel == DF_WINOGRAD ? (threads + panels - 1) / panels : 1;
+    if (w->file_offset < 0)
+        return;
+    for (int start = 0, end; start < w->filters; start = end) {
+        end = df_min(start + block_of(w), w->filters);
+        for (int first = start; first < end; first += w->raw_filters)
+            plan_chunk(r, w, first, end);
+    }
+}
+
+bool df_reader_plan(df_engine *e)
+{
+    df_reader *r = &e->reader;
+    size_t total = 1;
+    for (int n = 0; n < e->n_weights; n++)
+        total += (size_t)chunks_of(&e->weights[n]);
+    r->chunks = calloc(total, sizeof *r->chunks);
+    r->done = calloc(total, 1);
+    r->here = calloc(total, 1);
+    if (!r->chunks || !r->done || !r->here)
+        return false;
+    for (int s = 0; s < e->n_stages; s++) {
+        df_stage *stage = &e->stages[s];
+        for (int n = 0; n < stage->n_loaded; n++)
+            plan_layer(r, stage->loaded[n], e->threads);
+        for (int n = 0; n < stage->n_ops; n++)
+            if (stage->ops[n].weights && stage->ops[n].weights->residency == DF_STREAMED)
+                plan_layer(r, stage->ops[n].weights, e->threads);
+    }
+    return true;
+}
+
+int df_chunk_at(const df_weights *w, int filter)
+{
+    int block = block_of(w);
+    return w->first_chunk + filter / block * df_chunks_in(w, block) + filter % block / w->raw_filters;
+}

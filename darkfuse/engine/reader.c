@@ -1,0 +1,165 @@
+/* Weights that are read every frame: threads that fill slots ahead of the team. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine.h"
+
+int df_read(int fd, void *to, size_t bytes, int64_t offset)
+{
+    char *at = to;
+    while (bytes > 0) {
+        ssize_t got = pread(fd, at, bytes, (off_t)offset);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return errno;
+        if (got == 0)
+            return -1;
+        at += got;
+        bytes -= (size_t)got;
+        offset += got;
+    }
+    return 0;
+}
+
+/* Whole pages around the chunk, past the page cache. False when that fails, for whatever reason: not every file
+ * system that opens a file for direct reads then does them, or says so in the same way. */
+static bool read_direct(int fd, const df_chunk *c)
+{
+    int64_t offset = df_chunk_offset(c), from = offset / DF_PAGE * DF_PAGE;
+    size_t wanted = (size_t)(offset - from) + df_chunk_bytes(c);
+    size_t whole = (wanted + DF_PAGE - 1) / DF_PAGE * DF_PAGE, got = 0;
+    while (got < wanted) {
+        ssize_t n = pread(fd, c->slot + got, whole - got, (off_t)(from + (int64_t)got));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        got += (size_t)n;
+        if (got < wanted && got % DF_PAGE != 0)
+            return false;
+    }
+    return true;
+}
+
+static int read_chunk(df_reader *r, const df_chunk *c)
+{
+    if (r->direct >= 0 && read_direct(r->direct, c))
+        return 0;
+    int failed = df_read(r->fd, (char *)df_chunk_data(c), df_chunk_bytes(c), df_chunk_offset(c));
+    /* The page cache counts against a memory cgroup, and the next frame comes too late to profit. */
+    if (!r->cached)
+        posix_fadvise(r->fd, df_chunk_offset(c), (off_t)df_chunk_bytes(c), POSIX_FADV_DONTNEED);
+    return failed;
+}
+
+/* Of two chunks in one and the same slot, the later waits for the earlier, which has waited for all before it. */
+static bool is_free(const df_reader *r, const df_chunk *c)
+{
+    return r->freed > c->after || (c->same && r->done[c->after]);
+}
+
+static void *read_ahead(void *arg)
+{
+    df_engine *e = arg;
+    df_reader *r = &e->reader;
+    pthread_mutex_lock(&r->lock);
+    while (r->next < r->count) {
+        int n = r->next++;
+        const df_chunk *c = &r->chunks[n];
+        while (!r->quit && (r->step < c->step || !is_free(r, c)))
+            pthread_cond_wait(&r->changed, &r->lock);
+        if (r->quit)
+            break;
+        int failed = 0;
+        bool read = !c->kept || !r->warm;
+        if (read) {
+            pthread_mutex_unlock(&r->lock);
+            failed = read_chunk(r, c);
+            pthread_mutex_lock(&r->lock);
+        }
+        if (failed) {
+            r->failed_node = c->weights->node;
+            r->failed_errno = failed > 0 ? failed : 0;
+            r->quit = true;
+            atomic_store(&e->stop, DF_READ_FAILED);
+        } else {
+            r->bytes += read ? (int64_t)df_chunk_bytes(c) : 0;
+            r->here[n] = 1;
+            int ready = atomic_load(&r->ready);
+            while (ready < r->count && r->here[ready])
+                ready++;
+            atomic_store_explicit(&r->ready, ready, memory_order_release);
+        }
+        pthread_cond_broadcast(&r->changed);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return NULL;
+}
+
+int df_reader_start(df_engine *e)
+{
+    df_reader *r = &e->reader;
+    r->quit = false;
+    r->step = -1;
+    r->freed = 0;
+    r->bytes = 0;
+    r->wait_ms = 0;
+    atomic_store(&r->ready, 0);
+    r->next = 0;
+    memset(r->done, 0, (size_t)r->count);
+    memset(r->here, 0, (size_t)r->count);
+    for (int n = 0; n < r->count; n++)
+        r->chunks[n].left = r->chunks[n].count * r->chunks[n].weights->parts;
+    if (r->count == 0)
+        return 0;
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_condattr_t clock;
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&r->changed, &clock);
+    pthread_condattr_destroy(&clock);
+    pthread_attr_t small;
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, 128 << 10);
+    /* A thread a frame costs some 30 us and leaves nothing behind to fork, join or wake up wrongly. Through the
+     * page cache one is enough: the kernel reads ahead of it. */
+    int wanted = r->direct >= 0 ? DF_READERS : 1, failed = 0;
+    for (r->threads = 0; r->threads < wanted && !failed; r->threads += !failed)
+        failed = pthread_create(&r->thread[r->threads], &small, read_ahead, e);
+    pthread_attr_destroy(&small);
+    if (r->threads > 0)
+        return 0;
+    pthread_cond_destroy(&r->changed);
+    pthread_mutex_destroy(&r->lock);
+    return failed;
+}
+
+void df_reader_stop(df_engine *e)
+{
+    df_reader *r = &e->reader;
+    if (r->count == 0)
+        return;
+    pthread_mutex_lock(&r->lock);
+    r->quit = true;
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+    for (int n = 0; n < r->threads; n++)
+        pthread_join(r->thread[n], NULL);
+    pthread_cond_destroy(&r->changed);
+    pthread_mutex_destroy(&r->lock);
+}
+
+void df_reader_step(df_engine *e, int step)
+{
+    df_reader *r = &e->reader;
+    if (r->count == 0)
+        return;
+    pthread_mutex_lock(&r->lock);
+    r->step = step;
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+}
