@@ -26,7 +26,7 @@ from darkfuse.graph.weights import weight_offsets
 from darkfuse.plan.device import Device, Rates, cache_folder, estimated_rates
 from darkfuse.plan.lower import lower
 from darkfuse.plan.predict import predict
-from darkfuse.plan.program import Program, Read
+from darkfuse.plan.program import Place, Program
 from darkfuse.plan.simple import plan_layer
 from darkfuse.plan.types import Group, LayerPlan, Plan
 from darkfuse.plan.weights import MAX_SLOTS
@@ -219,7 +219,7 @@ def _none_ahead(program: Program) -> Program:
     """The program with every read in its layer's own stage, so that a stage's time is all it takes."""
     first = {op.weights: stage.first for stage in program.stages for op in stage.ops}
     weights = tuple(
-        dataclasses.replace(w, reads=tuple(Read(r.offset, max(r.step, first[n])) for r in w.reads))
+        dataclasses.replace(w, places=tuple(Place(p.offset, max(p.step, first[n])) for p in w.places))
         for n, w in enumerate(program.weights))
     return dataclasses.replace(program, weights=weights)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from darkfuse.plan.arena import ALIGN, Block, Packing, Tie, aligned, alive, pack, pack_together, shared
+from darkfuse.plan.arena import ALIGN, Block, Packing, Tie, aligned, alive, pack, shared
 
 blocks = st.lists(
     st.tuples(st.integers(0, 5000), st.integers(0, 15), st.integers(0, 6)).map(
@@ -85,42 +85,6 @@ def test_a_tie_that_cannot_be_is_refused():
     for tie in (Tie(0, 1, 63), Tie(0, 1, -64), Tie(1, 0, 64)):
         with pytest.raises(ValueError, match="no tie"):
             pack([Block(640, 0, 1), Block(640, 1, 2)], [tie])
-
-
-@settings(max_examples=200, deadline=None)
-@given(blocks, st.data())
-def test_one_place_for_several_blocks_costs_no_more_than_there_is(given_blocks, data):
-    steps = sorted(data.draw(st.sets(st.integers(0, 12), max_size=5)))
-    sizes = [data.draw(st.integers(1, 4000)) for _ in steps]
-    together = [Block(size, step, step) for size, step in zip(sizes, steps)]
-    everything = [*given_blocks, *together]
-    same = list(range(len(given_blocks), len(everything)))
-    before = pack(everything)
-    limit = before.bytes + data.draw(st.integers(0, 3000))
-    packing = pack_together(everything, [], same, before, limit)
-    check(everything, packing)
-    assert packing == before or packing.bytes <= limit
-    runs = [same[-count:] for count in range(2, len(same) + 1)]
-    assert packing == before or any(alone(everything, packing, run) for run in runs)
-
-
-def alone(everything, packing, run) -> bool:
-    """Whether blocks lie at one place, and no other there from the first of them to the last."""
-    at, size = packing.offsets[run[0]], max(aligned(everything[n].bytes) for n in run)
-    first, last = everything[run[0]].first, everything[run[-1]].last
-    others = [(packing.offsets[n], aligned(b.bytes)) for n, b in enumerate(everything)
-              if n not in run and b.bytes and b.first <= last and b.last >= first]
-    return {packing.offsets[n] for n in run} == {at} and all(
-        low + more <= at or low >= at + size for low, more in others)
-
-
-def test_blocks_that_fit_one_place_get_it():
-    maps = [Block(640, 0, 1), Block(320, 2, 3), Block(320, 1, 2)]
-    slots = [Block(128, 1, 1), Block(192, 2, 2), Block(128, 3, 3)]
-    packing = pack_together([*maps, *slots], [], [3, 4, 5], pack([*maps, *slots]), 640 + 320 + 192)
-    assert len(set(packing.offsets[3:])) == 1 and packing.bytes <= 640 + 320 + 192
-    full = pack([*maps, *slots])
-    assert pack_together([*maps, *slots], [], [3, 4, 5], full, full.bytes).bytes <= full.bytes
 
 
 def test_near_the_bound_on_chains_like_networks():

@@ -25,7 +25,7 @@ from darkfuse.graph import Graph, build_graph, load_graph
 from darkfuse.graph.weights import weight_offsets
 from darkfuse.model.cfg import parse_cfg
 from darkfuse.plan.lower import lower
-from darkfuse.plan.program import Program, Read
+from darkfuse.plan.program import Place, Program
 from darkfuse.plan.simple import layer_by_layer
 from darkfuse.plan.types import Group, Plan
 from tools.make_weights import make_weights
@@ -374,7 +374,7 @@ def test_malformed_programs_are_refused(tmp_path):
     graph, weights = made(SMALL, tmp_path)
     good = program_of(graph, weights, 1, "streamed")
     assert Engine(good, weights, 1) is not None
-    conv = good.stages[0].ops[1]
+    conv, places = good.stages[0].ops[1], good.weights[0].places
     bad = [
         dataclasses.replace(good, arena_bytes=good.arena_bytes - 64),
         dataclasses.replace(good, arena_bytes=-1),
@@ -394,12 +394,14 @@ def test_malformed_programs_are_refused(tmp_path):
         changed(good, "weights", 0, raw_filters=2**30),
         changed(good, "weights", 0, slots=0),
         changed(good, "weights", 0, kept=1),
-        changed(good, "weights", 0, reads=()),
-        changed(good, "weights", 0, reads=tuple(Read(r.offset + 64, r.step) for r in good.weights[0].reads)),
-        changed(good, "weights", 0, reads=tuple(Read(2**40, r.step) for r in good.weights[0].reads)),
-        changed(good, "weights", 0, reads=tuple(Read(-4096, r.step) for r in good.weights[0].reads)),
-        changed(good, "weights", 0, reads=tuple(Read(r.offset, 1) for r in good.weights[0].reads)),
-        changed(good, "weights", 0, reads=2 * (Read(good.buffers[0].offset // 4096 * 4096, 0),)),  # the input
+        changed(good, "weights", 0, places=()),
+        changed(good, "weights", 0, places=tuple(Place(at + 64, step) for at, step in places)),
+        changed(good, "weights", 0, places=(*places, Place(2**40, 0))),
+        changed(good, "weights", 0, places=(*places, Place(-4096, 0))),
+        changed(good, "weights", 0, places=(*places, Place(places[0].offset, 0))),
+        changed(good, "weights", 0, places=tuple(Place(at, 1) for at, _ in places)),
+        # Over the input
+        changed(good, "weights", 0, places=(*places, Place(good.buffers[0].offset // 4096 * 4096, 0))),
         changed(good, "weights", 0, kept=-1),
         changed(good, "weights", 2, block=31),
         changed(good, "weights", 2, block=32, raw_filters=24, slots=1),

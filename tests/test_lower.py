@@ -12,9 +12,11 @@ from networks import networks, plans
 from darkfuse.errors import PlanError
 from darkfuse.graph import build_graph
 from darkfuse.model.cfg import parse_cfg
+from darkfuse.plan.ahead import FEW
 from darkfuse.plan.check import check_program
 from darkfuse.plan.lower import lower
 from darkfuse.plan.notation import parse_plan
+from darkfuse.plan.program import PAGE, arrived, slot_bytes
 from darkfuse.plan.simple import layer_by_layer
 
 walks = settings(max_examples=150, deadline=None,
@@ -39,6 +41,39 @@ def test_full_caches_compute_everything_once(data):
     for op in (op for stage in program.stages for op in stage.ops if op.kind not in ("copy", "export")):
         assert computed[op.node] == graph.shape(op.node).values
     assert sum(op.macs for stage in program.stages for op in stage.ops) == graph.macs
+
+
+@walks
+@given(st.data())
+def test_reads_may_land_wherever_the_arena_is_idle(data):
+    graph = data.draw(networks())
+    plan = data.draw(plans(graph, exact=False, threads=data.draw(st.integers(1, 3))))
+    plan = dataclasses.replace(plan, ahead_bytes=PAGE * data.draw(st.integers(0, 40)))
+    program = lower(graph, plan)
+    own = {w.raw for w in program.weights}
+    for stage in program.stages:
+        for w in (program.weights[op.weights] for op in stage.ops if op.weights >= 0):
+            if w.all_reads == w.kept:
+                assert not w.places
+                continue
+            until, size = arrived(stage, w), slot_bytes(w.raw_filters, w.per_filter)
+            slots = program.buffers[w.raw]
+            assert all(slots.offset <= at and at + size <= slots.offset + slots.bytes
+                       for at, _ in w.places[: w.slots])
+            others = [b for n, b in enumerate(program.buffers)
+                      if n not in own and b.bytes and b.first <= until]
+            for at, step in w.places:
+                assert at % PAGE == 0 and 0 <= at <= program.arena_bytes - size and 0 <= step <= until
+                before = [b.last for b in others if b.offset < at + size and at < b.offset + b.bytes]
+                assert max(before, default=-1) == step - 1  # neither too soon nor later than need be
+            taken = sorted([(at, at + size) for at, _ in w.places]
+                           + [(b.offset, b.offset + b.bytes) for b in others if b.last >= until])
+            end = 0
+            for low, high in [*taken, (program.arena_bytes, program.arena_bytes)]:
+                assert low - end < size + 2 * PAGE or len(w.places) == FEW  # no room left
+                end = max(end, high)
+            places = sorted(at for at, _ in w.places)
+            assert all(low + size <= high for low, high in zip(places, places[1:]))
 
 
 def chain(text: str, side: int = 24):
@@ -124,15 +159,16 @@ def test_weights_are_read_before_their_stage_where_that_is_free():
     stage_of = {op.weights: n for n, stage in enumerate(program.stages) for op in stage.ops}
     stage_of.pop(-1, None)
     for number, stage in stage_of.items():
-        assert len(program.weights[number].reads) == program.weights[number].all_reads > 0
-        assert all(0 <= read.step <= stage for read in program.weights[number].reads)
-    early = {n for n, stage in stage_of.items() if min(r.step for r in program.weights[n].reads) < stage}
+        places = program.weights[number].places
+        assert program.weights[number].slots <= len(places) and len(set(places)) == len(places)
+        assert all(0 <= place.step <= stage for place in places)
+    early = {n for n, stage in stage_of.items() if min(p.step for p in program.weights[n].places) < stage}
     assert early  # the maps of the first layers are larger than those of the last
-    # Reads of all layers fit into 1 MiB: nothing has to wait for anything
-    assert all(read.step == 0 for w in more.weights for read in w.reads)
+    # Reads of all layers fit into 1 MiB: nothing has to wait for a map
+    assert all(any(place.step == 0 for place in w.places) for w in more.weights)
     assert lower(graph, plan, reads=False) == dataclasses.replace(
         program, buffers=lower(graph, plan, reads=False).buffers,
-        weights=tuple(dataclasses.replace(w, reads=()) for w in program.weights))
+        weights=tuple(dataclasses.replace(w, places=()) for w in program.weights))
 
 
 @pytest.mark.parametrize("wrong", [{"kept": -1}, {"kept": 4}, {"slots": 65}, {"raw": 0},

@@ -1,6 +1,6 @@
 # Mirrors engine.h; the comments are there.
 from darkfuse.kernels._kernels cimport df_conv, df_table
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
 
 cdef extern from "<stdbool.h>" nogil:
@@ -56,6 +56,7 @@ cdef extern from "engine.h" nogil:
         char *kept_raw
         char **slots
         const int32_t *slot_step
+        int32_t n_slots
         int32_t first_chunk
 
     ctypedef struct df_op:
@@ -87,8 +88,9 @@ cdef extern from "engine.h" nogil:
         int fd, direct
         c_bool cached
         df_chunk *chunks
-        uint8_t *done
+        int32_t *inside
         uint8_t *here
+        uint32_t *used
         int64_t bytes
         double wait_ms
         int32_t failed_node, failed_errno
@@ -111,7 +113,7 @@ cdef extern from "engine.h" nogil:
         void *poll_arg
         int64_t macs
 
-    bint df_reader_plan(df_engine *e)
+    bint df_reader_plan(df_engine *e, const char *base, size_t bytes)
     int df_load_weights(df_engine *e, float *through, size_t through_bytes, int *node)
     int df_run(df_engine *e)
     double df_now_ms()

@@ -161,8 +161,8 @@ cdef class Engine(_Structs):
                 total += (buffer.bytes + 63) // 64 * 64 + GUARD
         # Small pages where fewer reads land: those take longer into memory in pieces
         rest = total % DF_HUGE_PAGE
-        reads = [read.offset for w in self.program.weights for read in w.reads]
-        low, high = sum(at < rest for at in reads), sum(at >= total - rest for at in reads)
+        slots = [place.offset for w in self.program.weights for place in w.places]
+        low, high = sum(at < rest for at in slots), sum(at >= total - rest for at in slots)
         self.arena = _Arena(total, low < high)
         if self.guarded:
             memset(self.arena.base, GUARD_BYTE, self.arena.bytes)
@@ -319,9 +319,11 @@ cdef class Engine(_Structs):
             posix_close(self.e.reader.direct)
             self.e.reader.direct = -1
         free(self.e.reader.chunks)
-        free(self.e.reader.done)
+        free(self.e.reader.inside)
         free(self.e.reader.here)
-        self.e.reader.chunks, self.e.reader.done, self.e.reader.here = NULL, NULL, NULL
+        free(self.e.reader.used)
+        self.e.reader.chunks, self.e.reader.inside = NULL, NULL
+        self.e.reader.here, self.e.reader.used = NULL, NULL
         for address in self.owned:
             free(<void *><uintptr_t>address)
         self.owned = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any, Dict, Tuple
+from typing import Any, Tuple
 
 from darkfuse.errors import PlanError
 from darkfuse.plan.program import (
@@ -144,24 +144,24 @@ def _weights(program: Program, w: Weights) -> None:
 
 
 def _slots(program: Program, until: int, w: Weights) -> None:
-    """Reads lie where nothing else does from their step to the layer's own, nor another of their block."""
+    """Reads go where nothing else is from the place's step to the layer's own. All slots of its own are among
+    their places, and no other place of its blocks those."""
     where, size = f"a read of layer {w.node}", slot_bytes(w.raw_filters, w.per_filter)
-    if len(w.reads) != w.all_reads - w.kept:
-        fail(f"{w.all_reads} reads of layer {w.node}, {w.kept} of them kept, have {len(w.reads)} places")
+    if w.all_reads == w.kept:
+        return
+    start = -(-program.buffers[w.raw].offset // PAGE) * PAGE
+    if [place.offset for place in w.places[: w.slots]] != [start + n * size for n in range(w.slots)]:
+        fail(f"layer {w.node} has not all of its own slots to read into")
     own = {other.raw for other in program.weights}
-    last: Dict[int, int] = {}  # by place, the last read in it
     others = [b for n, b in enumerate(program.buffers) if n not in own and b.first <= until]
-    for n, (offset, first) in enumerate(w.reads):
-        if offset < 0 or offset % PAGE or offset + size > program.arena_bytes or not 0 <= first <= until:
-            fail(f"{where} is misaligned, outside the arena or out of time")
+    end = -1
+    for offset, first in sorted(w.places):
+        if offset < max(end, 0) or offset % PAGE or offset + size > program.arena_bytes \
+                or not 0 <= first <= until:
+            fail(f"{where} is misaligned, over another, outside the arena or out of time")
         if any(b.last >= first and b.offset < offset + size and offset < b.offset + b.bytes for b in others):
             fail(f"{where} overwrites what is in use")
-        if w.packed >= 0:
-            continue
-        block = (n + w.kept) // w.block_reads
-        if any(other == block and abs(at - offset) < size for at, other in last.items()):
-            fail(f"{where} overwrites another of its block")
-        last[offset] = block
+        end = offset + size
 
 
 def _stage(program: Program, number: int, stage: Stage) -> None:

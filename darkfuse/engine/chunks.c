@@ -1,4 +1,4 @@
-/* Which filters come in which read, in order of use, and what each read has to wait for. */
+/* Which filters come in which read, in order of use. */
 #include <stdlib.h>
 
 #include "engine.h"
@@ -18,18 +18,10 @@ static int chunks_of(const df_weights *w)
 static void plan_chunk(df_reader *r, df_weights *w, int first, int end)
 {
     df_chunk *c = &r->chunks[r->count];
-    int turn = r->count - w->first_chunk;
-    *c = (df_chunk){.weights = w, .first = first, .count = df_min(w->raw_filters, end - first), .after = -1};
+    int turn = r->count++ - w->first_chunk;
+    *c = (df_chunk){.weights = w, .first = first, .count = df_min(w->raw_filters, end - first)};
     c->kept = turn < w->kept;
-    c->step = c->kept ? -1 : w->slot_step[turn - w->kept];
-    c->slot = c->kept ? w->kept_raw + turn * w->slot_bytes : w->slots[turn - w->kept];
-    for (int n = r->count - 1; n >= 0 && c->after < 0 && !c->kept; n--) {
-        const df_chunk *o = &r->chunks[n];
-        if (o->slot < c->slot + w->slot_bytes && c->slot < o->slot + o->weights->slot_bytes)
-            c->after = n;
-    }
-    c->same = c->after >= 0 && r->chunks[c->after].weights == w && r->chunks[c->after].slot == c->slot;
-    r->count++;
+    c->slot = c->kept ? w->kept_raw + turn * w->slot_bytes : NULL;
 }
 
 static void plan_layer(df_reader *r, df_weights *w, int threads)
@@ -46,16 +38,19 @@ static void plan_layer(df_reader *r, df_weights *w, int threads)
     }
 }
 
-bool df_reader_plan(df_engine *e)
+bool df_reader_plan(df_engine *e, const char *base, size_t bytes)
 {
     df_reader *r = &e->reader;
     size_t total = 1;
     for (int n = 0; n < e->n_weights; n++)
         total += (size_t)chunks_of(&e->weights[n]);
     r->chunks = calloc(total, sizeof *r->chunks);
-    r->done = calloc(total, 1);
+    r->inside = calloc(total, sizeof *r->inside);
     r->here = calloc(total, 1);
-    if (!r->chunks || !r->done || !r->here)
+    r->n_used = bytes / DF_GRAIN + 1;
+    r->used = calloc(r->n_used, sizeof *r->used);
+    r->base = base;
+    if (!r->chunks || !r->inside || !r->here || !r->used)
         return false;
     for (int s = 0; s < e->n_stages; s++) {
         df_stage *stage = &e->stages[s];

@@ -55,8 +55,9 @@ typedef struct {
     size_t packed_bytes;
     int64_t slot_bytes;
     char *kept_raw;           /* slots of the first `kept` chunks, read in the first frame only */
-    char **slots;             /* of the chunks after them */
+    char **slots;             /* where the chunks after them may go, none over another */
     const int32_t *slot_step; /* the first step each may be written in */
+    int32_t n_slots;
     int32_t first_chunk; /* in df_reader.chunks */
     int32_t parts;       /* of a panel's tiles, each by one thread of the team, where a block has too few panels */
 } df_weights;
@@ -90,16 +91,14 @@ typedef struct {
 typedef struct {
     const df_weights *weights;
     int32_t first, count; /* filters */
-    int32_t step;         /* not before this step: the slot's bytes serve others until then */
     bool kept;            /* stays in its slot over frames */
-    int32_t after;        /* not before this chunk (or -1) and all before it are out: they lie in the same bytes */
-    bool same;            /* exactly the same, and of the same layer: that one out is enough */
     int32_t left;         /* filters not yet computed with, once for each part of the tiles */
     char *slot;           /* a whole page; the chunk begins as far into it as it does into a page of the file */
 } df_chunk;
 
 #define DF_PAGE 4096
 #define DF_HUGE_PAGE (2 << 20)
+#define DF_GRAIN (64 << 10) /* bytes of the arena that one entry of `used` stands for */
 #define DF_READERS 2 /* direct reads at a time: one alone leaves the disk idle while it is told of the next */
 
 /* Threads that read the frame's weights ahead of the team, in the order they are used. */
@@ -119,8 +118,12 @@ typedef struct {
     bool warm;           /* a whole frame has run: kept chunks are in their slots */
     int32_t step;        /* the team's present step */
     _Atomic int32_t ready; /* chunks [0, ready) are in their slots */
-    int32_t freed;       /* chunks [0, freed) are out of them again */
-    uint8_t *done;       /* (count,) out, for those beyond `freed` */
+    int32_t *inside;     /* (count,) the `n_inside` chunks that are in their slots, or on their way there */
+    int32_t n_inside;
+    const char *base;    /* of the arena */
+    uint32_t *used;      /* (n_used = bytes of the arena / DF_GRAIN + 1,) when weights there were last computed with */
+    size_t n_used;
+    uint32_t uses;
     int64_t bytes;       /* read this frame */
     double wait_ms;      /* summed over the team's threads */
     int32_t failed_node, failed_errno; /* errno 0: the file ended */
@@ -199,8 +202,8 @@ void df_copy(df_team *t, const df_op *op, int j, df_region r);
 void df_shortcut(df_team *t, const df_op *op, int j, df_region r);
 float df_activate(float x, int act);
 
-/* Chunks of the frame, in order of use. Returns false when memory is refused. */
-bool df_reader_plan(df_engine *e);
+/* Chunks of the frame, in order of use, for an arena of so many bytes. Returns false when memory is refused. */
+bool df_reader_plan(df_engine *e, const char *base, size_t bytes);
 /* Chunks in one block of so many filters; the last may be short: no chunk reaches into the next block. */
 int df_chunks_in(const df_weights *w, int filters);
 /* The chunk a filter is in. */

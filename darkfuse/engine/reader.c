@@ -56,10 +56,42 @@ static int read_chunk(df_reader *r, const df_chunk *c)
     return failed;
 }
 
-/* Of two chunks in one and the same slot, the later waits for the earlier, which has waited for all before it. */
-static bool is_free(const df_reader *r, const df_chunk *c)
+static bool is_taken(const df_reader *r, const char *slot, int64_t bytes)
 {
-    return r->freed > c->after || (c->same && r->done[c->after]);
+    for (int n = 0; n < r->n_inside; n++) {
+        const df_chunk *c = &r->chunks[r->inside[n]];
+        if (c->slot < slot + bytes && slot < c->slot + c->weights->slot_bytes)
+            return true;
+    }
+    return false;
+}
+
+/* Where a chunk may go now: of its layer's slots that are free, the one that was used last. What storage delivers
+ * faster than it is used fills all of them; what is used at once stays in a few, and in the cache. NULL: nowhere. */
+static char *slot_for(const df_reader *r, const df_chunk *c)
+{
+    const df_weights *w = c->weights;
+    char *best = NULL;
+    uint32_t latest = 0;
+    for (int n = 0; n < w->n_slots; n++) {
+        char *slot = w->slots[n];
+        uint32_t used = r->used[(slot + w->slot_bytes / 2 - r->base) / DF_GRAIN];
+        if ((best && used <= latest) || r->step < w->slot_step[n] || is_taken(r, slot, w->slot_bytes))
+            continue;
+        best = slot;
+        latest = used;
+    }
+    return best;
+}
+
+/* Whether the next chunk can go somewhere. Strictly one after the other: a later one in the slot that an earlier one
+ * of its block waits for would stop the frame. */
+static bool next_chunk(df_reader *r)
+{
+    df_chunk *c = &r->chunks[r->next];
+    if (!c->kept)
+        c->slot = slot_for(r, c);
+    return c->slot;
 }
 
 static void *read_ahead(void *arg)
@@ -67,13 +99,15 @@ static void *read_ahead(void *arg)
     df_engine *e = arg;
     df_reader *r = &e->reader;
     pthread_mutex_lock(&r->lock);
-    while (r->next < r->count) {
+    for (;;) {
+        while (!r->quit && r->next < r->count && !next_chunk(r))
+            pthread_cond_wait(&r->changed, &r->lock);
+        if (r->quit || r->next == r->count)
+            break;
         int n = r->next++;
         const df_chunk *c = &r->chunks[n];
-        while (!r->quit && (r->step < c->step || !is_free(r, c)))
-            pthread_cond_wait(&r->changed, &r->lock);
-        if (r->quit)
-            break;
+        if (!c->kept)
+            r->inside[r->n_inside++] = n;
         int failed = 0;
         bool read = !c->kept || !r->warm;
         if (read) {
@@ -105,13 +139,14 @@ int df_reader_start(df_engine *e)
     df_reader *r = &e->reader;
     r->quit = false;
     r->step = -1;
-    r->freed = 0;
+    r->n_inside = 0;
+    r->uses = 0;
     r->bytes = 0;
     r->wait_ms = 0;
     atomic_store(&r->ready, 0);
     r->next = 0;
-    memset(r->done, 0, (size_t)r->count);
     memset(r->here, 0, (size_t)r->count);
+    memset(r->used, 0, r->n_used * sizeof *r->used);
     for (int n = 0; n < r->count; n++)
         r->chunks[n].left = r->chunks[n].count * r->chunks[n].weights->parts;
     if (r->count == 0)

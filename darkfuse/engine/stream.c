@@ -37,20 +37,38 @@ static bool wait_for(df_team *t, int chunk)
     }
 }
 
-/* Filters [first, end) have been computed with; chunks without any other are out of their slots. */
+/* The chunk's slot is free. */
+static void leave(df_reader *r, int chunk)
+{
+    const df_chunk *c = &r->chunks[chunk];
+    if (c->kept)
+        return;
+    int at = 0;
+    while (r->inside[at] != chunk)
+        at++;
+    r->inside[at] = r->inside[--r->n_inside];
+    r->uses++;
+    for (int64_t byte = c->slot - r->base, end = byte + c->weights->slot_bytes; byte < end; byte += DF_GRAIN)
+        r->used[byte / DF_GRAIN] = r->uses;
+}
+
+/* Filters [first, end) have been computed with; chunks without any other leave their slots. */
 static void free_filters(df_reader *r, int chunk, int first, int end)
 {
+    bool left = false;
     pthread_mutex_lock(&r->lock);
     for (int n = chunk; first < end; n++) {
         df_chunk *c = &r->chunks[n];
         int here = df_min(end, c->first + c->count) - first;
         c->left -= here;
-        r->done[n] = c->left == 0;
+        if (c->left == 0) {
+            leave(r, n);
+            left = true;
+        }
         first += here;
     }
-    while (r->freed < r->count && r->done[r->freed])
-        r->freed++;
-    pthread_cond_broadcast(&r->changed);
+    if (left)
+        pthread_cond_broadcast(&r->changed);
     pthread_mutex_unlock(&r->lock);
 }
 

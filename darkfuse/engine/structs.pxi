@@ -71,7 +71,7 @@ cdef class _Structs:
         e.stages = <df_stage *>self._new(e.n_stages, sizeof(df_stage))
         for n in range(e.n_stages):
             self._stage(program.stages[n], &e.stages[n])
-        if not df_reader_plan(e):
+        if not df_reader_plan(e, self.arena.base, self.arena.bytes):
             raise MemoryError()
 
     cdef int _tensor(self, source, df_tensor *t) except -1:
@@ -119,14 +119,17 @@ cdef class _Structs:
     cdef int _slots(self, source, df_weights *w) except -1:
         cdef Py_ssize_t n
         cdef int64_t at
-        w.slots = <char **>self._new(len(source.reads), sizeof(char *))
-        for n in range(len(source.reads)):
-            if self.guarded:  # between the guards of the layer's own slots
-                w.slots[n] = self._pages(source.raw) + n % <int64_t>source.slots * w.slot_bytes
+        # Between guards, the layer's own slots alone
+        places = source.places[:source.slots] if self.guarded else source.places
+        w.n_slots = len(places)
+        w.slots = <char **>self._new(w.n_slots, sizeof(char *))
+        for n in range(w.n_slots):
+            if self.guarded:
+                w.slots[n] = self._pages(source.raw) + n * w.slot_bytes
             else:
-                at = source.reads[n].offset
+                at = places[n].offset
                 w.slots[n] = <char *>self.arena.base + at
-        w.slot_step = self._ints([read.step for read in source.reads])
+        w.slot_step = self._ints([place.step for place in places])
         return 0
 
     cdef int _stage(self, source, df_stage *s) except -1:

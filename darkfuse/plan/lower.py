@@ -9,8 +9,8 @@ from typing import Dict, List, Optional, Tuple
 from darkfuse.errors import PlanError
 from darkfuse.graph import Graph, Options
 from darkfuse.model.weights import WeightsIndex
-from darkfuse.plan.ahead import place_reads
-from darkfuse.plan.arena import Block, Packing, Tie, aligned, pack_tied, pack_together
+from darkfuse.plan.ahead import places_of
+from darkfuse.plan.arena import Block, Packing, Tie, aligned, pack_tied
 from darkfuse.plan.inplace import overwritten
 from darkfuse.plan.overlap import ties
 from darkfuse.plan.program import Buffer, Keep, Op, Program, Stage, Tensor, Weights, arrived
@@ -208,9 +208,6 @@ class _Lowering:
                 for t in ties(self.wiring, layout, self.members)]
         tied, packing = pack_tied(blocks, tied)
         arena = packing.bytes + aligned(self.plan.ahead_bytes)
-        if reads:
-            slots = sorted({w.raw for w in self.weights} - {-1}, key=lambda n: self.buffers[n].first)
-            packing = pack_together(blocks, tied, slots, packing, arena)
         buffers = self._placed(packing, tied)
         source = self.graph.input
         return Program(
@@ -253,8 +250,8 @@ class _Lowering:
             used = [op.weights for op in stage.ops if op.weights >= 0]
             used.sort(key=lambda n: self.weights[n].residency == "streamed")
             until.update((n, arrived(stage, self.weights[n])) for n in used)
-        reads = place_reads(buffers, self.weights, until, arena)
-        return tuple(replace(w, reads=own) for w, own in zip(self.weights, reads))
+        places = places_of(buffers, self.weights, until, arena)
+        return tuple(replace(w, places=own) for w, own in zip(self.weights, places))
 
     def _place_weights(self) -> Dict[int, int]:
         offsets = file_offsets(self.graph, self.weights_index)

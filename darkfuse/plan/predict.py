@@ -189,7 +189,7 @@ class _Pricer:
         node = self.graph.node(w.node)
         reading = read_ms(self.rates, self.device.read, node, w.raw_filters)
         share = reading / max(1, w.all_reads)
-        beside = BESIDE * share * len(w.reads)
+        beside = BESIDE * share * (w.all_reads - w.kept)
         if w.residency == "loaded":
             return Work(op.weights, pack_ms(self.rates, node) + beside, share, False)
         tall = max(b - a for a, b in op.y) * (2 if op.pool else 1)

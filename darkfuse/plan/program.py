@@ -106,9 +106,9 @@ class Keep:
     columns: bool  # carry columns too (cache 'full')
 
 
-class Read(NamedTuple):
-    """A read's place: bytes from the arena's start, a multiple of `PAGE`; not before that step, as the bytes
-    serve others until then."""
+class Place(NamedTuple):
+    """Where a read may go: bytes from the arena's start, a multiple of `PAGE`; not before that step, as the
+    bytes serve others until then."""
 
     offset: int
     step: int
@@ -133,7 +133,7 @@ class Weights:
     scale: int  # buffer: (round32(filters),) float32
     bias: int  # buffer
     packed: int  # buffer: the layer packed (pinned, loaded) or one block of it; -1: Winograd, from the slots
-    raw: int  # buffer of `slots` slots of `raw_filters` filters, room for `reads` in any case; -1: pinned
+    raw: int  # buffer of `slots` slots of `raw_filters` filters; -1: pinned
     block: int  # streamed: filters the team computes with at a time
     raw_filters: int
     slots: int
@@ -142,7 +142,7 @@ class Weights:
     kept: int = 0  # reads, from the first on, that stay over frames
     kept_raw: int = -1  # buffer of `kept` slots
     transposed: bool = False  # (per_filter, filters) in the file: connected layers of old files, pinned only
-    reads: Tuple[Read, ...] = ()  # in order, but for those that are kept
+    places: Tuple[Place, ...] = ()  # for reads: the slots in `raw`, then others; none over another
 
     @property
     def block_reads(self) -> int:

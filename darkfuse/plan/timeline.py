@@ -6,7 +6,8 @@ that a read which had time to arrive earlier costs nothing, and one that had not
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Sequence, Tuple
+from dataclasses import dataclass
+from typing import List, NamedTuple, Sequence
 
 from darkfuse.plan.program import Program, Weights, slot_bytes
 from darkfuse.plan.weights import PANEL
@@ -57,7 +58,7 @@ class Timeline:
         self._idle = 0.0  # since when storage is
         self._starts: List[float] = []  # of steps
         self.slots: List[Slot] = []
-        self._used: List[Slot] = []  # those of `slots` that no later read lies in
+        self._used: List[Slot] = []  # those of `slots` that no later one covers
 
     def stage(self, steps: int, works: Sequence[Work], rest_ms: float) -> List[float]:
         """The next stage: what each of `works` takes with all its waiting, one after the other; then
@@ -79,33 +80,48 @@ class Timeline:
         batch = batch_reads(w, work.panels)
         each = work.ms / -(-w.all_reads // batch)
         size = slot_bytes(w.raw_filters, w.per_filter)
-        waiting: List[Tuple[int, float]] = []  # where, and since when
+        places = [self._spot(low, low + size, step) for low, step in w.places]
+        waiting: List[_Spot] = []
         for n in range(w.all_reads):
             if n >= w.kept:
-                low, step = w.reads[n - w.kept]
-                waiting.append((low, self._read(low, low + size, self._starts[step], work.read_ms)))
+                waiting.append(self._read(places, work.read_ms))
             if (n + 1) % batch == 0 or n + 1 == w.all_reads:
                 late = max(0.0, self._idle - self.now) if waiting else 0.0
                 self.waiting += late
                 self.now += late + each
-                new = [Slot(low, low + size, begin, self.now) for low, begin in waiting]
-                self.slots += new
-                self._used += new
+                for spot in waiting:
+                    spot.free = spot.used = self.now
+                    self.slots.append(Slot(spot.low, spot.high, spot.begin, self.now))
                 waiting.clear()
+        self._used = [slot for slot in self._used if not any(
+            spot.begin >= 0 and spot.low < slot.high and slot.low < spot.high for spot in places)]
+        self._used += [Slot(spot.low, spot.high, spot.begin, spot.free) for spot in places if spot.begin >= 0]
 
-    def _read(self, low: int, high: int, start: float, ms: float) -> float:
-        """When the next read begins, whose place the arena has from `start` on."""
-        others = []
-        for used in self._used:
-            if used.low < high and low < used.high:
-                start = max(start, used.end)
-            else:
-                others.append(used)
-        self._used = others
-        start = max(self._idle, start)
-        self._idle = start + ms
+    def _spot(self, low: int, high: int, step: int) -> _Spot:
+        used = max((slot.end for slot in self._used if slot.low < high and low < slot.high), default=0.0)
+        return _Spot(low, high, max(self._starts[step], used), used)
+
+    def _read(self, places: Sequence[_Spot], ms: float) -> _Spot:
+        """Where the next read goes, as in the engine: what was used last of what is free."""
+        soonest = min(spot.free for spot in places)
+        begin = max(self._idle, soonest)
+        spot = max((spot for spot in places if spot.free <= begin), key=lambda spot: spot.used)
+        spot.begin, spot.free = begin, float("inf")
+        self._idle = begin + ms
         self.reading += ms
-        return start
+        return spot
+
+
+@dataclass
+class _Spot:
+    """A place of the present layer: bytes [low, high), when it is free, when weights in it were used last,
+    when the last of the layer's reads into it began."""
+
+    low: int
+    high: int
+    free: float
+    used: float
+    begin: float = -1.0
 
 
 def batch_reads(w: Weights, panels: bool) -> int:
