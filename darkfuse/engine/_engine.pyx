@@ -245,6 +245,7 @@ cdef class Engine(_Structs):
                 self._listen()
                 with nogil:
                     self.latency = df_now_ms()
+                    df_will_need(view.buf, <size_t>view.len)
                     stopped = df_run(&self.e)
                     self.latency = df_now_ms() - self.latency
             finally:

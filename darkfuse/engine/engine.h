@@ -254,6 +254,7 @@ double df_now_ms(void);
  * huge ones, are at the bottom. */
 void *df_arena_map(size_t bytes, bool small_first);
 void df_arena_unmap(void *arena, size_t bytes);
+void df_will_need(const void *frame, size_t bytes);
 
 /* One value of a map of any layout; `v` is the tile's view of `t`. */
 static inline float *df_value(const df_tensor *t, const df_view *v, int c, int y, int x)
