@@ -161,8 +161,11 @@ cdef class Engine(_Structs):
                 total += (buffer.bytes + 63) // 64 * 64 + GUARD
         # Small pages where fewer reads land: those take longer into memory in pieces
         rest = total % DF_HUGE_PAGE
-        slots = [place.offset for w in self.program.weights for place in w.places]
-        low, high = sum(at < rest for at in slots), sum(at >= total - rest for at in slots)
+        low = high = 0.0
+        for w in self.program.weights:
+            share = w.all_reads / max(1, len(w.places))
+            low += share * sum(place.offset < rest for place in w.places)
+            high += share * sum(place.offset >= total - rest for place in w.places)
         self.arena = _Arena(total, low < high)
         if self.guarded:
             memset(self.arena.base, GUARD_BYTE, self.arena.bytes)
@@ -245,7 +248,7 @@ cdef class Engine(_Structs):
                 self._listen()
                 with nogil:
                     self.latency = df_now_ms()
-                    df_will_need(view.buf, <size_t>view.len)
+                    df_expect_frame(view.buf, <size_t>view.len)
                     stopped = df_run(&self.e)
                     self.latency = df_now_ms() - self.latency
             finally:

@@ -38,11 +38,4 @@ void *df_arena_map(size_t bytes, bool small_first)
     return arena;
 }
 
-/* What was swapped out of the frame comes back all at once, not in a fault here and another there. */
-void df_will_need(const void *frame, size_t bytes)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), into = (uintptr_t)frame % page;
-    madvise((char *)frame - into, bytes + into, MADV_WILLNEED);
-}
-
 void df_arena_unmap(void *arena, size_t bytes) { munmap(arena, bytes); }

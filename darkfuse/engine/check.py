@@ -144,8 +144,8 @@ def _weights(program: Program, w: Weights) -> None:
 
 
 def _slots(program: Program, until: int, w: Weights) -> None:
-    """Reads go where nothing else is from the place's step to the layer's own. All slots of its own are among
-    their places, and no other place of its blocks those."""
+    """Reads go where nothing else is from the place's step to the layer's own. The layer's own slots come
+    first, and no place lies over another: so there is always one that gets free."""
     where, size = f"a read of layer {w.node}", slot_bytes(w.raw_filters, w.per_filter)
     if w.all_reads == w.kept:
         return

@@ -1,4 +1,4 @@
-/* A program in C structs, and what runs it.  _engine.pyx fills these from plan.program.Program after checking
+/* A program in C structs, and what runs it.  structs.pxi fills these from plan.program.Program after checking
  * every size and offset; the C below trusts them. */
 #ifndef DF_ENGINE_H
 #define DF_ENGINE_H
@@ -92,12 +92,14 @@ typedef struct {
     const df_weights *weights;
     int32_t first, count; /* filters */
     bool kept;            /* stays in its slot over frames */
+    bool cached;          /* its slot is in our caches, from the weights there before */
     int32_t left;         /* filters not yet computed with, once for each part of the tiles */
     char *slot;           /* a whole page; the chunk begins as far into it as it does into a page of the file */
 } df_chunk;
 
 #define DF_PAGE 4096
 #define DF_HUGE_PAGE (2 << 20)
+#define DF_LONG_READ (256 << 10) /* bytes of a read that takes long enough to be timed */
 #define DF_GRAIN (64 << 10) /* bytes of the arena that one entry of `used` stands for */
 #define DF_READERS 2 /* direct reads at a time: one alone leaves the disk idle while it is told of the next */
 
@@ -121,9 +123,14 @@ typedef struct {
     int32_t *inside;     /* (count,) the `n_inside` chunks that are in their slots, or on their way there */
     int32_t n_inside;
     const char *base;    /* of the arena */
-    uint32_t *used;      /* (n_used = bytes of the arena / DF_GRAIN + 1,) when weights there were last computed with */
+    uint32_t *used;      /* (n_used = bytes of the arena / DF_GRAIN + 1,) when weights there were last computed with; odd: and left cached */
     size_t n_used;
     uint32_t uses;
+    bool can_flush;
+    double cost[2];      /* ms a byte of late: reads into memory that is in no cache of ours; into memory that is */
+    double last_ms;      /* when the last read was done */
+    bool last_cached;
+    uint32_t turns;
     int64_t bytes;       /* read this frame */
     double wait_ms;      /* summed over the team's threads */
     int32_t failed_node, failed_errno; /* errno 0: the file ended */
@@ -193,6 +200,8 @@ bool df_next(df_team *t, df_pieces *p);
 void df_keep_in(df_team *t, const df_op *op, int i, int j);
 void df_keep_out(df_team *t, const df_op *op, int i, int j, int rows);
 
+#define DF_EXPECTED (4u << 20)
+void df_expect_frame(const void *frame, size_t bytes);
 void df_input(df_team *t, const df_op *op, int j, df_region r);
 void df_convolve(df_team *t, const df_stage *s, const df_op *op, int j, df_region r);
 void df_connected(df_team *t, const df_op *op, int j);
@@ -206,6 +215,12 @@ float df_activate(float x, int act);
 bool df_reader_plan(df_engine *e, const char *base, size_t bytes);
 /* Chunks in one block of so many filters; the last may be short: no chunk reaches into the next block. */
 int df_chunks_in(const df_weights *w, int filters);
+/* caches.c: whether the processor can; that a read took from then till now; whether the next slot that is free should
+ * leave the caches; and so it does. */
+bool df_can_flush(void);
+void df_timed_read(df_reader *r, bool cached, double begun_ms, size_t bytes);
+bool df_worth_flushing(df_reader *r);
+void df_flush(const df_chunk *c);
 /* The chunk a filter is in. */
 int df_chunk_at(const df_weights *w, int filter);
 int df_reader_start(df_engine *e);
@@ -254,7 +269,6 @@ double df_now_ms(void);
  * huge ones, are at the bottom. */
 void *df_arena_map(size_t bytes, bool small_first);
 void df_arena_unmap(void *arena, size_t bytes);
-void df_will_need(const void *frame, size_t bytes);
 
 /* One value of a map of any layout; `v` is the tile's view of `t`. */
 static inline float *df_value(const df_tensor *t, const df_view *v, int c, int y, int x)

@@ -1,5 +1,8 @@
 /* The network's input, row by row where the first layer wants it: no resized or float copy of the photo. */
+#define _GNU_SOURCE
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "engine.h"
 
@@ -96,6 +99,14 @@ static void zero_lanes(const df_view *out, int y, df_region r)
     int used = out->channels % DF_CB;
     for (int x = r.x0; used && x < r.x1; x++)
         memset(df_pixel(out, y, out->blocks - 1, x) + used, 0, (size_t)(DF_CB - used) * sizeof(float));
+}
+
+/* A photo that was swapped out comes back at once, not in a fault here and another there: as much of it as is used
+ * before the rest could go out again. */
+void df_expect_frame(const void *frame, size_t bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), into = (uintptr_t)frame % page;
+    madvise((char *)frame - into, (bytes < DF_EXPECTED ? bytes : DF_EXPECTED) + into, MADV_WILLNEED);
 }
 
 void df_input(df_team *t, const df_op *op, int j, df_region r)

@@ -56,6 +56,8 @@ static int read_chunk(df_reader *r, const df_chunk *c)
     return failed;
 }
 
+static const uint32_t *used_at(const df_reader *r, const char *byte) { return &r->used[(byte - r->base) / DF_GRAIN]; }
+
 static bool is_taken(const df_reader *r, const char *slot, int64_t bytes)
 {
     for (int n = 0; n < r->n_inside; n++) {
@@ -75,7 +77,7 @@ static char *slot_for(const df_reader *r, const df_chunk *c)
     uint32_t latest = 0;
     for (int n = 0; n < w->n_slots; n++) {
         char *slot = w->slots[n];
-        uint32_t used = r->used[(slot + w->slot_bytes / 2 - r->base) / DF_GRAIN];
+        uint32_t used = *used_at(r, slot + w->slot_bytes / 2);
         if ((best && used <= latest) || r->step < w->slot_step[n] || is_taken(r, slot, w->slot_bytes))
             continue;
         best = slot;
@@ -89,8 +91,8 @@ static char *slot_for(const df_reader *r, const df_chunk *c)
 static bool next_chunk(df_reader *r)
 {
     df_chunk *c = &r->chunks[r->next];
-    if (!c->kept)
-        c->slot = slot_for(r, c);
+    if (!c->kept && (c->slot = slot_for(r, c)))
+        c->cached = *used_at(r, c->slot + c->weights->slot_bytes / 2) & 1;
     return c->slot;
 }
 
@@ -111,9 +113,12 @@ static void *read_ahead(void *arg)
         int failed = 0;
         bool read = !c->kept || !r->warm;
         if (read) {
+            double begun = df_now_ms();
             pthread_mutex_unlock(&r->lock);
             failed = read_chunk(r, c);
             pthread_mutex_lock(&r->lock);
+            if (df_chunk_bytes(c) >= DF_LONG_READ)
+                df_timed_read(r, c->cached, begun, df_chunk_bytes(c));
         }
         if (failed) {
             r->failed_node = c->weights->node;
@@ -141,6 +146,7 @@ int df_reader_start(df_engine *e)
     r->step = -1;
     r->n_inside = 0;
     r->uses = 0;
+    r->last_ms = 0;
     r->bytes = 0;
     r->wait_ms = 0;
     atomic_store(&r->ready, 0);
@@ -191,7 +197,8 @@ void df_reader_stop(df_engine *e)
 void df_reader_step(df_engine *e, int step)
 {
     df_reader *r = &e->reader;
-    if (r->count == 0)
+    /* Broken off, the team still meets at every operation, on a busy machine for long: nothing more is read */
+    if (r->count == 0 || atomic_load(&e->stop) != DF_RUNNING)
         return;
     pthread_mutex_lock(&r->lock);
     r->step = step;

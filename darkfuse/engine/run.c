@@ -28,8 +28,7 @@ static void run_frame(df_engine *e, int id, int n)
     for (int number = 0; number < e->n_stages; number++) {
         df_stage *s = &e->stages[number];
         double since = df_now_ms();
-        /* Broken off, the team still meets at every operation, on a busy machine for long: nothing more is read */
-        if (id == 0 && atomic_load(&e->stop) == DF_RUNNING)
+        if (id == 0)
             df_reader_step(e, s->first);
         for (int w = 0; w < s->n_loaded; w++)
             df_fill_block(&t, s->loaded[w], 0, s->loaded[w]->filters, 0);

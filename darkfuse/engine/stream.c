@@ -37,19 +37,26 @@ static bool wait_for(df_team *t, int chunk)
     }
 }
 
-/* The chunk's slot is free. */
+/* The chunk's slot is free. Called, and left, with the lock held. */
 static void leave(df_reader *r, int chunk)
 {
     const df_chunk *c = &r->chunks[chunk];
     if (c->kept)
         return;
+    bool flushed = df_chunk_bytes(c) >= DF_LONG_READ && df_worth_flushing(r);
+    if (flushed) {
+        pthread_mutex_unlock(&r->lock);
+        df_flush(c);
+        pthread_mutex_lock(&r->lock);
+    }
     int at = 0;
     while (r->inside[at] != chunk)
         at++;
     r->inside[at] = r->inside[--r->n_inside];
-    r->uses++;
-    for (int64_t byte = c->slot - r->base, end = byte + c->weights->slot_bytes; byte < end; byte += DF_GRAIN)
-        r->used[byte / DF_GRAIN] = r->uses;
+    r->uses += 2;
+    int64_t begin = c->slot - r->base, end = begin + c->weights->slot_bytes;
+    for (int64_t grain = begin / DF_GRAIN; grain * DF_GRAIN < end; grain++)
+        r->used[grain] = r->uses + !flushed;
 }
 
 /* Filters [first, end) have been computed with; chunks without any other leave their slots. */

@@ -12,7 +12,7 @@ from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 from darkfuse.plan.program import PAGE, Buffer, Place, Weights, slot_bytes
 
-FEW = 64  # places of one layer: as many reads at a time help nobody
+FEW = 64  # places of one layer: more reads at a time help nobody
 Span = Tuple[int, int]  # bytes [low, high)
 
 
@@ -34,7 +34,7 @@ def places_of(buffers: Sequence[Buffer], weights: Sequence[Weights], until: Dict
         With offsets. Those named by `Weights.raw` are the layers' own slots.
     weights : sequence of Weights
     until : dict
-        The last step in which reads of each layer in `weights` may arrive.
+        By number in `weights`, the last step in which reads of that layer may arrive.
     arena : int
         Bytes.
 

@@ -244,12 +244,9 @@ class _Lowering:
 
     def _with_reads(self, buffers: Sequence[Buffer], stages: Sequence[Stage],
                     arena: int) -> Tuple[Weights, ...]:
-        """The weights, with places for their reads. Within a stage, what is loaded for it comes first."""
-        until: Dict[int, int] = {}
-        for stage in stages:
-            used = [op.weights for op in stage.ops if op.weights >= 0]
-            used.sort(key=lambda n: self.weights[n].residency == "streamed")
-            until.update((n, arrived(stage, self.weights[n])) for n in used)
+        """The weights, with places for their reads."""
+        until = {op.weights: arrived(stage, self.weights[op.weights])
+                 for stage in stages for op in stage.ops if op.weights >= 0}
         places = places_of(buffers, self.weights, until, arena)
         return tuple(replace(w, places=own) for w, own in zip(self.weights, places))
 

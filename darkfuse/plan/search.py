@@ -55,7 +55,7 @@ def plan_for(graph: Graph, mem: Optional[int] = None, threads: int = 1, exact: b
     if latency_ms is not None:
         plan = _smallest_within(search, latency_ms)
     else:
-        plan = _smallest(search) if mem == 0 else _fastest(search, search.limit)
+        plan = _smallest(search, _least(search)) if mem == 0 else _fastest(search, search.limit)
         if plan is not None:
             plans = [plan, *_smaller(search, plan)] if mem else [plan]
             plan = spend(graph, plans, mem or plan.arena_bytes, spans.device)
@@ -66,12 +66,12 @@ def plan_for(graph: Graph, mem: Optional[int] = None, threads: int = 1, exact: b
         raise BudgetError(f"{graph.name}: no plan is predicted to run in {latency_ms:g} ms; the fastest "
                           f"takes {fastest.predicted_ms:.0f} ms")
     unlimited = Search(spans)
-    least = _smallest(unlimited)
-    if least.arena_bytes > search.limit:
-        least = _least(unlimited)
+    least = _least(unlimited)
+    most = max(search.limit, least.arena_bytes)
     if or_least or (least.arena_bytes <= search.limit and latency_ms is None):
         # What it really takes can be less than the search reckons
-        return spend(graph, [least], max(search.limit, least.arena_bytes), spans.device)
+        fast = _smallest(unlimited, least)
+        return spend(graph, [fast if fast.arena_bytes <= most else least], most, spans.device)
     heavy = sorted(lower(graph, least, reads=False).buffers, key=lambda b: -b.bytes)[:2]
     what = " and ".join(f"{b.name} ({format_bytes(b.bytes)})" for b in heavy)
     raise BudgetError(f"{graph.name}: {format_bytes(search.limit)} of arena is too little; the least that "
@@ -83,7 +83,7 @@ def frontier(graph: Graph, threads: int = 1, exact: bool = False, device: Option
     """Plans from the smallest to the fastest, each faster than all smaller ones, at `points` budgets spaced
     evenly by ratio."""
     search = Search(_spans(graph, threads, exact, device))
-    plans = [_smallest(search)]
+    plans = [_smallest(search, _least(search))]
     fastest = _fastest(search, NO_LIMIT) or plans[0]
     ratio = max(1.0, fastest.arena_bytes / max(1, plans[0].arena_bytes)) ** (1 / max(1, points - 1))
     for number in range(1, points - 1):
@@ -164,10 +164,10 @@ def _least(search: Search) -> Plan:
     return best
 
 
-def _smallest(search: Search) -> Plan:
+def _smallest(search: Search, least: Plan) -> Plan:
     """The fastest plan that is as small as the smallest, but for a hundredth: so near the least, what packing
     adds differs from plan to plan by more than what they need, and several are tried."""
-    best = least = _least(search)
+    best = least
     limit = ask = least.arena_bytes + least.arena_bytes // 100
     for _ in range(5):
         labels = search.fastest(ask)

@@ -1,0 +1,49 @@
+/* Out of the caches, or not: what storage writes to memory that a core has cached has to take it away from there
+ * first. Where storage is a virtual disk, a thread of the host copies into the guest's memory. If that thread runs
+ * beside ours, below the same last-level cache, memory used a moment ago is the fastest there is (3.1 GB/s). If it
+ * runs elsewhere, it is the slowest (2.1), and memory flushed from our caches lies between (2.8). Hosts move such
+ * threads about within seconds, so reads are timed all along, and a few slots in a row are left the other way. */
+#include "engine.h"
+
+#define TURNS 64 /* of so many slots, the first PROBES are left the other way */
+#define PROBES 8
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <immintrin.h>
+
+bool df_can_flush(void)
+{
+    unsigned a, b = 0, c, d;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_CLFLUSHOPT);
+}
+
+__attribute__((target("clflushopt"))) static void flush(const char *from, size_t bytes)
+{
+    for (const char *line = from, *end = from + bytes; line < end; line += 64)
+        _mm_clflushopt((void *)line);
+    _mm_sfence();
+}
+#else
+bool df_can_flush(void) { return false; }
+static void flush(const char *from, size_t bytes) { (void)from, (void)bytes; }
+#endif
+
+void df_timed_read(df_reader *r, bool cached, double begun_ms, size_t bytes)
+{
+    double now = df_now_ms(), cost = (now - r->last_ms) / (double)bytes;
+    /* Storage serves one read after the other: between two of a kind, the second asked for before the first was
+     * done, lies what one takes. */
+    if (cached == r->last_cached && begun_ms < r->last_ms)
+        r->cost[cached] = r->cost[cached] > 0 ? 0.8 * r->cost[cached] + 0.2 * cost : cost;
+    r->last_cached = cached;
+    r->last_ms = now;
+}
+
+bool df_worth_flushing(df_reader *r)
+{
+    bool better = r->cost[0] > 0 && r->cost[1] > 1.1 * r->cost[0], probe = ++r->turns % TURNS < PROBES;
+    return r->can_flush && r->direct >= 0 && better != probe;
+}
+
+void df_flush(const df_chunk *c) { flush(c->slot, (size_t)c->weights->slot_bytes); }
