@@ -8,6 +8,10 @@
 #define TURNS 64 /* of so many slots, the first PROBES are left the other way */
 #define PROBES 8
 
+/* Of the process: every photo may have an engine of its own. ms a byte of late: of reads into memory that is in no
+ * cache of ours, and into memory that is; 0: not known yet. */
+static _Atomic float costs[2];
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <immintrin.h>
@@ -18,7 +22,7 @@ bool df_can_flush(void)
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_CLFLUSHOPT);
 }
 
-__attribute__((target("clflushopt"))) static void flush(const char *from, size_t bytes)
+__attribute__((target("clflushopt"))) void df_flush(const char *from, size_t bytes)
 {
     for (const char *line = from, *end = from + bytes; line < end; line += 64)
         _mm_clflushopt((void *)line);
@@ -26,24 +30,24 @@ __attribute__((target("clflushopt"))) static void flush(const char *from, size_t
 }
 #else
 bool df_can_flush(void) { return false; }
-static void flush(const char *from, size_t bytes) { (void)from, (void)bytes; }
+void df_flush(const char *from, size_t bytes) { (void)from, (void)bytes; }
 #endif
 
 void df_timed_read(df_reader *r, bool cached, double begun_ms, size_t bytes)
 {
-    double now = df_now_ms(), cost = (now - r->last_ms) / (double)bytes;
+    double now = df_now_ms();
+    float cost = (float)((now - r->last_ms) / (double)bytes), old = costs[cached];
     /* Storage serves one read after the other: between two of a kind, the second asked for before the first was
      * done, lies what one takes. */
     if (cached == r->last_cached && begun_ms < r->last_ms)
-        r->cost[cached] = r->cost[cached] > 0 ? 0.8 * r->cost[cached] + 0.2 * cost : cost;
+        costs[cached] = old > 0 ? 0.8f * old + 0.2f * cost : cost;
     r->last_cached = cached;
     r->last_ms = now;
 }
 
 bool df_worth_flushing(df_reader *r)
 {
-    bool better = r->cost[0] > 0 && r->cost[1] > 1.1 * r->cost[0], probe = ++r->turns % TURNS < PROBES;
+    float out = costs[0], in = costs[1];
+    bool better = !(out > 0 && in > 0) || in > 1.1f * out, probe = r->turns++ % TURNS < PROBES;
     return r->can_flush && r->direct >= 0 && better != probe;
 }
-
-void df_flush(const df_chunk *c) { flush(c->slot, (size_t)c->weights->slot_bytes); }

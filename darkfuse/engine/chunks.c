@@ -61,6 +61,8 @@ bool df_reader_plan(df_engine *e, const char *base, size_t bytes)
             if (stage->ops[n].weights && stage->ops[n].weights->residency == DF_STREAMED)
                 plan_layer(r, stage->ops[n].weights, e->threads);
     }
+    if (r->count && r->can_flush)
+        df_flush(base, bytes); /* zeros, in our caches as yet */
     return true;
 }
 

@@ -92,7 +92,7 @@ typedef struct {
     const df_weights *weights;
     int32_t first, count; /* filters */
     bool kept;            /* stays in its slot over frames */
-    bool cached;          /* its slot is in our caches, from the weights there before */
+    bool cached;          /* its slot is in our caches: from the weights or the map there before */
     int32_t left;         /* filters not yet computed with, once for each part of the tiles */
     char *slot;           /* a whole page; the chunk begins as far into it as it does into a page of the file */
 } df_chunk;
@@ -127,7 +127,6 @@ typedef struct {
     size_t n_used;
     uint32_t uses;
     bool can_flush;
-    double cost[2];      /* ms a byte of late: reads into memory that is in no cache of ours; into memory that is */
     double last_ms;      /* when the last read was done */
     bool last_cached;
     uint32_t turns;
@@ -220,7 +219,7 @@ int df_chunks_in(const df_weights *w, int filters);
 bool df_can_flush(void);
 void df_timed_read(df_reader *r, bool cached, double begun_ms, size_t bytes);
 bool df_worth_flushing(df_reader *r);
-void df_flush(const df_chunk *c);
+void df_flush(const char *from, size_t bytes);
 /* The chunk a filter is in. */
 int df_chunk_at(const df_weights *w, int filter);
 int df_reader_start(df_engine *e);

@@ -56,8 +56,6 @@ static int read_chunk(df_reader *r, const df_chunk *c)
     return failed;
 }
 
-static const uint32_t *used_at(const df_reader *r, const char *byte) { return &r->used[(byte - r->base) / DF_GRAIN]; }
-
 static bool is_taken(const df_reader *r, const char *slot, int64_t bytes)
 {
     for (int n = 0; n < r->n_inside; n++) {
@@ -68,32 +66,31 @@ static bool is_taken(const df_reader *r, const char *slot, int64_t bytes)
     return false;
 }
 
-/* Where a chunk may go now: of its layer's slots that are free, the one that was used last. What storage delivers
- * faster than it is used fills all of them; what is used at once stays in a few, and in the cache. NULL: nowhere. */
-static char *slot_for(const df_reader *r, const df_chunk *c)
+/* Where the next chunk may go now: of its layer's slots that are free, the one that was used last. What storage
+ * delivers faster than it is used fills all of them; what is used at once stays in a few, and in the cache. Strictly
+ * one chunk after the other: a later one in the slot that an earlier one of its block waits for would stop the frame.
+ * False: nowhere. */
+static bool place(const df_reader *r, df_chunk *c)
 {
     const df_weights *w = c->weights;
-    char *best = NULL;
     uint32_t latest = 0;
+    c->slot = NULL;
     for (int n = 0; n < w->n_slots; n++) {
         char *slot = w->slots[n];
-        uint32_t used = *used_at(r, slot + w->slot_bytes / 2);
-        if ((best && used <= latest) || r->step < w->slot_step[n] || is_taken(r, slot, w->slot_bytes))
+        uint32_t used = r->used[(slot + w->slot_bytes / 2 - r->base) / DF_GRAIN];
+        if ((c->slot && used <= latest) || r->step < w->slot_step[n] || is_taken(r, slot, w->slot_bytes))
             continue;
-        best = slot;
+        c->slot = slot;
+        c->cached = used % 2 || (used == 0 && w->slot_step[n] > 0);
         latest = used;
     }
-    return best;
+    return c->slot;
 }
 
-/* Whether the next chunk can go somewhere. Strictly one after the other: a later one in the slot that an earlier one
- * of its block waits for would stop the frame. */
 static bool next_chunk(df_reader *r)
 {
     df_chunk *c = &r->chunks[r->next];
-    if (!c->kept && (c->slot = slot_for(r, c)))
-        c->cached = *used_at(r, c->slot + c->weights->slot_bytes / 2) & 1;
-    return c->slot;
+    return c->kept || place(r, c);
 }
 
 static void *read_ahead(void *arg)

@@ -46,7 +46,7 @@ static void leave(df_reader *r, int chunk)
     bool flushed = df_chunk_bytes(c) >= DF_LONG_READ && df_worth_flushing(r);
     if (flushed) {
         pthread_mutex_unlock(&r->lock);
-        df_flush(c);
+        df_flush(c->slot, (size_t)c->weights->slot_bytes);
         pthread_mutex_lock(&r->lock);
     }
     int at = 0;
