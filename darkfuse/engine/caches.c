@@ -5,7 +5,7 @@
  * threads about within seconds, so reads are timed all along, and a few slots in a row are left the other way. */
 #include "engine.h"
 
-#define TURNS 64 /* of so many slots, the first PROBES are left the other way */
+#define TURNS 192 /* of so many slots, the first PROBES are left the other way */
 #define PROBES 8
 
 /* Of the process: every photo may have an engine of its own. ms a byte of late: of reads into memory that is in no
@@ -48,6 +48,6 @@ void df_timed_read(df_reader *r, bool cached, double begun_ms, size_t bytes)
 bool df_worth_flushing(df_reader *r)
 {
     float out = costs[0], in = costs[1];
-    bool better = !(out > 0 && in > 0) || in > 1.1f * out, probe = r->turns++ % TURNS < PROBES;
+    bool better = out > 0 && in > 1.1f * out, probe = r->turns++ % TURNS < PROBES;
     return r->can_flush && r->direct >= 0 && better != probe;
 }
