@@ -1,8 +1,8 @@
-/* Out of the caches, or not: what storage writes to memory that a core has cached has to take it away from there
- * first. Where storage is a virtual disk, a thread of the host copies into the guest's memory. If that thread runs
- * beside ours, below the same last-level cache, memory used a moment ago is the fastest there is (3.1 GB/s). If it
- * runs elsewhere, it is the slowest (2.1), and memory flushed from our caches lies between (2.8). Hosts move such
- * threads about within seconds, so reads are timed all along, and a few slots in a row are left the other way. */
+/* Out of the caches, or not: memory that a core of ours has cached has to be taken away from there before storage can
+ * write to it. Measured on a virtual disk, where a thread of the host copies into the guest's memory: at times, most
+ * likely when that thread shares a last-level cache with ours, memory used a moment ago is the fastest there is (3.1
+ * GB/s); at others it is the slowest (2.1), and memory flushed from the caches lies between (2.8). That changes within
+ * seconds, so reads are timed all along, and a few slots in a row are left the other way. */
 #include "engine.h"
 
 #define TURNS 192 /* of so many slots, the first PROBES are left the other way */
