@@ -49,5 +49,5 @@ bool df_worth_flushing(df_reader *r)
 {
     float out = costs[0], in = costs[1];
     bool better = out > 0 && in > 1.1f * out, probe = r->turns++ % TURNS < PROBES;
-    return r->can_flush && r->direct >= 0 && better != probe;
+    return r->can_flush && better != probe;
 }

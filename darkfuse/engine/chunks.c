@@ -50,7 +50,7 @@ bool df_reader_plan(df_engine *e, const char *base, size_t bytes)
     r->n_used = bytes / DF_GRAIN + 1;
     r->used = calloc(r->n_used, sizeof *r->used);
     r->base = base;
-    r->can_flush = df_can_flush();
+    r->can_flush = r->direct >= 0 && df_can_flush();
     if (!r->chunks || !r->inside || !r->here || !r->used)
         return false;
     for (int s = 0; s < e->n_stages; s++) {

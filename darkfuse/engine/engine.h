@@ -126,7 +126,7 @@ typedef struct {
     uint32_t *used;      /* (n_used = bytes of the arena / DF_GRAIN + 1,) when weights there were last computed with; odd: and left cached */
     size_t n_used;
     uint32_t uses;
-    bool can_flush;
+    bool can_flush;      /* the processor can, and direct reads go to the slots themselves */
     double last_ms;      /* when the last read was done */
     bool last_cached;
     uint32_t turns;
