@@ -16,16 +16,16 @@ from __future__ import annotations
 TYPE_CHECKING = False  # type checkers take it for true; `typing` takes a while to import
 
 if TYPE_CHECKING:
-    from darkfuse.api import Network, load
     from darkfuse.detect.types import Box, Detection, Result
     from darkfuse.errors import DarkfuseError
+    from darkfuse.session.network import Network, load
 
 __version__ = "0.1.0"
 __all__ = ["Box", "DarkfuseError", "Detection", "Network", "Result", "__version__", "load"]
 
 _HOMES = {
-    "load": "darkfuse.api",
-    "Network": "darkfuse.api",
+    "load": "darkfuse.session.network",
+    "Network": "darkfuse.session.network",
     "DarkfuseError": "darkfuse.errors",
     "Box": "darkfuse.detect.types",
     "Detection": "darkfuse.detect.types",

@@ -1,6 +1,6 @@
 """Where `darkfuse ...` and `python -m darkfuse ...` begin."""
 
-from darkfuse.interrupt import end_at_once, end_cleanly
+from darkfuse.host.interrupt import end_at_once, end_cleanly
 
 end_at_once()  # before anything that takes time is imported
 

@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a plain checkout is enough to run this
 
 from darkfuse.graph import load_graph  # noqa: E402
-from darkfuse.plan.units import format_bytes, parse_bytes  # noqa: E402
+from darkfuse.host.units import format_bytes, parse_bytes  # noqa: E402
 from tools.make_weights import make_weights  # noqa: E402
 
 WARM = 300  # frames before growth is looked for

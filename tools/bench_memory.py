@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain check
 
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph import load_graph
-from darkfuse.plan.units import format_bytes, parse_bytes
+from darkfuse.host.units import format_bytes, parse_bytes
 from tools.bench.peer import Job
 from tools.bench.race import ROOT, ask_worker, worker_command, write_job
 from tools.bench_peers import end_cleanly_on_sigterm, numbers, resized_cfg, write_aside

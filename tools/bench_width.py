@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain check
 
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph import load_graph
-from darkfuse.interrupt import end_cleanly
-from darkfuse.plan.search import plan_for
+from darkfuse.host.interrupt import end_cleanly
+from darkfuse.plan.search.search import plan_for
 
 MIB = 1 << 20
 

@@ -26,21 +26,21 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain checkout is enough to run this
 
-from darkfuse import process
-from darkfuse.calibrate import calibrate
 from darkfuse.cli.main import Parser
 from darkfuse.errors import BudgetError, DarkfuseError, PlanError
 from darkfuse.graph import Graph, load_graph
 from darkfuse.graph.weights import weight_offsets
-from darkfuse.interrupt import end_cleanly
+from darkfuse.host import process
+from darkfuse.host.interrupt import end_cleanly
 from darkfuse.model.weights import WeightsIndex
-from darkfuse.plan.device import Device, load_device
-from darkfuse.plan.lower import lower
-from darkfuse.plan.mafat import mafat_plan
-from darkfuse.plan.notation import parse_plan
-from darkfuse.plan.predict import predict
-from darkfuse.plan.search import plan_for
+from darkfuse.plan.layout.lower import lower
+from darkfuse.plan.price.device import Device, load_device
+from darkfuse.plan.price.predict import predict
+from darkfuse.plan.search.mafat import mafat_plan
+from darkfuse.plan.search.search import plan_for
+from darkfuse.plan.show.notation import parse_plan
 from darkfuse.plan.types import Group, Plan
+from darkfuse.session.calibrate import calibrate
 from tools.check_prediction import weights_of
 
 ROOT = Path(__file__).resolve().parent.parent

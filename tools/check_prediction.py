@@ -20,14 +20,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain checkout is enough to run this
 
-from darkfuse import process
 from darkfuse.cli.main import Parser
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph import load_graph
-from darkfuse.interrupt import end_cleanly
-from darkfuse.optimize import Answer, Planner
-from darkfuse.plan.annotate import annotate
-from darkfuse.plan.device import load_device
+from darkfuse.host import process
+from darkfuse.host.interrupt import end_cleanly
+from darkfuse.plan.price.device import load_device
+from darkfuse.plan.show.annotate import annotate
+from darkfuse.session.whatif import Answer, Planner
 
 ROOT = Path(__file__).resolve().parent.parent
 NETWORKS = ("darkfuse-voc7", "yolov2-tiny", "yolov3-tiny", "yolov2-voc", "yolov2", "yolov3")

@@ -26,19 +26,19 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain checkout is enough to run this
 
-from darkfuse import process
-from darkfuse.budget import ASIDE_BYTES
 from darkfuse.cli.main import Parser
 from darkfuse.errors import BudgetError, DarkfuseError
 from darkfuse.graph import load_graph
 from darkfuse.graph.weights import weight_offsets
-from darkfuse.interrupt import end_cleanly
-from darkfuse.optimize import Answer, Planner
-from darkfuse.plan.annotate import annotate
-from darkfuse.plan.device import load_device
-from darkfuse.plan.mafat import configurations, mafat_smallest, predicted_bytes
-from darkfuse.plan.notation import format_plan
-from darkfuse.plan.search import plan_for
+from darkfuse.host import process
+from darkfuse.host.interrupt import end_cleanly
+from darkfuse.plan.price.device import load_device
+from darkfuse.plan.search.mafat import configurations, mafat_smallest, predicted_bytes
+from darkfuse.plan.search.search import plan_for
+from darkfuse.plan.show.annotate import annotate
+from darkfuse.plan.show.notation import format_plan
+from darkfuse.session.budget import ASIDE_BYTES
+from darkfuse.session.whatif import Answer, Planner
 from tools.check_latency import Bench, Run
 from tools.check_prediction import make_photo, weights_of
 from tools.memory_limit import run as run_limited
@@ -54,9 +54,9 @@ FRAMES = 7
 PIXELS = """
 import json, sys, warnings
 sys.path.insert(0, sys.argv[1])
-from darkfuse.later import later
-later("inspect")
-from darkfuse.api import load
+from darkfuse.host.lazy import lazy
+lazy("inspect")
+from darkfuse.session.network import load
 from darkfuse.engine._engine import give_back
 warnings.simplefilter("ignore")
 give_back()

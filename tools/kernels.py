@@ -30,7 +30,7 @@ from darkfuse.errors import DarkfuseError
 from darkfuse.graph import load_graph
 from darkfuse.graph.layers.convolutional import ConvOptions
 from darkfuse.graph.layers.maxpool import MaxpoolOptions
-from darkfuse.interrupt import end_cleanly
+from darkfuse.host.interrupt import end_cleanly
 from darkfuse.kernels import _kernels, reference
 from darkfuse.kernels.reference import Map, padded, panels
 

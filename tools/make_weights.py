@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain check
 
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph import Graph, Node, load_graph
-from darkfuse.interrupt import end_cleanly
+from darkfuse.host.interrupt import end_cleanly
 
 IMAGES_SEEN = 32013312  # 500200 batches of 64 and a little: how long YOLOv2 was trained
 BOX_TERMS = 4  # x, y, w, h come before objectness

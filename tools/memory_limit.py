@@ -28,7 +28,7 @@ from typing import Any, NoReturn
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain checkout is enough to run this
 
 from darkfuse.errors import DarkfuseError
-from darkfuse.plan.units import format_bytes, parse_bytes
+from darkfuse.host.units import format_bytes, parse_bytes
 
 _POLL_SECONDS = 0.02
 
@@ -226,7 +226,7 @@ def run(
     command : sequence of str
         Program and arguments; no shell is involved.
     limit : int or str
-        Bytes, or text for :func:`darkfuse.plan.units.parse_bytes`.
+        Bytes, or text for :func:`darkfuse.host.units.parse_bytes`.
     swap : bool
         Whether the group may swap; without, what does not fit is killed.
     cold : sequence of str

@@ -19,16 +19,16 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # a checkout built in place will do, too
 
-from darkfuse import process
 from darkfuse.cli.main import Parser
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph import load_graph
-from darkfuse.interrupt import end_cleanly
-from darkfuse.optimize import ALGORITHMS, Answer, Planner
-from darkfuse.places import find_cfg
-from darkfuse.plan.annotate import annotate
-from darkfuse.plan.device import load_device
-from darkfuse.plan.units import format_bytes, parse_bytes
+from darkfuse.host import process
+from darkfuse.host.interrupt import end_cleanly
+from darkfuse.host.units import format_bytes, parse_bytes
+from darkfuse.model.locate import find_cfg
+from darkfuse.plan.price.device import load_device
+from darkfuse.plan.show.annotate import annotate
+from darkfuse.session.whatif import ALGORITHMS, Answer, Planner
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -24,10 +24,10 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, write the profile, say what it holds."""
-    from darkfuse.calibrate import calibrate, team_sizes
     from darkfuse.cli.progress import Progress
     from darkfuse.errors import DarkfuseError
-    from darkfuse.plan.device import save_device
+    from darkfuse.plan.price.device import save_device
+    from darkfuse.session.calibrate import calibrate, team_sizes
 
     if not 1 <= args.seconds <= 600:
         raise DarkfuseError(f"--seconds {args.seconds:g} is outside 1..600")

@@ -48,8 +48,8 @@ def run(args: argparse.Namespace) -> int:
 
     from darkfuse.cli.detect import sort_files
     from darkfuse.errors import DarkfuseError
-    from darkfuse.live import Wishes
-    from darkfuse.live import run as run_live
+    from darkfuse.live.camera import Wishes
+    from darkfuse.live.camera import run as run_live
 
     cfg, weights, data, rest = sort_files(args.files)
     if rest:

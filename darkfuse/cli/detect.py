@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 from darkfuse.errors import DarkfuseError, ImageError
 
 if TYPE_CHECKING:
-    from darkfuse.api import Network
     from darkfuse.detect.types import Result
+    from darkfuse.session.network import Network
 
 MEM_HELP = ("memory for the whole process, like 48M; 'min': little more than the least that works; "
             "'resident': no limit (default: half of what is free, more of it where that is too little)")
@@ -21,7 +21,7 @@ PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", "
 
 def add(subparsers: Any) -> None:
     """Add the verb."""
-    from darkfuse.api import ISAS
+    from darkfuse.session.network import ISAS
 
     parser = subparsers.add_parser(
         "detect", help="find objects in pictures", allow_abbrev=False,
@@ -55,9 +55,9 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Detect in each picture in turn; among several a bad one is reported and the rest still done."""
-    from darkfuse.api import load
     from darkfuse.detect.report import json_document
     from darkfuse.engine._engine import give_back
+    from darkfuse.session.network import load
 
     cfg, weights, data, sources = sort_files(args.files)
     pictures = None if not sources or "-" in sources else list_pictures(sources)

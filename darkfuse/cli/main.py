@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from darkfuse.errors import DarkfuseError
-from darkfuse.later import later
+from darkfuse.host.lazy import lazy
 
-later("inspect")  # `dataclasses` imports it, up to Python 3.12 for nothing we use: 0.8 MB
+lazy("inspect")  # `dataclasses` imports it, up to Python 3.12 for nothing we use: 0.8 MB
 argparse._ = str  # type: ignore[attr-defined]  # no catalogue has its words: looking takes 0.3 MB
 
 VERBS = ("detect", "info", "plan", "calibrate", "map", "download", "demo", "watch")

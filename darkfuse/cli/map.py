@@ -39,10 +39,10 @@ def run(args: argparse.Namespace) -> int:
     import darkfuse
     from darkfuse.cli.detect import JsonFile
     from darkfuse.cli.progress import Progress
+    from darkfuse.detect.average_precision import evaluate, of_result
     from darkfuse.detect.dataset import photos, truths
     from darkfuse.detect.decode import class_count
-    from darkfuse.detect.map import evaluate, of_result
-    from darkfuse.detect.map_table import as_json, table
+    from darkfuse.detect.precision_table import as_json, table
 
     chosen = photos(args.data, args.split, args.limit)
     net = darkfuse.load(args.cfg, args.weights, threads=args.threads, mem=args.mem, names=args.names)

@@ -28,14 +28,15 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Plan and explain."""
-    from darkfuse import optimize, process
     from darkfuse.cli.detect import JsonFile
     from darkfuse.errors import DarkfuseError
     from darkfuse.graph import load_graph
-    from darkfuse.places import find_cfg
-    from darkfuse.plan.annotate import read_annotation
-    from darkfuse.plan.device import load_device
-    from darkfuse.plan.explain import explain
+    from darkfuse.host import process
+    from darkfuse.model.locate import find_cfg
+    from darkfuse.plan.price.device import load_device
+    from darkfuse.plan.show.annotate import read_annotation
+    from darkfuse.plan.show.explain import explain
+    from darkfuse.session import whatif
 
     if args.threads is not None and not 1 <= args.threads <= 256:
         raise DarkfuseError(f"--threads {args.threads} is outside 1..256")
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         raise DarkfuseError(f"{args.cfg}: say how much memory there is, like --mem 48M, or give a plan, like "
                             "--config 5x5/8/2x2")
     threads = args.threads or (written.threads if written else process.cpu_count())
-    planner = optimize.Planner(graph, load_device(args.device), threads, args.exact)
+    planner = whatif.Planner(graph, load_device(args.device), threads, args.exact)
     if args.config:
         answer = planner.by_hand(args.config)
     elif written:
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         answer = planner.fastest(args.mem, args.algorithm)
     with JsonFile(args.json) as file:
-        file.write(optimize.to_json(answer))
+        file.write(whatif.to_json(answer))
     if args.json != "-":
         print("\n".join(explain(graph, answer.plan, answer.prediction, planner.larger(answer))))
     if args.plot:

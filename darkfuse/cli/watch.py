@@ -40,10 +40,10 @@ def run(args: argparse.Namespace) -> int:
     """Watch until interrupted: that is how it is meant to end, so the status is 0."""
     import contextlib
 
-    from darkfuse.api import load
     from darkfuse.cli.detect import PICTURES, sort_files
     from darkfuse.errors import DarkfuseError
-    from darkfuse.watching import Chores, Folder, watch
+    from darkfuse.live.watch import Chores, Folder, watch
+    from darkfuse.session.network import load
 
     cfg, weights, data, rest = sort_files(args.files[1:])
     if rest:

@@ -13,7 +13,7 @@ import math
 import os
 from dataclasses import dataclass
 
-from darkfuse.detect.map import Truth
+from darkfuse.detect.average_precision import Truth
 from darkfuse.errors import DatasetError
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
@@ -87,7 +87,7 @@ def _names(path: str) -> list[str]:
 
 
 def truths(photo: Photo, width: int, height: int, classes: int) -> list[Truth]:
-    """The labels of a photo of ``width`` x ``height`` pixels, as `darkfuse.detect.map` wants them.
+    """The labels of a photo of ``width`` x ``height`` pixels, as `average_precision` wants them.
 
     Raises
     ------

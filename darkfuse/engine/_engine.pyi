@@ -17,7 +17,7 @@ class Engine:
     Parameters
     ----------
     program : Program
-        From `plan.lower.lower`. Every size and region in it is checked before anything runs.
+        From `plan.layout.lower.lower`. Every size and region in it is checked before anything runs.
     weights_path : str
         The Darknet `.weights` file the program's offsets belong to. It stays open until `close`.
     threads : int

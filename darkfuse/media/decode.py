@@ -89,7 +89,7 @@ def decode(
     job: dict[str, Any] = {"path": path, "fit": fit, "letterbox": letterbox, "keep_bytes": keep_bytes,
                            "work_bytes": work_bytes}
     if aside:
-        from darkfuse.aside import call
+        from darkfuse.host.helper import call
 
         task, failed = "darkfuse.media.decode:pieces", f"{path}: cannot decode the picture"
         told, pixels = call(task, job, failed, ImageError)

@@ -73,7 +73,7 @@ def draw(
     if os.path.exists(target) and os.path.exists(path) and os.path.samefile(path, target):
         raise ImageError(f"{target}: is the picture itself; give the annotated one another name with --out")
     if aside:
-        from darkfuse.aside import call
+        from darkfuse.host.helper import call
 
         job = {"path": path, "marks": marks, "classes": classes, "out": target, "work_bytes": work_bytes}
         call("darkfuse.media.draw:drawn", job, f"{target}: cannot draw the picture", ImageError)

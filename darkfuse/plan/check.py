@@ -12,9 +12,9 @@ from typing import Dict, List, Optional, Tuple
 from darkfuse.errors import PlanError
 from darkfuse.graph import Graph
 from darkfuse.graph.layers.route import RouteOptions
-from darkfuse.plan.arena import ALIGN
+from darkfuse.plan.layout.arena import ALIGN
+from darkfuse.plan.layout.wiring import ALIASES
 from darkfuse.plan.program import Keep, Op, Program, Span, Stage, Tensor
-from darkfuse.plan.wiring import ALIASES
 
 Label = Tuple[int, int, int, int]  # layer, channel, row, column
 FLOAT = 4

@@ -1,6 +1,6 @@
 """What the engine executes: buffers with offsets, tensors in them, operations over tile regions.
 
-`plan.lower.lower(graph, plan)` makes a `Program`; the engine copies it into C structs and runs it frame
+`lower(graph, plan)` of `plan.layout` makes a `Program`; the engine copies it into C structs and runs it frame
 after frame.  Every number the engine needs is here, so `arena_bytes` is the allocation, to the byte.
 
 Time is counted in steps: a stage is one, or two where its only operation is a Winograd convolution in one

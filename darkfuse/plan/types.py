@@ -1,7 +1,7 @@
 """A plan is data: how each layer runs, in which group, and what it is expected to cost.
 
 The engine makes no decisions.  The same plan prints, plots, goes into an annotated ``.cfg`` and comes back
-identical.  `plan.lower` turns it into a `Program` of buffers and operations.
+identical.  `plan.layout.lower` turns it into a `Program` of buffers and operations.
 """
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a plain checkout is enough to run this
 
-from darkfuse.detect.map import Detection, MapResult, Truth, clip, evaluate
+from darkfuse.detect.average_precision import Detection, MapResult, Truth, clip, evaluate
 
 
 def pick(

@@ -1,0 +1,9 @@
+"""What runs for long: the camera loop, the folder watch, the live page, and their statistics.
+
+::
+
+    camera ─▶ session.network ─▶ window, writer, web page      percentiles of what it took
+    watch  ─▶ session.network ─▶ drawn pictures, JSON lines
+
+Start reading at `camera.run` and `watch.watch`.
+"""

@@ -1,0 +1,338 @@
+"""Detection in video as it comes: frames in, boxes out to a window, a web page, a video file, JSON lines.
+
+Everything that takes memory is opened and used once before the network is planned, so that what is left of
+the budget is measured, not guessed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TextIO
+
+from darkfuse.errors import DarkfuseError
+from darkfuse.host import process
+from darkfuse.host.units import format_bytes
+from darkfuse.live.percentiles import Percentiles
+from darkfuse.media.draw import class_colour
+
+if TYPE_CHECKING:
+    from darkfuse.detect.types import Result
+    from darkfuse.media.capture import Capture, Frame
+    from darkfuse.session.network import Network
+
+JPEG_QUALITY = 75
+LIVE_FPS = 10.0  # of the video written from a camera, whose own speed detection seldom reaches
+TICK_S = 0.05  # how often keys and the page's controls are looked at while there is no frame
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a person asked for; `http` is (host, port), `json_lines` a path or `-`, `fps_limit` 0 for none."""
+
+    source: int | str
+    cfg: str | None = None
+    weights: str | None = None
+    names: str | None = None
+    threads: int | None = None
+    mem: str | None = None
+    exact: bool = False
+    thresh: float = 0.5
+    nms: float = 0.45
+    realtime: bool = False
+    out: str | None = None
+    json_lines: str | None = None
+    http: tuple[str, int] | None = None
+    window: bool = True
+    fps_limit: float = 0.0
+    frames: int | None = None
+
+
+def run(wishes: Wishes) -> list[str]:
+    """Detect until the video ends, `wishes.frames` are done, or somebody ends it; the summary's lines.
+
+    Messages on the way go to standard error.
+
+    Raises
+    ------
+    DarkfuseError
+        Source, network or budget do not work; an output cannot be written.
+    """
+    from darkfuse.media.capture import Capture
+
+    with contextlib.ExitStack() as stack:
+        if threading.current_thread() is threading.main_thread():
+            before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+            stack.callback(signal.signal, signal.SIGTERM, before)
+        try:
+            capture = stack.enter_context(Capture(wishes.source, wishes.realtime, say))
+            live = Live(wishes, capture, stack)
+        except KeyboardInterrupt:
+            return []
+        with contextlib.suppress(KeyboardInterrupt):
+            live.loop()
+        return live.summary()
+
+
+def say(line: str) -> None:
+    """One line to the person, on standard error."""
+    sys.stderr.write(f"darkfuse: {line}\n")
+    sys.stderr.flush()
+
+
+class Live:
+    """One run of the loop, with what it shows and writes to. Everything opened is closed by `stack`."""
+
+    def __init__(self, wishes: Wishes, capture: Capture, stack: contextlib.ExitStack) -> None:
+        from darkfuse.media.opencv import opencv
+
+        self.wishes, self.capture, self._cv2 = wishes, capture, opencv()
+        self.latency, self.forward = Percentiles(), Percentiles()
+        name = capture.name  # of a file the page need not know the folder
+        self.source = name if "://" in name else os.path.basename(name)
+        self.done, self._began, self._ended = 0, 0.0, 0.0
+        self._recent: deque[float] = deque(maxlen=30)
+        self._last: dict[str, Any] = {}
+        first = None
+        while first is None:
+            first = capture.take(1.0)
+        self._held = first  # shown while nothing newer is there
+        self._boxes: tuple[Result, dict[str, Any]] | None = None  # still to be drawn on it
+        # Taken to find out its size, and not looked at yet. A camera's will be old by the time we could.
+        self._pending: Frame | None = None if capture.live else first
+        self._rgb = first.image.copy()
+        self.lines = self._open_lines(stack)
+        self.state, self.server = self._open_server(stack)
+        self.window = self._open_window(stack, first.image)
+        self.writer = self._open_writer(stack)
+        self.net: Network = stack.enter_context(self._load(first.image))
+        from darkfuse.detect.decode import class_count
+
+        self._classes = class_count(self.net.graph)
+
+    def _open_lines(self, stack: contextlib.ExitStack) -> TextIO | None:
+        path = self.wishes.json_lines
+        if path is None or path == "-":
+            return sys.stdout if path else None
+        try:
+            # not written aside: people follow it while it grows, and each line is whole
+            return stack.enter_context(open(path, "w", encoding="utf-8", buffering=1))
+        except OSError as error:
+            raise DarkfuseError(f"{path}: cannot write JSON lines: {error.strerror}") from None
+
+    def _open_server(self, stack: contextlib.ExitStack) -> tuple[Any, Any]:
+        from darkfuse.live.web.state import State
+
+        state = State(self.wishes.thresh)
+        if self.wishes.http is None:
+            return state, None
+        from darkfuse.live.web.server import Server
+
+        server = Server(*self.wishes.http, state)
+        stack.callback(server.close)
+        say(f"watch at {server.url}")
+        return state, server
+
+    def _open_window(self, stack: contextlib.ExitStack, image: Any) -> Any:
+        from darkfuse.media.window import Window, has_screen
+
+        if not self.wishes.window:
+            return None
+        seen = self.wishes.http or self.wishes.out or self.wishes.json_lines
+        if not has_screen():
+            if not seen:
+                say("there is no screen here; with --http 8080 a browser shows the picture")
+            return None
+        try:
+            window = Window(image)
+        except RuntimeError as error:
+            say(f"no window: {error}")
+            return None
+        stack.callback(window.close)
+        return window
+
+    def _open_writer(self, stack: contextlib.ExitStack) -> Any:
+        if self.wishes.out is None:
+            return None
+        from darkfuse.media.writer import Writer
+
+        capture = self.capture
+        fps = LIVE_FPS if capture.live else capture.fps or 25.0
+        return stack.enter_context(
+            Writer(self.wishes.out, capture.width, capture.height, fps, capture.live))
+
+    def _load(self, image: Any) -> Network:
+        """The network, planned into what is left of the budget now."""
+        from darkfuse.media.overlay import draw_marks, draw_status
+        from darkfuse.session.network import load
+
+        scratch = self._rgb
+        draw_marks(scratch, [(0, "warm", 0.1, 0.1, 0.9, 0.9)], 1)
+        draw_status(scratch, "warm")
+        self._compress(image)
+        wishes, later = self.wishes, 0
+        if self.server is not None:
+            from darkfuse.live.web.server import HELD_BYTES
+
+            later += HELD_BYTES
+        if self.writer is not None:
+            from darkfuse.media.writer import BYTES, PIXEL_BYTES
+
+            later += BYTES + PIXEL_BYTES * self.capture.width * self.capture.height
+        return load(wishes.cfg, wishes.weights, threads=wishes.threads, mem=wishes.mem, exact=wishes.exact,
+                    names=wishes.names, video_bytes=later)
+
+    def loop(self) -> None:
+        """Frame after frame until it ends."""
+        wishes, capture, pace = self.wishes, self.capture, 0.0
+        if wishes.fps_limit:
+            pace = 1 / wishes.fps_limit
+        self._began = self._ended = due = time.monotonic()
+        while wishes.frames is None or self.done < wishes.frames:
+            if self.window is not None and self.window.keys():
+                return
+            wait = due - time.monotonic()
+            if self.state.paused or wait > 0:
+                self._show_again()
+                time.sleep(min(max(wait, 0), TICK_S) or TICK_S)
+                continue
+            frame = self._pending or capture.take(TICK_S)
+            self._pending = None
+            if frame is None:
+                if capture.ended:
+                    self._tell(ended=True)
+                    return
+                self._show_again()
+                if capture.lost != self._last.get("lost", False):
+                    self._tell(lost=capture.lost)
+                continue
+            due = max(due + pace, time.monotonic() - pace)
+            self.look(frame)
+
+    def look(self, frame: Frame) -> None:
+        """Detect in one frame, and tell everybody."""
+        cv2, net, image = self._cv2, self.net, frame.image
+        # A file waits for us, so its frames are new when taken; a camera's are when it gave them
+        began = frame.at if self.capture.live else time.monotonic()
+        if self._rgb.shape != image.shape:
+            self._rgb = image.copy()
+        cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=self._rgb)
+        result = net.detect(self._rgb, self.state.thresh, self.wishes.nms)
+        now = time.monotonic()
+        self.done += 1
+        self._ended = now
+        self._recent.append(now)
+        latency = (now - began) * 1000
+        self.latency.add(latency)
+        self.forward.add(net.stats["latency_ms"])
+        record = self.record(frame, result, latency)
+        if self.lines is not None:
+            self.lines.write(json.dumps(record, separators=(",", ":")) + "\n")
+            self.lines.flush()
+        self._held, self._boxes = frame, (result, record)
+        watched = self.server is not None and self.server.wants_picture()
+        if self.window is not None or self.writer is not None or watched:
+            self._draw()
+        if self.server is not None:
+            self._last = {**record, "objects": self._coloured(record["objects"]),
+                          "source": self.source, "lost": False}
+            self.server.update(self._last)
+            if watched:
+                self.server.show(frame.number, lambda: self._compress(image))
+        if self.window is not None:
+            self.window.show(image)
+        if self.writer is not None:
+            self.writer.add(image, frame.at)
+
+    def record(self, frame: Frame, result: Result, latency: float) -> dict[str, Any]:
+        """A frame as JSON lines and the page have it; coordinates are parts of the picture's size."""
+        from darkfuse.detect.report import objects
+
+        return {
+            "frame_id": frame.number, "time": round(time.time(), 3), "objects": objects(result),
+            "latency_ms": round(latency, 2), "forward_ms": round(self.net.stats["latency_ms"], 2),
+            "fps": round(self.fps(), 2), "dropped": self.capture.dropped,
+            "memory": {"now": process.rss_bytes(), "peak": self.net.stats["peak_rss_bytes"],
+                       "budget": self.net.budget.total},
+        }
+
+    def fps(self) -> float:
+        """Frames looked at a second, over the last 30."""
+        recent = self._recent
+        if len(recent) < 2 or recent[-1] <= recent[0]:
+            return 0.0
+        return (len(recent) - 1) / (recent[-1] - recent[0])
+
+    def summary(self) -> list[str]:
+        """What there is to say at the end."""
+        seconds = self._ended - self._began
+        rate = self.done / seconds if seconds > 0 else 0.0
+        lost = f", {self.capture.dropped} dropped" if self.capture.live else ""
+        frames = "1 frame" if self.done == 1 else f"{self.done} frames"
+        lines = [f"{frames} in {seconds:.1f} s: {rate:.2f} frames/s{lost}"]
+        if self.done:
+            lines.append(f"frame to boxes p50 / p95 / p99: {self.latency.words()} ms, "
+                         f"of it the network: {self.forward.words()} ms")
+        peak, budget = process.peak_rss_bytes(), self.net.budget.total
+        if peak is not None:
+            lines.append(f"peak memory {format_bytes(peak)}"
+                         + (f" of {format_bytes(budget)}" if budget else ""))
+        if self.writer is not None and self.writer.frames:
+            lines.append(f"written: {self.wishes.out}, {self.writer.frames} frames")
+        return lines
+
+    def _tell(self, **news: Any) -> None:
+        self._last.update(news)
+        if self.server is not None and "frame_id" in self._last:
+            self.server.update(self._last)
+
+    def _show_again(self) -> None:
+        """Nothing new: who has just opened the page gets the picture that is there."""
+        server, held = self.server, self._held
+        if server is not None and server.shown != held.number and server.wants_picture():
+            self._draw()
+            server.show(held.number, lambda: self._compress(held.image))
+
+    def _coloured(self, objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """`objects` with the colours they are drawn in."""
+        def colour(class_id: int) -> str:
+            return "#{:02x}{:02x}{:02x}".format(*class_colour(class_id, self._classes))
+
+        return [{**found, "colour": colour(found["class_id"])} for found in objects]
+
+    def _draw(self) -> None:
+        """Boxes and figures onto the frame held, unless they are there already."""
+        if self._boxes is None:
+            return
+        from darkfuse.media.overlay import draw_marks, draw_status
+
+        (result, record), self._boxes = self._boxes, None
+        image = self._held.image
+        marks = []
+        for box, labels in result.by_box():
+            text = ", ".join(f"{label.name} {label.confidence * 100:.0f}%" for label in labels)
+            marks.append((labels[0].class_id, text, box.cx - box.w / 2, box.cy - box.h / 2,
+                          box.cx + box.w / 2, box.cy + box.h / 2))
+        draw_marks(image, marks, self._classes)
+        memory = record["memory"]
+        parts = [f"{record['fps']:.1f} fps", f"{record['latency_ms']:.0f} ms"]
+        if memory["now"] is not None:
+            parts.append(f"memory {format_bytes(memory['now'])} peak {format_bytes(memory['peak'])}"
+                         + (f" of {format_bytes(memory['budget'])}" if memory["budget"] else ""))
+        draw_status(image, "  ".join(parts))
+
+    def _compress(self, image: Any) -> Any:
+        """The picture as a JPEG."""
+        cv2 = self._cv2
+        good, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        if not good:
+            raise DarkfuseError("OpenCV cannot compress a picture")
+        return data
+

@@ -1,0 +1,88 @@
+"""Which additions may be written over one of their operands.
+
+A shortcut adds pixel by pixel, so its output can take the place of an operand nobody reads afterwards: three
+maps of a residual block become two.
+"""
+
+from __future__ import annotations
+
+from typing import Collection, Dict, List, Mapping, Optional, Tuple
+
+from darkfuse.graph import Graph, Node
+from darkfuse.plan.layout.wiring import ALIASES
+from darkfuse.plan.types import Group
+
+
+def overwritten(
+    graph: Graph, groups: Tuple[Group, ...], place: Mapping[int, Tuple[int, int]], wanted: Collection[int]
+) -> Dict[int, int]:
+    """Shortcuts that take over an operand's memory.
+
+    Parameters
+    ----------
+    graph : Graph
+    groups : tuple of Group
+        The plan's.
+    place : mapping of int to (int, int)
+        Per layer, its group and its position in there.
+    wanted : collection of int
+        Layers whose maps are asked for.
+
+    Returns
+    -------
+    dict of int to int
+        Layer index of the shortcut to the number of the operand (0 or 1).
+    """
+    found: Dict[int, int] = {}
+    for node in graph.nodes:
+        if node.kind != "shortcut" or node.index not in place or node.inputs[0] == node.inputs[1]:
+            continue
+        for number in (0, 1):
+            if _free(graph, groups, place, wanted, node, node.inputs[number]):
+                found[node.index] = number
+                break
+    return found
+
+
+def _free(graph: Graph, groups: Tuple[Group, ...], place: Mapping[int, Tuple[int, int]],
+          wanted: Collection[int], node: Node, operand: int) -> bool:
+    """Whether layer `operand` makes a map of its own that `node` is the last to read."""
+    if operand < 0 or operand not in place or operand in wanted:
+        return False
+    source = graph.node(operand)
+    if source.kind in ALIASES or source.kind == "route" or source.out_shape != node.out_shape:
+        return False
+    here, there = place[node.index], place[operand]
+    group = groups[here[0]]
+    if group.grid[1] > 1:
+        return False  # a window that moves carries columns of the operand and of the sum, which differ
+    if group.cache == "none" and group.grid != (1, 1) and there[0] != here[0]:
+        return False  # rows added once would be added again by the next tile, which overlaps this one
+    found = readers(graph, operand)
+    if found is None:
+        return False
+    for reader in found:
+        if reader in wanted:
+            return False
+        if reader == node.index or graph.node(reader).kind in ALIASES:
+            continue
+        at = place.get(reader)
+        if at is None or at[0] > here[0] or (at[0] == here[0] and (group.grid != (1, 1) or at[1] > here[1])):
+            return False
+    return True
+
+
+def readers(graph: Graph, layer: int) -> Optional[List[int]]:
+    """Layers that read a map, through aliases too (themselves included); None when a route does."""
+    found: List[int] = []
+    for reader in graph.consumers(layer):
+        node = graph.node(reader)
+        if node.kind == "route":
+            return None
+        found.append(reader)
+        if node.kind in ALIASES:
+            further = readers(graph, reader)
+            if further is None:
+                return None
+            found += further
+    return found

@@ -1,0 +1,166 @@
+"""How much of each map is stored: whole, as a line buffer, or as a window that moves with the tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Dict, List, Tuple
+
+from darkfuse.errors import PlanError
+from darkfuse.plan.layout.region import Axis, Link, read, solve
+from darkfuse.plan.layout.wiring import BLOCK, Wiring
+from darkfuse.plan.types import Group
+
+FLOAT = 4  # bytes
+
+
+@dataclass
+class Stored:
+    """Geometry of a root storage. `x0` per tile column where `moving`, else one entry."""
+
+    layout: str
+    channels: int
+    height: int
+    width: int
+    slots: int = 0
+    cols: int = 0
+    x0: Tuple[int, ...] = (0,)
+    moving: bool = False
+    first: int = -1  # stages it is alive
+    last: int = -1
+
+    @property
+    def blocks(self) -> int:
+        return -(-self.channels // BLOCK)
+
+    @property
+    def row_stride(self) -> int:
+        """Floats from one slot to the next."""
+        if self.layout == "chw":
+            return self.width
+        return self.cols * (3 if self.layout == "image" else self.blocks * BLOCK)
+
+    @property
+    def bytes(self) -> int:
+        rows = self.channels * self.height if self.layout == "chw" else self.slots
+        return rows * self.row_stride * FLOAT
+
+
+@dataclass
+class Layout:
+    """Tile regions of every leaf and geometry of every root storage."""
+
+    rows: Dict[int, Axis] = field(default_factory=dict)
+    columns: Dict[int, Axis] = field(default_factory=dict)
+    stored: Dict[int, Stored] = field(default_factory=dict)  # by root storage
+
+
+def arrange(wiring: Wiring, groups: Sequence[Group], members: Sequence[Sequence[int]]) -> Layout:
+    """Work out regions and geometry.
+
+    Parameters
+    ----------
+    wiring : Wiring
+    groups : sequence of Group
+        The plan's groups: grids and cache modes.
+    members : sequence of sequences of int
+        Leaves of each group, in execution order.
+
+    Raises
+    ------
+    PlanError
+        A layer that needs its whole input in a tiled group, or more tiles than rows or columns.
+    """
+    stage_of = {leaf: stage for stage, leaves in enumerate(members) for leaf in leaves}
+    leaves = wiring.leaves
+    written: Dict[int, List[int]] = {}  # root storage -> leaves
+    readers: Dict[int, List[Tuple[int, int]]] = {}  # root storage -> (reading leaf, which source)
+    for group_leaves in members:
+        for number in group_leaves:
+            written.setdefault(wiring.root(leaves[number].view).storage, []).append(number)
+            for which, source in enumerate(leaves[number].sources):
+                readers.setdefault(wiring.root(source).storage, []).append((number, which))
+
+    layout = Layout()
+    whole: set[int] = set()  # root storages kept whole
+    for root, writers in written.items():
+        first = min(stage_of[n] for n in writers)
+        last = max([stage_of[n] for n in writers] + [stage_of[n] for n, _ in readers.get(root, [])])
+        layer_shape = wiring.storages[root]
+        stored = Stored(layer_shape.layout, layer_shape.channels, layer_shape.height, layer_shape.width)
+        stored.first, stored.last = first, last
+        layout.stored[root] = stored
+        if first != last or stored.layout == "chw" or groups[first].grid == (1, 1):
+            whole.add(root)
+        elif groups[first].grid[1] > 1 and any(leaves[n].to_channel or leaves[n].view.channels
+                                               != leaves[n].shape.c for n in writers):
+            whole.add(root)  # copies that share channel blocks cannot each carry their part of a window
+
+    for stage, numbers in enumerate(members):
+        _regions(wiring, groups[stage], numbers, whole, layout)
+    for root, stored in layout.stored.items():
+        if root in whole:
+            _whole(wiring, stored, readers.get(root, []))
+        else:
+            _window(stored, groups[stored.first], [layout.rows[n] for n in written[root]],
+                    [layout.columns[n] for n in written[root]])
+    return layout
+
+
+def _regions(wiring: Wiring, group: Group, numbers: Sequence[int], whole: set[int], layout: Layout) -> None:
+    """Spans of the leaves of one group along both axes."""
+    leaves = [wiring.leaves[n] for n in numbers]
+    place = {number: at for at, number in enumerate(numbers)}
+    down, across = group.grid
+    if group.grid != (1, 1):
+        for leaf in leaves:
+            if not leaf.tiles:
+                raise PlanError(f"{wiring.graph.name}: layer {leaf.node} ({leaf.kind}) needs its whole "
+                                f"input; it cannot be in a group with a {down}x{across} grid")
+        _check_grid(wiring, group)
+    rows: List[Link] = []
+    columns: List[Link] = []
+    for reader, leaf in enumerate(leaves):
+        for source, y_steps, x_steps in zip(leaf.sources, leaf.rows, leaf.columns):
+            for number in source.leaves:
+                if number in place:
+                    rows.append(Link(reader, place[number], y_steps))
+                    columns.append(Link(reader, place[number], x_steps))
+    outside = {at for at, leaf in enumerate(leaves) if wiring.root(leaf.view).storage in whole}
+    y = solve([leaf.shape.h for leaf in leaves], rows, down, group.cache in ("full", "rows"), outside)
+    x = solve([leaf.shape.w for leaf in leaves], columns, across, group.cache == "full", outside)
+    for at, number in enumerate(numbers):
+        layout.rows[number], layout.columns[number] = y[at], x[at]
+
+
+def _check_grid(wiring: Wiring, group: Group) -> None:
+    last = wiring.graph.node(group.layers[-1].node)
+    down, across = group.grid
+    if down > last.out_shape.h or across > last.out_shape.w:
+        raise PlanError(f"{wiring.graph.name}: a {down}x{across} grid does not fit the "
+                        f"{last.out_shape.h}x{last.out_shape.w} output map of layer {last.index}")
+
+
+def _whole(wiring: Wiring, stored: Stored, readers: Sequence[Tuple[int, int]]) -> None:
+    """All rows, all columns, and the margins the readers' windows reach into."""
+    stored.slots = stored.height
+    low, high = 0, stored.width
+    if stored.layout != "chw":
+        for number, which in readers:
+            leaf = wiring.leaves[number]
+            start, end = read(leaf.columns[which], (0, leaf.shape.w))
+            low, high = min(low, start), max(high, end)
+    stored.x0, stored.cols = (low,), high - low
+
+
+def _window(stored: Stored, group: Group, rows: Sequence[Axis], columns: Sequence[Axis]) -> None:
+    """Just enough slots and columns for any one tile."""
+    down, across = group.grid
+    stored.slots = max(
+        max(axis.spans[i][1] for axis in rows) - min(axis.first[i] for axis in rows) for i in range(down)
+    )
+    low = [min(axis.low[j] for axis in columns) for j in range(across)]
+    high = [max(axis.high[j] for axis in columns) for j in range(across)]
+    stored.cols = max(end - start for start, end in zip(low, high))
+    stored.moving = across > 1
+    stored.x0 = tuple(low)

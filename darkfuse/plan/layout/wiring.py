@@ -1,0 +1,268 @@
+"""Graph surgery for memory: which layers really compute, and whose bytes are whose.
+
+A layer of the graph becomes a `View` of some `Storage`; what writes into a storage is a `Leaf`, and only
+leaves become operations. Aliases (a route with one input, dropout, cost, the detection layers) are views of
+what they read. A concatenation is one storage its producers write into directly, where channel blocks allow;
+what cannot be written in place gets a leaf that copies. A convolution with the 2x2 pooling after it is one
+leaf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Tuple
+
+from darkfuse.errors import PlanError
+from darkfuse.graph import Graph, Node, Shape
+from darkfuse.graph.layers.route import RouteOptions
+from darkfuse.plan.layout.region import POINT, Step
+
+BLOCK = 16  # channels in one block of an activation row
+ALIASES = ("dropout", "cost", "region", "yolo")
+INPUT = -1
+
+
+@dataclass
+class Storage:
+    """Memory of one map, or of a concatenation. `parent` >= 0: it lies inside another, from channel `at`."""
+
+    channels: int
+    height: int
+    width: int
+    layout: str
+    parent: int = -1
+    at: int = 0
+
+
+@dataclass(frozen=True)
+class View:
+    """Channels [channel, channel + channels) of a storage, written by `leaves`."""
+
+    storage: int
+    channel: int
+    channels: int
+    leaves: Tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One operation's output.
+
+    Attributes
+    ----------
+    layer : int
+        Layer whose place in the plan it takes, and whose `LayerPlan` says how; -1 the network input.
+    node : int
+        Layer it completes (the pooling, of a fused pair).
+    kind : str
+        As `Op.kind`.
+    sources : tuple of View
+        What it reads.
+    rows, columns : tuple of tuple of Step
+        How, per source.
+    shape : Shape
+        Of the output.
+    view : View
+        The output itself.
+    from_channel, to_channel : int
+        Of a copy: see `Op.block_offset` and `Op.dest_channel`.
+    """
+
+    layer: int
+    node: int
+    kind: str
+    sources: Tuple[View, ...]
+    rows: Tuple[Tuple[Step, ...], ...]
+    columns: Tuple[Tuple[Step, ...], ...]
+    shape: Shape
+    view: View
+    from_channel: int = 0
+    to_channel: int = 0
+
+    @property
+    def tiles(self) -> bool:
+        """Whether it can be computed a tile at a time."""
+        return not any(step.whole for steps in self.rows for step in steps)
+
+
+class Wiring:
+    """The surgery's result.
+
+    Parameters
+    ----------
+    graph : Graph
+    fused : mapping of int to int
+        Convolutions that pool in their store, and the pooling layer that completes each.
+    image : bool
+        The network input is kept as interleaved pixels ('image'), for a 'first' kernel.
+    overwritten : mapping of int to int
+        Shortcuts written over one of their operands, and which (`plan.inplace`).
+
+    Attributes
+    ----------
+    leaves : list of Leaf
+    storages : list of Storage
+    views : dict of int to View
+        Per layer index (-1: the network input). A fused convolution's own output has none.
+    """
+
+    def __init__(self, graph: Graph, fused: Mapping[int, int], image: bool,
+                 overwritten: Optional[Mapping[int, int]] = None) -> None:
+        self.graph = graph
+        self.overwritten = overwritten or {}
+        self.leaves: List[Leaf] = []
+        self.storages: List[Storage] = []
+        self.views: Dict[int, View] = {}
+        self.views[INPUT] = self._leaf(INPUT, INPUT, "input", (), (), (), graph.input,
+                                       "image" if image else "blocks")
+        pooled = {pool: conv for conv, pool in fused.items()}
+        for node in graph.nodes:
+            if node.index in fused:
+                continue
+            if node.index in pooled:
+                self.views[node.index] = self._fused(graph.node(pooled[node.index]), node)
+            elif isinstance(node.options, RouteOptions):
+                self.views[node.index] = self._route(node, node.options)
+            elif node.kind in ALIASES:
+                self.views[node.index] = self.views[node.inputs[0]]
+            else:
+                self.views[node.index] = self._layer(node)
+
+    def root(self, view: View) -> View:
+        """The same channels, as a view of the outermost storage."""
+        storage, channel = view.storage, view.channel
+        while self.storages[storage].parent >= 0:
+            channel += self.storages[storage].at
+            storage = self.storages[storage].parent
+        return View(storage, channel, view.channels, view.leaves)
+
+    def export(self, layer: int) -> Leaf:
+        """Add a leaf that copies layer `layer`'s map out in Darknet's order ('chw')."""
+        view = self.views[layer]
+        shape = self.graph.shape(layer)
+        rows, columns = self._points((view,))
+        self._leaf(layer, layer, "export", (view,), rows, columns, shape, "chw")
+        return self.leaves[-1]
+
+    def _leaf(self, layer: int, node: int, kind: str, sources: Tuple[View, ...],
+              rows: Tuple[Tuple[Step, ...], ...], columns: Tuple[Tuple[Step, ...], ...], shape: Shape,
+              layout: str = "blocks") -> View:
+        if layer in self.overwritten:
+            storage = sources[self.overwritten[layer]].storage
+        else:
+            self.storages.append(Storage(shape.c, shape.h, shape.w, layout))
+            storage = len(self.storages) - 1
+        view = View(storage, 0, shape.c, (len(self.leaves),))
+        self.leaves.append(Leaf(layer, node, kind, sources, rows, columns, shape, view))
+        return view
+
+    def _points(self, sources: Tuple[View, ...]) -> Tuple[Tuple[Tuple[Step, ...], ...], ...]:
+        """Steps of an operation that reads just the positions it writes, along rows and along columns."""
+        maps = [self.storages[source.storage] for source in sources]
+        return tuple((Step(m.height),) for m in maps), tuple((Step(m.width),) for m in maps)
+
+    def _layer(self, node: Node) -> View:
+        sources = tuple(self.views[i] for i in node.inputs)
+        rows: List[Tuple[Step, ...]] = []
+        columns: List[Tuple[Step, ...]] = []
+        for shape in node.in_shapes:
+            same = (shape.h, shape.w) == (node.out_shape.h, node.out_shape.w)
+            for steps, length in ((rows, shape.h), (columns, shape.w)):
+                window = node.window
+                if window is not None:
+                    padded = node.kind == "convolutional" and steps is columns
+                    steps.append((Step(length, window, padded=padded),))
+                elif node.kind == "upsample":
+                    steps.append((Step(length, POINT, scale=getattr(node.options, "stride", 1)),))
+                elif node.kind == "shortcut" and same:
+                    steps.append((Step(length),))
+                else:
+                    steps.append((Step(length, whole=True),))
+        kind = "conv" if node.kind == "convolutional" else node.kind
+        return self._leaf(node.index, node.index, kind, sources, tuple(rows), tuple(columns), node.out_shape)
+
+    def _fused(self, conv: Node, pool: Node) -> View:
+        assert conv.window is not None and pool.window is not None
+        before, after = conv.in_shapes[0], conv.out_shape
+        rows = (Step(after.h, pool.window), Step(before.h, conv.window))
+        columns = (Step(after.w, pool.window), Step(before.w, conv.window, padded=True))
+        return self._leaf(conv.index, pool.index, "conv", (self.views[conv.inputs[0]],), (rows,), (columns,),
+                          pool.out_shape)
+
+    def _route(self, node: Node, options: RouteOptions) -> View:
+        groups, part = options.groups, options.group_id
+        pieces: List[Tuple[View, int, int]] = []  # view, first channel in it, channels
+        for index, shape in zip(node.inputs, node.in_shapes):
+            count = shape.c // groups
+            pieces.append((self.views[index], part * count, count))
+        if len(pieces) == 1:
+            view, start, count = pieces[0]
+            if start == 0 and count == view.channels:
+                return view
+            # A last block shared with channels outside the slice would read as channels of the slice.
+            if start % BLOCK == 0 and (count % BLOCK == 0 or start + count == view.channels) \
+                    and self._layout(view) == "blocks":
+                return View(view.storage, view.channel + start, count, view.leaves)
+        shape = node.out_shape
+        self.storages.append(Storage(shape.c, shape.h, shape.w, "blocks"))
+        whole = len(self.storages) - 1
+        leaves: List[int] = []
+        at = 0
+        for number, (view, start, count) in enumerate(pieces):
+            last = number == len(pieces) - 1
+            if self._adopt(view, start, count, whole, at, last):
+                leaves += view.leaves
+            else:
+                leaves.append(self._copy(node, view, start, count, whole, at, last))
+            at += count
+        return View(whole, 0, shape.c, tuple(leaves))
+
+    def _layout(self, view: View) -> str:
+        return self.storages[view.storage].layout
+
+    def _adopt(self, view: View, start: int, count: int, whole: int, at: int, last: bool) -> bool:
+        """Let a piece's own storage become part of the concatenation; False where that cannot be."""
+        own = self.storages[view.storage]
+        if own.parent >= 0 or own.layout != "blocks" or self.leaves[view.leaves[0]].kind == "input":
+            return False
+        if (view.channel, view.channels) != (0, own.channels) or (start, count) != (0, own.channels):
+            return False
+        if at % BLOCK or not (last or count % BLOCK == 0):
+            return False
+        own.parent, own.at = whole, at
+        return True
+
+    def _copy(self, node: Node, view: View, start: int, count: int, whole: int, at: int, last: bool) -> int:
+        aligned = at % BLOCK == 0 and (last or count % BLOCK == 0)
+        shape = Shape(count, node.out_shape.h, node.out_shape.w)
+        rows, columns = self._points((view,))
+        # An aligned piece writes a view of its own; others share blocks, and write into the whole.
+        out = View(whole, at if aligned else 0, count if aligned else node.out_shape.c, (len(self.leaves),))
+        self.leaves.append(Leaf(node.index, node.index, "copy", (view,), rows, columns, shape, out,
+                                start, 0 if aligned else at))
+        return len(self.leaves) - 1
+
+
+def poolable(graph: Graph, conv: Node) -> int:
+    """Index of the 2x2/2 pooling that could be done in the store of `conv`, or -1.
+
+    The pooling must be the only reader and cover the whole map (Darknet's default padding does).
+    """
+    readers = graph.consumers(conv.index)
+    if conv.kind != "convolutional" or len(readers) != 1 or conv.index in graph.outputs:
+        return -1
+    pool = graph.node(readers[0])
+    window = pool.window
+    if pool.kind != "maxpool" or window is None:
+        return -1
+    if (window.kernel, window.stride, window.pad_before) != (2, 2, 0):
+        return -1
+    full = ((conv.out_shape.h + 1) // 2, (conv.out_shape.w + 1) // 2)
+    return pool.index if (pool.out_shape.h, pool.out_shape.w) == full else -1
+
+
+def check_layer(graph: Graph, index: int) -> None:
+    """Raise PlanError for a layer index the graph does not have."""
+    if not 0 <= index < len(graph.nodes):
+        raise PlanError(f"{graph.name}: there is no layer {index}; layers are 0..{len(graph.nodes) - 1}")

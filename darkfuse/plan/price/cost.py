@@ -1,0 +1,184 @@
+"""How long one operation takes on one device: amounts of work, each at its measured rate.
+
+Nothing here knows about plans or budgets. Every function returns milliseconds. Times are linear in the
+inverse rates (`streamed_ms` and `loaded_ms` apart): `darkfuse calibrate` solves for the rates by asking these
+very functions for the amounts.
+"""
+from __future__ import annotations
+
+from typing import List, Tuple
+
+from darkfuse.graph import Node
+from darkfuse.graph.layers.convolutional import ConvOptions
+from darkfuse.plan.layout.weights import PANEL
+from darkfuse.plan.price.device import Device, Rates
+
+Sizes = List[Tuple[int, int]]  # (size, how many)
+LOCKSTEP = 1.35  # a team that shares one streamed panel waits for its slowest thread, panel after panel
+TURN = 0.3  # of packing: the same without the way to memory and back
+SLOTS = {1: 1.7, 2: 1.3}  # how much longer reading takes into so few slots
+BESIDE = 0.05  # of the time of a read: what computing takes longer meanwhile, short of cache and memory
+STRIDED = 1.25  # how much longer direct kernels take for a pixel whose neighbours read other inputs
+PIXELS = 14  # of one row that the direct kernels hold in registers, at most; tiles in Winograd's products
+
+
+def conv_ms(rates: Rates, node: Node, kernel: str, rows: Sizes, columns: Sizes, strip: int, device: Device,
+            threads: int) -> float:
+    """A convolution over a grid of regions.
+
+    Parameters
+    ----------
+    rows, columns : list of (size, how many)
+        Heights and widths of the regions of the convolution's own output (before a fused pooling): the grid
+        has every height with every width. The sizes of most grids take two or three values.
+    strip : int
+        Winograd tile rows worked on at a time, 0 for all.
+    device : Device
+        For the sizes of caches: what outgrows them is fetched anew for each region.
+    threads : int
+        Of the team: Winograd shares out whole panels.
+    """
+    options = node.options
+    assert isinstance(options, ConvOptions)
+    # Kernels compute whole panels of 32 outputs (the first layer's of 16) from whole blocks of 16 inputs
+    outputs, inputs = (node.out_shape.c + 31) // 32 * 32, node.in_shapes[0].c // options.groups
+    if kernel in ("direct", "winograd"):
+        inputs = (inputs + 15) // 16 * 16
+    elif kernel == "first":
+        outputs = (node.out_shape.c + 15) // 16 * 16
+    weights = outputs * inputs * options.size**2
+    tall = wide = 0
+    for _, n in rows:
+        tall += n
+    for _, n in columns:
+        wide += n
+    if kernel == "winograd":
+        strips = _strips(rows, strip)
+        parts = max(1, -(-threads // (outputs // PANEL)))  # of each panel's tiles, where panels are too few
+        tiles, steps, walks, waits, largest = 0, 0.0, 0, 0.0, 0
+        for tile_rows, n in strips:
+            for size, m in columns:
+                at_once = tile_rows * ((size + 3) // 4)
+                tiles += n * m * at_once
+                steps += n * m * (at_once + 2 * parts * -(-at_once // (PIXELS * parts)))
+                walks += n * m
+                waits += n * m / (1.0 + at_once)
+                largest = max(largest, at_once)
+        meetings = 2 * walks
+        walks *= parts
+        ms = 1e-6 * tiles * (inputs / rates.wino_in + outputs / rates.wino_out)
+        # As in the direct kernels: every 14 tiles pay for two loads of weights, fewer do so too
+        ms += 72e-6 * steps / (1 + 2.0 / PIXELS) * inputs * outputs / rates.gemm
+        ms += 1e-6 * walks * inputs * outputs / rates.wino_filter
+        if 144 * largest * inputs > device.near_bytes:  # the transformed input of a strip
+            ms += far_ms(rates, 144.0 * tiles * inputs * (1 + outputs // 32))
+    else:
+        height, width, waits = 0, 0.0, 0.0
+        for size, n in rows:
+            height += size * n
+            waits += sum(n * m / (1.0 + size * across / 16) for across, m in columns)
+        # A row is cut into pieces of near-equal length; each pays two weight loads beside its pixels.
+        for size, n in columns:
+            width += n * (size + 2.0 * (-(-size // PIXELS)))
+        width /= 1 + 2.0 / PIXELS
+        if kernel == "direct":
+            rate = rates.direct1 if options.size == 1 else rates.direct3
+        else:
+            rate = rates.first if kernel == "first" else rates.general
+        ms = 2e-6 * height * width * weights / rate * (STRIDED if options.stride > 1 else 1.0)
+        meetings = tall * wide
+    # Weights that come from memory are fetched ahead: the more tiles, the more hides behind the products.
+    if 4 * weights > device.near_bytes:
+        ms += 4e-6 * waits * weights / rates.weights
+    return ms + meetings * rates.op_us * 1e-3
+
+
+def _strips(rows: Sizes, strip: int) -> Sizes:
+    """Strips of regions of those heights: rows of tiles and how many."""
+    found = []
+    for size, n in rows:
+        tile_rows = (size + 3) // 4
+        if not strip or tile_rows <= strip:
+            found.append((tile_rows, n))
+        else:
+            found.append((strip, n * (tile_rows // strip)))
+            if tile_rows % strip:
+                found.append((tile_rows % strip, n))
+    return found
+
+
+def pack_ms(rates: Rates, node: Node) -> float:
+    """Folding and packing the weights of one layer."""
+    return node.weight_bytes / rates.pack * 1e-6
+
+
+def read_ms(rates: Rates, read: float, node: Node, raw: int) -> float:
+    """Reading the weights of one layer from storage of so many GB/s, `raw` filters at a time."""
+    return node.weight_bytes / read * 1e-6 - (-node.out_shape.c // raw) * rates.read_us * 1e-3
+
+
+def loaded_ms(pack: float, read: float) -> float:
+    """Reading and packing a layer before its group starts: a thread reads ahead while the team packs."""
+    return max(pack, read) + 0.1 * min(pack, read)
+
+
+def streamed_work_ms(rates: Rates, node: Node, compute: float, kernel: str, strip: int, block: int,
+                     threads: int) -> float:
+    """What the team does in a layer whose weights pass through a block, when it never waits for them.
+
+    Parameters
+    ----------
+    compute : float
+        Milliseconds of the layer with its weights in place.
+    strip : int
+        Winograd tile rows at a time, 0 where the region is one strip.
+    block : int
+        Filters of a block.
+    """
+    down = (node.out_shape.h + 3) // 4
+    if kernel != "winograd":
+        work = compute + pack_ms(rates, node)
+    else:  # turns the filters into panels as it transforms them, for every strip
+        work = compute + TURN * pack_ms(rates, node) * (-(-down // strip) if strip else 1)
+    if kernel == "winograd" and strip:  # strips transform the input anew for every block
+        tiles = ((node.out_shape.w + 3) // 4) * down
+        work += 1e-6 * tiles * node.in_shapes[0].c / rates.wino_in * (-(-node.out_shape.c // block) - 1)
+    return work * (LOCKSTEP if block < PANEL * threads else 1.0)
+
+
+def streamed_ms(rates: Rates, read: float, node: Node, compute: float, kernel: str, strip: int, block: int,
+                raw: int, slots: int, threads: int) -> float:
+    """A layer whose weights are read while it runs, none before; `streamed_work_ms` against reading.
+
+    Parameters
+    ----------
+    read : float
+        GB/s of the storage.
+    raw, slots : int
+        Filters of one read, and reads that can be ahead. With fewer than three slots the storage waits for
+        the team now and then.
+    """
+    reading = read_ms(rates, read, node, raw) * SLOTS.get(slots, 1.0)
+    work = streamed_work_ms(rates, node, compute, kernel, strip, block, threads)
+    # Slots smaller than a block make the reader and the team wait for each other; Winograd computes from as
+    # many as a block fills. What hides behind the other is not quite free.
+    ahead = slots * raw - (block if kernel == "winograd" else 0)
+    overlap = max(0.0, min(1.0, ahead / block))
+    # The first block of a layer is read while nothing computes.
+    first = reading * min(1.0, block / node.out_shape.c)
+    return max(work, reading) + (1.0 + BESIDE - overlap) * min(work, reading) + first
+
+
+def bytes_ms(rates: Rates, moved: float, tiles: int = 1) -> float:
+    """An operation that only moves bytes (read and written together): pooling, upsampling, copies."""
+    return moved / rates.memory * 1e-6 + tiles * rates.op_us * 1e-3
+
+
+def far_ms(rates: Rates, moved: float) -> float:
+    """What an operation takes longer for bytes of maps no cache holds (larger than `Device.near_bytes`)."""
+    return moved / rates.far * 1e-6
+
+
+def input_ms(rates: Rates, pixels: int, tiles: int = 1) -> float:
+    """Scaling the photo to that many pixels of the network's input."""
+    return pixels / rates.input * 1e-6 + tiles * rates.op_us * 1e-3

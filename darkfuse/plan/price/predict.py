@@ -1,0 +1,241 @@
+"""What any plan will take: bytes to the byte, milliseconds by the device's rates.
+
+The search prices thousands of candidates in closed form. This prices one plan, from the very regions its
+program will run: a plan made by hand, read from a cfg or found by the search, all in the same way.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import List, Optional, Sequence, Tuple
+
+from darkfuse.graph import Graph
+from darkfuse.graph.layers.convolutional import ConvOptions
+from darkfuse.plan.layout.arena import aligned
+from darkfuse.plan.layout.lower import lower
+from darkfuse.plan.layout.weights import PANEL
+from darkfuse.plan.price.cost import (
+    BESIDE,
+    Sizes,
+    bytes_ms,
+    conv_ms,
+    far_ms,
+    input_ms,
+    pack_ms,
+    read_ms,
+    streamed_work_ms,
+)
+from darkfuse.plan.price.device import Device, load_device
+from darkfuse.plan.price.timeline import Slot, Timeline, Work
+from darkfuse.plan.program import Op, Program, Span, Tensor, Weights
+from darkfuse.plan.types import Plan
+
+FLOAT = 4
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """One layer of a group. `ms` is all of it; `weights_ms` what getting its weights, every frame, adds."""
+
+    node: int
+    kind: str
+    ms: float
+    weights_ms: float
+    macs: int
+
+
+@dataclass(frozen=True)
+class GroupCost:
+    """One group: milliseconds, and bytes alive in the arena while it runs, weights pinned for other groups
+    included. `layers` are those that compute, in order."""
+
+    ms: float
+    bytes: int
+    layers: Tuple[LayerCost, ...]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What running a plan takes.
+
+    Attributes
+    ----------
+    ms : float
+        One frame, weights of pinned layers already in place.
+    arena_bytes : int
+        The engine's memory, exact.
+    peak_bytes : int
+        The whole process: `arena_bytes` and the baseline given.
+    read_bytes : int
+        Weights read from storage for every frame.
+    macs : int
+        Multiply-adds executed, recompute included.
+    groups : tuple of GroupCost
+        As in the plan.
+    reading_ms : float
+        How long storage is busy during a frame.
+    waiting_ms : float
+        How long the team waits for it.
+    slots : tuple of Slot
+        Where weights that are read lie in the arena, and when.
+    """
+
+    ms: float
+    arena_bytes: int
+    peak_bytes: int
+    read_bytes: int
+    macs: int
+    groups: Tuple[GroupCost, ...]
+    reading_ms: float
+    waiting_ms: float
+    slots: Tuple[Slot, ...]
+
+
+def predict(graph: Graph, plan: Plan, device: Optional[Device] = None, baseline: int = 0,
+            program: Optional[Program] = None) -> Prediction:
+    """Price a plan.
+
+    Parameters
+    ----------
+    graph : Graph
+    plan : Plan
+        Any that fits the graph.
+    device : Device, optional
+        Left out: this machine's measured profile, or the built-in one most like it.
+    baseline : int
+        Bytes of the process beside the arena.
+    program : Program, optional
+        The plan lowered, where it is there already.
+
+    Raises
+    ------
+    PlanError
+        The plan does not fit the graph.
+    """
+    program = program or lower(graph, plan)
+    pricer = _Pricer(graph, plan, device or load_device(), program)
+    groups = tuple(pricer.group(number) for number in range(len(plan.groups)))
+    return Prediction(
+        ms=sum(group.ms for group in groups),
+        arena_bytes=program.arena_bytes,
+        peak_bytes=baseline + program.arena_bytes,
+        read_bytes=sum((w.filters - kept_filters(w)) * w.per_filter * FLOAT for w in program.weights
+                       if w.residency != "pinned"),
+        macs=sum(op.macs for stage in program.stages for op in stage.ops),
+        groups=groups,
+        reading_ms=pricer.timeline.reading,
+        waiting_ms=pricer.timeline.waiting,
+        slots=tuple(pricer.timeline.slots),
+    )
+
+
+class _Pricer:
+    """Prices the stages one after another, as they run: what waits for weights depends on those before."""
+
+    def __init__(self, graph: Graph, plan: Plan, device: Device, program: Program) -> None:
+        self.graph, self.plan, self.device, self.program = graph, plan, device, program
+        self.rates = device.at(plan.threads)
+        self.timeline = Timeline(program)
+
+    def group(self, number: int) -> GroupCost:
+        """The next group."""
+        stage = self.program.stages[number]
+        costs = [self._op(op) for op in stage.ops]
+        works = {n: self._work(op, ms) for n, (op, ms) in enumerate(zip(stage.ops, costs))
+                 if op.weights >= 0 and self.program.weights[op.weights].residency != "pinned"}
+        streamed = {n for n in works if self.program.weights[stage.ops[n].weights].residency == "streamed"}
+        order = sorted(works, key=streamed.__contains__)
+        rest = sum(ms for n, ms in enumerate(costs) if n not in streamed)
+        taken = dict(zip(order, self.timeline.stage(1 + stage.last - stage.first, [works[n] for n in order],
+                                                    rest)))
+        layers = []
+        for n, (op, ms) in enumerate(zip(stage.ops, costs)):
+            extra = taken.get(n, ms if n in streamed else 0.0) - (ms if n in streamed else 0.0)
+            layers.append(LayerCost(op.node, op.kind, ms + extra, extra, op.macs))
+        return GroupCost(sum(layer.ms for layer in layers), alive_bytes(self.program, number), tuple(layers))
+
+    def _op(self, op: Op) -> float:
+        """Milliseconds of an operation with its weights in place."""
+        heights, widths = sizes(op.y), sizes(op.x)
+        pixels = sum(size * n for size, n in heights) * sum(size * n for size, n in widths)
+        tiles = sum(n for _, n in heights) * sum(n for _, n in widths)
+        out = self.program.tensors[op.output]
+        share = pixels / (out.height * out.width)  # more than 1 where tiles compute the same again
+        tensors = [self.program.tensors[n] for n in (*op.inputs, op.output)]
+        if op.kind == "conv":
+            ms = self._conv(op, heights, widths)
+        elif op.kind == "connected":
+            ms = bytes_ms(self.rates, self.graph.node(op.node).weight_bytes)
+        elif op.kind == "input":
+            ms = input_ms(self.rates, pixels, tiles)
+        else:
+            ms = bytes_ms(self.rates, share * sum(_map_bytes(t) for t in tensors), tiles)
+        far = sum(_map_bytes(t) for t in tensors if _stored_bytes(t) > self.device.near_bytes)
+        return ms + far_ms(self.rates, share * far)
+
+    def _conv(self, op: Op, heights: Sizes, widths: Sizes) -> float:
+        node = self.graph.node(self.program.weights[op.weights].node)
+        assert isinstance(node.options, ConvOptions)
+        if op.pool:
+            shape = node.out_shape
+            heights = sizes([(2 * a, min(2 * b, shape.h)) for a, b in op.y])
+            widths = sizes([(2 * a, min(2 * b, shape.w)) for a, b in op.x])
+        return conv_ms(self.rates, node, op.kernel, heights, widths, op.strip, self.device, self.plan.threads)
+
+    def _work(self, op: Op, compute: float) -> Work:
+        """What the team does while the weights of `op` arrive: all of a streamed layer, packing of others."""
+        w, threads = self.program.weights[op.weights], self.plan.threads
+        node = self.graph.node(w.node)
+        reading = read_ms(self.rates, self.device.read, node, w.raw_filters)
+        share = reading / max(1, w.all_reads)
+        beside = BESIDE * share * (w.all_reads - w.kept)
+        if w.residency == "loaded":
+            return Work(op.weights, pack_ms(self.rates, node) + beside, share, False)
+        tall = max(b - a for a, b in op.y) * (2 if op.pool else 1)
+        strip = op.strip if 0 < 4 * op.strip < tall else 0
+        ms = streamed_work_ms(self.rates, node, compute, op.kernel, strip, w.block, threads)
+        return Work(op.weights, ms + beside, share, not strip and w.block >= PANEL * threads)
+
+
+def kept_filters(weights: Weights) -> int:
+    """Filters of a streamed layer that stay over frames."""
+    per_block = -(-weights.block // weights.raw_filters)  # reads
+    blocks, rest = divmod(weights.kept, per_block)
+    return min(weights.filters, blocks * weights.block + rest * weights.raw_filters)
+
+
+def sizes(spans: Sequence[Span]) -> Sizes:
+    """Lengths of spans and how often each occurs; empty ones are left out."""
+    counted = Counter(end - start for start, end in spans if end > start)
+    return sorted(counted.items())
+
+
+def alive_bytes(program: Program, stage: int) -> int:
+    """Arena bytes in use while a stage runs, in the step that needs most; what two buffers share (input and
+    output of a group) once."""
+    steps = range(program.stages[stage].first, program.stages[stage].last + 1)
+    return max(_alive(program, step) for step in steps)
+
+
+def _alive(program: Program, step: int) -> int:
+    total = end = 0
+    for buffer in sorted((b for b in program.buffers if b.first <= step <= b.last), key=lambda b: b.offset):
+        top = buffer.offset + aligned(buffer.bytes)
+        total += max(0, top - max(end, buffer.offset))
+        end = max(end, top)
+    return total
+
+
+def _map_bytes(tensor: Tensor) -> int:
+    return tensor.channels * tensor.height * tensor.width * FLOAT
+
+
+def _stored_bytes(tensor: Tensor) -> int:
+    return tensor.slots * tensor.row_stride * FLOAT
+
+
+def waiting(prediction: Prediction) -> List[Tuple[int, float]]:
+    """(layer, milliseconds) spent on getting weights, the most first."""
+    found = [(x.node, x.weights_ms) for group in prediction.groups for x in group.layers if x.weights_ms > 0]
+    return sorted(found, key=lambda item: -item[1])

@@ -1,0 +1,11 @@
+"""Graph and budget to Plan: the fastest there is within the bytes.
+
+::
+
+    pieces ─▶ candidates (prices, tiled) ─▶ cuts ─▶ search ─▶ spend
+    layers    ways to run each span          where    the      what is left
+    and maps  of layers, priced              to cut   answer   buys less waiting
+
+`simple` makes plans by rule of thumb; `mafat` is the search of the paper, for comparison.
+Start reading at `search.plan_for`.
+"""

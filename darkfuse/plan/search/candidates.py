@@ -1,0 +1,195 @@
+"""What any run of layers costs as one group: bytes while it runs, bytes pinned for good, milliseconds.
+
+Tile sizes come in closed form (every map's region is affine in the tile's place), so that thousands of
+candidates can be priced in a moment; the chosen plan is then lowered, and what counts against the budget is
+that exact number.
+"""
+from __future__ import annotations
+
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+from darkfuse.plan.layout.arena import aligned
+from darkfuse.plan.layout.reads import streamed_ways
+from darkfuse.plan.layout.weights import FLOAT, PANEL, packed_floats, up
+from darkfuse.plan.price.cost import bytes_ms, conv_ms, input_ms, streamed_ms
+from darkfuse.plan.price.device import Device
+from darkfuse.plan.program import reader_bytes
+from darkfuse.plan.search.pieces import Piece, Pieces
+from darkfuse.plan.search.prices import Prices
+from darkfuse.plan.search.tiled import Tiled, Walk
+from darkfuse.plan.types import Group, LayerPlan
+
+NO_LIMIT = 1 << 62
+
+
+class Option(NamedTuple):
+    """One way to run a span of pieces.
+
+    stage : bytes in the arena while the group runs, all maps alive then included;  pinned : bytes kept over
+    frames;  ms : milliseconds;  recipe : everything a `Group` is made of (see `Candidates.group`)
+    """
+
+    stage: int
+    pinned: int
+    ms: float
+    recipe: Recipe
+
+
+class Recipe(NamedTuple):
+    """Pieces [a, b), and how; `single` is the layer's own plan when the span is one untiled piece."""
+
+    a: int
+    b: int
+    grid: Tuple[int, int]
+    cache: str
+    kernels: str  # 'fast': the fastest kernel of each layer;  'direct'
+    residency: str
+    single: Optional[LayerPlan] = None
+
+
+class Candidates:
+    """Prices of spans of pieces [a, b)."""
+
+    def __init__(self, pieces: Pieces, device: Device, threads: int) -> None:
+        self.net, self.device, self.threads = pieces, device, threads
+        self.pieces = pieces.pieces
+        self.prices = Prices(pieces, device, threads)
+        self.rates = self.prices.rates
+
+    def after(self, at: int) -> int:
+        """The first cut behind piece `at`: copies into one route belong to one layer and one group."""
+        end = at + 1
+        while end < len(self.pieces) and not self.pieces[end].layers:
+            end += 1
+        return end
+
+    # -- tiled groups ---------------------------------------------------------------------------------
+
+    def tiled(self, b: int, grid: Tuple[int, int], cache: str) -> Iterator[Tiled]:
+        """All groups that end before piece `b`, the shortest first; none for a grid finer than its map."""
+        tail = self.pieces[b - 1].leaf.shape
+        if grid[0] > tail.h or grid[1] > tail.w:
+            return iter(())
+        return Walk(self.prices, b, grid, cache).groups()
+
+    def fused(self, tiled: Tiled, b: int, grid: Tuple[int, int], cache: str, limit: int = NO_LIMIT,
+              worth: int = NO_LIMIT, worth_direct: int = NO_LIMIT) -> List[Option]:
+        """A tiled group with the fastest kernels or direct ones, its weights pinned or loaded.
+
+        Parameters
+        ----------
+        limit : int
+            Bytes; options beyond are left out.
+        worth, worth_direct : int
+            Stage bytes (weights left out) from which on the caller has something at least as good, whatever
+            the kernels, and with direct kernels.
+        """
+        a, stage, scratch, packed, reader, fast, direct, loading = tiled
+        if stage > limit or stage >= worth:
+            return []
+        ways = []
+        if stage + scratch < worth:
+            ways.append(("fast", stage + scratch, fast))
+        if scratch and stage < worth_direct:
+            ways.append(("direct", stage, direct))
+        found = []
+        for kernels, size, ms in ways:
+            if size + packed <= limit:
+                found.append(Option(size, packed, ms, Recipe(a, b, grid, cache, kernels, "pinned")))
+            if size + packed + reader <= limit:
+                found.append(Option(size + packed + reader, 0, ms + loading,
+                                    Recipe(a, b, grid, cache, kernels, "loaded")))
+        return found
+
+    # -- groups of one piece --------------------------------------------------------------------------
+
+    def single(self, at: int) -> List[Option]:
+        """Every way to run one layer's operations on their own, whole maps."""
+        piece, end = self.pieces[at], self.after(at)
+        more = self.pieces[at + 1 : end]
+        stage = self.net.outside_bytes(at, end)
+        if piece.leaf.kind == "shortcut":
+            operand = self.net.operand(at, at, False)
+            stage -= self.net.roots[operand].whole if operand is not None else 0
+        node = piece.node
+        source = self.net.graph.input
+        start = sum(self.prices.far(n) for n in range(at, end))
+        start += sum(bytes_ms(self.rates, p.moved) for p in more)
+        if at <= self.net.entry < end:
+            start += input_ms(self.rates, source.h * source.w)
+        recipe = Recipe(at, end, (1, 1), "full", "fast", "pinned")
+        if node is None:
+            return [Option(stage, 0, start + bytes_ms(self.rates, piece.moved), recipe)]
+        found = []
+        shape = node.out_shape
+        for kernel, strip in self._ways(piece):
+            ms, scratch = start, 0
+            if piece.leaf.kind == "conv":
+                ms += conv_ms(self.rates, node, kernel, [(shape.h, 1)], [(shape.w, 1)], strip,
+                              self.device, self.threads)
+            else:
+                ms += bytes_ms(self.rates, node.weight_bytes)
+            if kernel == "winograd":
+                u, t = self.prices.scratch(piece, strip, piece.leaf.shape.h, piece.leaf.shape.w)
+                scratch = aligned(u) + self.threads * aligned(t)
+                if strip == 0:
+                    scratch -= self.net.never_together(at, end)
+            plan = LayerPlan(node.index, kernel, "pinned", strip=strip)
+            found.append(Option(stage + scratch, piece.packed, ms, recipe._replace(single=plan)))
+            if piece.leaf.kind == "conv":
+                held = stage + scratch + piece.packed + self.prices.readers[at]
+                plan = LayerPlan(node.index, kernel, "loaded", strip=strip)
+                found.append(Option(held, 0, ms + self.prices.loading[at],
+                                    recipe._replace(residency="loaded", single=plan)))
+                found += self._streamed(piece, kernel, strip, stage + scratch, ms, recipe)
+        return found
+
+    def _ways(self, piece: Piece) -> List[Tuple[str, int]]:
+        """Kernels and strips worth trying."""
+        if piece.rule != "winograd":
+            return [(piece.rule, 0)]
+        assert piece.node is not None
+        down = -(-piece.node.out_shape.h // 4)
+        # All tile rows at once; strips of near-equal size, two of them or some four rows each; few rows
+        strips = sorted({-(-down // 2), -(-down // -(-down // 4)), 2, 1}, reverse=True)
+        return [*(("winograd", strip) for strip in (0, *strips) if strip < down), ("direct", 0)]
+
+    def _streamed(self, piece: Piece, kernel: str, strip: int, stage: int, ms: float,
+                  recipe: Recipe) -> List[Option]:
+        node = piece.node
+        assert node is not None
+        filters = node.out_shape.c
+        strip_again = 0 if 4 * strip >= node.out_shape.h else strip
+        found = []
+        for block, raw, slots in streamed_ways(node, kernel, self.threads):
+            block, raw = min(block, up(filters, PANEL)), min(raw, filters)
+            held = reader_bytes(slots, raw, piece.raw_filter // FLOAT)
+            if kernel != "winograd":
+                held += aligned(packed_floats(node, kernel, block) * FLOAT)
+            total = streamed_ms(self.rates, self.device.read, node, ms, kernel, strip_again, block, raw,
+                                slots, self.threads)
+            plan = LayerPlan(node.index, kernel, "streamed", block, raw, slots, strip=strip)
+            found.append(Option(stage + held, 0, total, recipe._replace(residency="streamed", single=plan)))
+        return found
+
+    # -- plans ----------------------------------------------------------------------------------------
+
+    def group(self, recipe: Recipe, ms: float) -> Group:
+        """The group a recipe stands for."""
+        layers: List[LayerPlan] = []
+        a, b, grid, cache, kernels, residency, single = recipe
+        chosen: Dict[int, Tuple[str, int]] = {}
+        if any(piece.node for piece in self.pieces[a:b]) and single is None:
+            walk = Walk(self.prices, b, grid, cache)
+            next(tiled for tiled in walk.groups() if tiled.a == a)
+            chosen = walk.chosen
+        for number in range(a, b):
+            piece, plan = self.pieces[number], single
+            if plan is None and piece.node is not None:
+                kernel, strip = chosen[number]
+                if kernel == "winograd" and kernels == "direct":
+                    kernel, strip = "direct", 0
+                plan = LayerPlan(piece.node.index, kernel, residency, strip=strip)
+            layers += [plan if plan is not None and layer == plan.node else LayerPlan(layer)
+                       for layer in piece.layers]
+        return Group(tuple(layers), grid, cache, round(ms, 3))

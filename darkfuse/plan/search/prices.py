@@ -1,0 +1,98 @@
+"""What single pieces of a network cost in a group: kernels and their scratch, loading, maps beyond caches."""
+from __future__ import annotations
+
+from typing import Dict, List, Tuple
+
+from darkfuse.graph import Node
+from darkfuse.plan.layout.weights import FLOAT, raw_bytes, wino_scratch_floats, wino_u_floats
+from darkfuse.plan.price.cost import SLOTS, Sizes, bytes_ms, conv_ms, far_ms, loaded_ms, pack_ms, read_ms
+from darkfuse.plan.price.device import Device
+from darkfuse.plan.search.pieces import Piece, Pieces
+from darkfuse.plan.types import LayerPlan
+
+LEAN = LayerPlan(0, residency="loaded")  # as groups load their layers; `spend` gives longer reads afterwards
+
+
+class Prices:
+    """Prices of single pieces on one device with so many threads.
+
+    Attributes
+    ----------
+    loading : list of float
+        Per piece, milliseconds to read and pack its weights.
+    readers : list of int
+        Per piece, bytes of the reader's slots while its weights are loaded.
+    maps : list of list of (int, int)
+        Per piece, the storages it reads and writes, and how many bytes of each.
+    gains : list of bool
+        Per piece, whether tiles can be faster than whole maps: some of these are too large for the caches.
+    """
+
+    def __init__(self, net: Pieces, device: Device, threads: int) -> None:
+        self.net, self.device, self.threads = net, device, threads
+        self.rates = device.at(threads)
+        self._timed: Dict[Tuple[object, ...], Tuple[float, str, int, float]] = {}
+        self.loading = [self._loading(p.node) if p.node else 0.0 for p in net.pieces]
+        self.readers = [raw_bytes(p.node, LEAN) if p.node else 0 for p in net.pieces]
+        self.maps = [self._maps(piece) for piece in net.pieces]
+        self.gains = [self._gains(number) for number in range(len(net.pieces))]
+
+    def _loading(self, node: Node) -> float:
+        reading = read_ms(self.rates, self.device.read, node, LEAN.raw) * SLOTS[LEAN.slots]
+        return loaded_ms(pack_ms(self.rates, node), reading)
+
+    def _maps(self, piece: Piece) -> List[Tuple[int, int]]:
+        wiring, found = self.net.wiring, []
+        for view in (*piece.leaf.sources, piece.leaf.view):
+            shape = wiring.storages[view.storage]
+            found.append((wiring.root(view).storage, FLOAT * view.channels * shape.height * shape.width))
+        return found
+
+    def _gains(self, number: int) -> bool:
+        piece = self.net.pieces[number]
+        if self.far(number):
+            return True
+        shape, large = piece.leaf.shape, self.device.near_bytes
+        return piece.rule == "winograd" and self.scratch(piece, 0, shape.h, shape.w)[0] > large
+
+    def far(self, number: int) -> float:
+        """Milliseconds for what piece `number` reads and writes of maps too large for the caches."""
+        return far_ms(self.rates, sum(size for root, size in self.maps[number]
+                                      if self.net.roots[root].whole > self.device.near_bytes))
+
+    def kernel(self, piece: Piece, heights: Sizes, widths: Sizes) -> Tuple[float, str, int, float]:
+        """(ms, kernel, strip) of the fastest kernel over a grid of regions, and ms of the one that is not
+        Winograd. Remembered: networks repeat their layers, and regions their sizes."""
+        node = piece.node
+        assert node is not None
+        key = (node.options, node.in_shapes, piece.rule, piece.pools, tuple(heights), tuple(widths))
+        known = self._timed.get(key)
+        if known is None:
+            known = self._timed[key] = self._fastest(piece, heights, widths)
+        return known
+
+    def _fastest(self, piece: Piece, heights: Sizes, widths: Sizes) -> Tuple[float, str, int, float]:
+        node = piece.node
+        assert node is not None
+        if piece.leaf.kind != "conv":
+            ms = bytes_ms(self.rates, node.weight_bytes)
+            return ms, "none", 0, ms
+        if piece.pools:
+            heights, widths = [(2 * h, n) for h, n in heights], [(2 * w, n) for w, n in widths]
+        plain = piece.rule if piece.rule != "winograd" else "direct"
+        direct = conv_ms(self.rates, node, plain, heights, widths, 0, self.device, self.threads)
+        if piece.rule == "winograd":
+            strip = 0 if max(h for h, _ in heights) <= 16 else 4
+            ms = conv_ms(self.rates, node, "winograd", heights, widths, strip, self.device, self.threads)
+            if ms < direct:
+                return ms, "winograd", strip, direct
+        return direct, plain, 0, direct
+
+    def scratch(self, piece: Piece, strip: int, tall: int, wide: int) -> Tuple[int, int]:
+        """Winograd's shared and per-thread bytes for regions of at most tall x wide."""
+        assert piece.node is not None
+        if piece.pools:
+            tall, wide = 2 * tall, 2 * wide
+        down = -(-tall // 4)
+        tiles = (min(strip, down) if strip else down) * -(-wide // 4)
+        return wino_u_floats(piece.node, tiles) * FLOAT, wino_scratch_floats(piece.node, tiles) * FLOAT

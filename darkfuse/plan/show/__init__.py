@@ -1,0 +1,1 @@
+"""Plans for people and files: the paper's notation, annotated cfgs, a table, a picture."""

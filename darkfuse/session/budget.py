@@ -1,0 +1,188 @@
+"""Sharing a process's memory out: interpreter and libraries, picture, arena.
+
+The promise of `--mem` is about the whole process as the kernel counts it (VmHWM), so everything that is not
+the arena is measured or reserved before the arena gets the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from darkfuse.errors import BudgetError, DarkfuseError
+from darkfuse.host import process
+from darkfuse.host.units import format_bytes, parse_bytes
+
+# What Pillow takes in the process that decodes or draws: its code and tables, and what decoding leaves behind
+PILLOW_BYTES = 10 << 20
+# A second interpreter with Pillow in it, beyond the pages it shares with this one
+ASIDE_BYTES = 12 << 20
+# Below this a process with Pillow in it would leave the arena too little
+ASIDE_BELOW = 128 << 20
+# What still comes after the baseline is measured: code that was not used before (1 MB), detections and text
+# (a thousand boxes take 300 kB), tables of operations and tiles for each layer, a touched stack a thread
+SLACK_BYTES = 2 << 20
+LAYER_BYTES = 16 << 10
+THREAD_BYTES = 32 << 10
+# What the loop around a camera grows by after its first frame: the decoder's packets, text of a frame's boxes
+VIDEO_BYTES = 1 << 20
+# How far two measurements of one and the same process lie apart
+JITTER_BYTES = 1 << 18
+# Beyond the least anything fits in: buys twice the speed, for there the largest layers do without Winograd
+SPARE_BYTES = 2 << 20
+# ... and so that each further thread, up to four, can have filters of its own: 240 ms become 200 with two
+SPARE_THREAD_BYTES = 3 << 20
+# More than any machine has
+NO_LIMIT = 1 << 62
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Bytes for the parts of a process.
+
+    Attributes
+    ----------
+    total : int or None
+        Of the whole process; None when there is no limit.
+    most : int or None
+        What `total` may be raised to where nothing fits it.
+    input_bytes : int
+        Of the network's input as 8-bit RGB: no picture is kept smaller than this.
+    slack : int
+        What the process grows by beside arena and picture.
+    video : bool
+        Whether pixels come from buffers this process already holds, so that none are decoded or kept.
+    spare : int
+        What is taken beyond the least, where that is asked for.
+    """
+
+    total: int | None
+    most: int | None = None
+    input_bytes: int = 0
+    slack: int = SLACK_BYTES
+    video: bool = False
+    spare: int = SPARE_BYTES
+
+    @property
+    def picture(self) -> int | None:
+        """Of pixels handed to the network; a larger picture is brought to the network's size."""
+        if self.total is None:
+            return None
+        return 0 if self.video else max(self.input_bytes, self.total // 16)
+
+    @property
+    def aside(self) -> bool:
+        """Whether pictures are decoded and drawn, and plans searched, in a process of their own."""
+        return self.total is not None and (self.video or self.total < ASIDE_BELOW)
+
+    def arena(self, spent: int) -> int | None:
+        """What is left for the engine when `spent` bytes are taken by what is already loaded."""
+        return None if self.total is None else self.total - self.peak(spent, 0)
+
+    def peak(self, spent: int, arena: int) -> int:
+        """Most the process will take, with an arena of that size on top of `spent`."""
+        picture = self.picture or 0
+        pillow = 0 if self.aside else PILLOW_BYTES + 4 * picture // 3
+        return spent + picture + pillow + self.slack + arena
+
+    def needs(self, spent: int, arena: int) -> int:
+        """The least total that leaves this arena beside `spent` bytes."""
+        fixed = spent + self.slack + arena
+        if self.video:
+            return fixed
+        least = max(fixed + self.input_bytes, -(-fixed * 16 // 15))  # `picture` is a sixteenth at least
+        if least < ASIDE_BELOW:
+            return least
+        fixed += PILLOW_BYTES  # in this process then, with work for another twelfth
+        return max(ASIDE_BELOW, fixed + 7 * self.input_bytes // 3 + 1, -(-fixed * 48 // 41))
+
+    def raised(self, spent: int, arena: int, what: str) -> Budget:
+        """The budget with little more than the least total that leaves this arena.
+
+        Parameters
+        ----------
+        spent : int
+            Resident bytes before planning.
+        arena : int
+            The least the network's own memory can be.
+        what : str
+            How to call the network.
+
+        Raises
+        ------
+        BudgetError
+            That is more than `most`; the message says how much it is, and what takes it.
+        """
+        total, most = self.needs(spent + JITTER_BYTES, arena), self.most or 0
+        if total <= most:
+            total = min(total + self.spare, most)
+            return replace(self, total=total, most=total)
+        there = format_bytes(most) if most == self.total else f"the {format_bytes(most)} there are"
+        what_else = "Python, OpenCV and the video" if self.video else "Python, libraries and the picture"
+        raise BudgetError(
+            f"{what} does not fit in {there}: the least that works is {format_bytes(total)}, "
+            f"{format_bytes(arena)} of it for the network's maps and weights and "
+            f"{format_bytes(total - arena)} for {what_else}"
+        )
+
+    def work(self, held: int = 0) -> int | None:
+        """Bytes Pillow may take for pixels while it decodes or draws, as things stand now.
+
+        `held`: of this process, at least, beside arena and picture. Before its first frame it takes less, and
+        the first picture must not be decoded any larger than the same one later.
+        """
+        if self.total is None or self.picture is None:
+            return None
+        if not self.aside:
+            return 4 * self.picture // 3
+        held = max(held, process.rss_bytes() or 0)
+        return max(1 << 20, self.total - held - ASIDE_BYTES - self.picture)
+
+    def fits_beside(self) -> bool:
+        """Whether decoding or drawing fits beside everything this process holds now."""
+        if self.total is None or self.picture is None or not self.aside:
+            return True  # no limit, or kept free when the arena was sized
+        pixels = self.picture + 4 * self.picture // 3
+        return (process.rss_bytes() or 0) + ASIDE_BYTES + pixels <= self.total
+
+
+def share(mem: str | int | None, input_bytes: int, layers: int = 32, threads: int = 1,
+          video_bytes: int | None = None) -> Budget:
+    """Work out the budget of a process.
+
+    Parameters
+    ----------
+    mem : str, int or None
+        `'48M'` or bytes for the whole process; `'resident'` for no limit; `'min'` for little more than the
+        least that any plan fits, whatever there is; None for half of what the machine, or its memory cgroup,
+        has free, and for more of it where nothing fits that.
+    input_bytes : int
+        Of the network's input as 8-bit RGB.
+    layers, threads : int
+        Of the network, and to run it with.
+    video_bytes : int, optional
+        For frames from buffers already held: what showing them will still take. No pictures are decoded.
+
+    Raises
+    ------
+    DarkfuseError
+        `mem` is not an amount.
+    """
+    if mem == "resident":
+        return Budget(None)
+    if mem == "min":
+        total, most = 0, NO_LIMIT
+    elif mem is None:
+        free = process.free_bytes()
+        if free is None:
+            return Budget(None)
+        taken = process.rss_bytes() or 0
+        total, most = free // 2 + taken, free + taken
+    else:
+        total = most = parse_bytes(mem) if isinstance(mem, str) else int(mem)
+        if total <= 0:
+            raise DarkfuseError(f"mem={mem} is no amount of memory; write it like '48M'")
+    slack = SLACK_BYTES + layers * LAYER_BYTES + threads * THREAD_BYTES
+    if video_bytes is not None:
+        slack += VIDEO_BYTES + video_bytes
+    spare = SPARE_BYTES + min(threads - 1, 3) * SPARE_THREAD_BYTES
+    return Budget(total, most, input_bytes, slack, video_bytes is not None, spare)

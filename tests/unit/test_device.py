@@ -1,0 +1,137 @@
+"""Device profiles: built in, saved, broken; and the fit that makes them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from darkfuse.cli.main import main
+from darkfuse.errors import DarkfuseError
+from darkfuse.plan.price.device import BUILTIN, Device, Rates, likeness, load_device, save_device
+from darkfuse.session import calibrate
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("name", ["rpi3", "rpi4", "rpi5", "generic-x86"])
+def test_built_in_profiles_are_marked_estimates(name: str) -> None:
+    device = load_device(name)
+    assert device.estimate and device.name == name
+    one, four = device.at(1), device.at(4)
+    assert one.direct3 < four.direct3 <= 4 * one.direct3
+    assert Device.from_json(device.to_json()) == device
+
+
+def test_this_machines_profile_is_the_default_once_measured() -> None:
+    assert load_device().estimate
+    mine = dataclasses.replace(BUILTIN["rpi5"], name="this-machine", estimate=False)
+    save_device(mine)
+    assert load_device() == mine
+    save_device(dataclasses.replace(mine, name="attic"))
+    assert load_device("attic").name == "attic"
+
+
+@pytest.mark.parametrize(("machine", "board", "name"), [
+    ("x86_64", "", "generic-x86"),
+    ("aarch64", "Raspberry Pi 5 Model B Rev 1.0\0", "rpi5"),
+    ("aarch64", "Raspberry Pi 3 Model B Plus Rev 1.3\0", "rpi3"),
+    ("armv7l", "Raspberry Pi 4 Model B Rev 1.1\0", "rpi4"),
+    ("aarch64", "NVIDIA Jetson Nano Developer Kit\0", "jetson-nano"),
+    ("aarch64", "", "rpi4"),
+])
+def test_without_a_measured_profile_the_most_similar_counts(machine: str, board: str, name: str) -> None:
+    assert likeness(machine, board) == name
+
+
+def test_busy_moments_do_not_bend_the_fit() -> None:
+    true = BUILTIN["rpi4"].at(1)
+    samples = [calibrate.Sample("", {"direct3": ms * true.direct3}, 3.0 * ms if ms in (4, 9) else ms)
+               for ms in range(1, 20)]
+    assert calibrate.fit(samples, pack=1, read_us=1).direct3 == pytest.approx(true.direct3, rel=0.03)
+
+
+def test_more_threads_than_measured_are_scaled() -> None:
+    two = BUILTIN["rpi3"].at(2)
+    device = Device("x", 1.0, 1, 1, {2: two})
+    assert device.at(6).gemm == pytest.approx(3 * two.gemm) and device.at(6).op_us == two.op_us
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"name": "x"}', json.dumps({
+    **dataclasses.asdict(BUILTIN["rpi3"]), "read": 0})])
+def test_a_broken_profile_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "broken.json"
+    path.write_text(text)
+    with pytest.raises(DarkfuseError, match="is not a device profile"):
+        load_device(str(path))
+
+
+def test_an_unknown_profile_names_the_known_ones() -> None:
+    with pytest.raises(DarkfuseError, match="no device profile 'toaster': built in are generic-x86"):
+        load_device("toaster")
+
+
+def test_the_fit_finds_the_rates_samples_were_made_with() -> None:
+    dice = random.Random(3)
+    true = BUILTIN["rpi4"].at(1)
+    samples = []
+    for _ in range(120):
+        amounts = {name: dice.uniform(0.1, 5) * (1 if name == "op_us" else getattr(true, name))
+                   for name in dice.sample(calibrate.RATES, 3) if name not in ("pack", "read_us")}
+        ms = sum(a * true.op_us if name == "op_us" else a / getattr(true, name)
+                 for name, a in amounts.items())
+        samples.append(calibrate.Sample("made up", amounts, ms))
+    found = calibrate.fit(samples, pack=true.pack, read_us=true.read_us)
+    for name in calibrate.RATES:
+        assert getattr(found, name) == pytest.approx(getattr(true, name), rel=0.02), name
+    assert max(abs(p / m - 1) for _, p, m in calibrate.errors(samples, found)) < 0.02
+
+
+def test_reads_are_timed_with_any_number_of_threads(tmp_path: Path) -> None:
+    graph = calibrate._network(str(tmp_path), calibrate.READS)
+    for threads in (1, 14, 15, 64):
+        assert calibrate.read_us(graph, threads, 1.0, 0.01) >= 1
+
+
+def test_a_busy_moment_makes_no_rate_endless() -> None:
+    """Without a 1x1 the machine was slow: nothing is left for the 1x1 to take."""
+    true = BUILTIN["generic-x86"].at(2)
+    samples = []
+    for amount in (1.0, 2.0, 3.0, 4.0):
+        alone = {"direct3": amount * true.direct3}
+        samples += [calibrate.Sample("busy", alone, 2 * amount),
+                    calibrate.Sample("idle", {**alone, "direct1": amount * true.direct1}, 1.9 * amount)]
+    found = calibrate.fit(samples, pack=true.pack, read_us=true.read_us)
+    assert 0 < found.direct1 < 4 * found.direct3
+
+
+def test_calibrate_measures_and_keeps_a_profile(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calibrate", "--seconds", "1", "--threads", "1", "--storage", str(tmp_path)]) == 0
+    assert "this-machine.json" in capsys.readouterr().out
+    device = load_device()
+    assert not device.estimate and list(device.rates) == [1]
+    assert device.at(1).direct3 > 0.5 and device.read > 0.001
+    assert list(tmp_path.glob("darkfuse-*")) == []
+
+
+@pytest.mark.parametrize(("words", "says"), [
+    (["--threads", "0"], "write numbers from 1 to 256"),
+    (["--threads", "1,,2"], "write numbers from 1 to 256"),
+    (["--seconds", "0"], "is outside 1..600"),
+    (["--storage", "/nowhere/at/all"], "/nowhere/at/all"),
+])
+def test_bad_options_are_one_line(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calibrate", *words]) == 2
+    said = capsys.readouterr().err
+    assert says in said and said.count("\n") == 1
+
+
+def test_rates_have_a_line_of_explanation_each() -> None:
+    for field in dataclasses.fields(Rates):
+        assert field.name in (Rates.__doc__ or "")

@@ -1,0 +1,75 @@
+"""Tiled groups in closed form against the very bytes their programs take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Iterator, NamedTuple
+
+import pytest
+
+import darkfuse.plan.layout.lower
+from darkfuse.graph import Graph, build_graph, load_graph
+from darkfuse.model.cfg import parse_cfg
+from darkfuse.plan.layout.arena import Block, Packing, Tie, aligned, alive, pack_tied
+from darkfuse.plan.layout.lower import lower
+from darkfuse.plan.price.device import BUILTIN
+from darkfuse.plan.search.candidates import Candidates
+from darkfuse.plan.search.cuts import grids
+from darkfuse.plan.search.pieces import Pieces
+from darkfuse.plan.types import Plan
+
+CONV = "[convolutional]\nfilters={}\nsize={}\nstride={}\npad=1\nactivation=leaky\n"
+SUM = "[shortcut]\nfrom=-3\nactivation=linear\n"
+
+
+class Case(NamedTuple):
+    """A tiled group of pieces [a, b): bytes reckoned, and bytes its program takes."""
+
+    a: int
+    b: int
+    fine: bool  # a tile for each row of the last map
+    shares: bool  # maps lie over each other
+    reckoned: int
+    taken: int
+
+
+def cases(graph: Graph, ends: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> Iterator[Case]:
+    """Every group over one column of tiles, all other layers on their own and all weights pinned."""
+    placed: list[tuple[list[Block], list[Tie]]] = []
+
+    def watched(blocks: list[Block], ties: list[Tie]) -> tuple[list[Tie], Packing]:
+        placed.append((blocks, ties))
+        return pack_tied(blocks, ties)
+
+    monkeypatch.setattr(darkfuse.plan.layout.lower, "pack_tied", watched)
+    spans = Candidates(Pieces(graph, [node.index for node in graph.nodes], True), BUILTIN["rpi3"], 1)
+    count = len(spans.pieces)
+    single = [spans.group(spans.single(a)[0].recipe, 0) for a in range(count)]
+    for b in ends or range(1, count + 1):
+        tail = spans.pieces[b - 1].leaf.shape
+        for grid, cache in grids(tail.h, tail.w, False):
+            for tiled in spans.tiled(b, grid, cache):
+                group = spans.group(spans.fused(tiled, b, grid, cache)[0].recipe, 0)
+                groups = (*single[: tiled.a], group, *single[b:])
+                program = lower(graph, Plan(graph.name, graph.fingerprint(), groups, 1, True))
+                blocks, ties = placed.pop()
+                packed = sum(aligned(x.bytes) for x in program.buffers if x.name.endswith("packed"))
+                yield Case(tiled.a, b, grid[0] == tail.h, bool(ties), tiled.stage,
+                           alive(blocks, ties)[tiled.a] - packed)
+
+
+def residual(side: int, channels: int) -> Graph:
+    """Residual blocks whose maps, side x side x channels, are all the arena has to hold."""
+    block = CONV.format(16, 1, 1) + CONV.format(channels, 3, 1) + SUM
+    text = f"[net]\nwidth={side}\nheight={side}\nchannels={channels}\n"
+    return build_graph(parse_cfg(text + CONV.format(channels, 3, 1) + 2 * block + CONV.format(16, 3, 2)))
+
+
+def test_rows_of_tiles_take_what_was_reckoned(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the byte where tiles are rows of the last map; else never less, and some rows more at most."""
+    tried = [*cases(load_graph(str(root / "cfg" / "yolov2-16.cfg")), (2, 5, 6, 7), monkeypatch),
+             *cases(residual(24, 64), (), monkeypatch)]
+    for case in tried:
+        assert case.taken <= case.reckoned <= 1.1 * case.taken, case
+        assert case.reckoned == case.taken or not case.fine, case
+    assert sum(case.shares for case in tried) > len(tried) // 2 > 100
