@@ -15,6 +15,7 @@ from darkfuse.engine._engine import Engine
 from darkfuse.graph import Graph, build_graph
 from darkfuse.graph.weights import weight_offsets
 from darkfuse.model.cfg import parse_cfg
+from darkfuse.plan.layout.draft import OPTIONAL
 from darkfuse.plan.layout.lower import lower
 from darkfuse.plan.show.notation import parse_plan
 from darkfuse.plan.types import Group, LayerPlan, Plan
@@ -32,10 +33,11 @@ def whole(graph: Graph, plan: Plan) -> Plan:
         for n in graph.nodes))
 
 
-def run(graph: Graph, plan: Plan, weights: str, frames: list[np.ndarray], threads: int, guard: bool):
+def run(graph: Graph, plan: Plan, weights: str, frames: list[np.ndarray], threads: int, guard: bool,
+        without: tuple[str, ...] = ()):
     """(outputs per frame, stats, program)."""
     asked = [n.index for n in graph.nodes if n.index in graph.outputs or n.index % 3 == 2]
-    program = lower(graph, plan, asked, weight_offsets(graph, weights))
+    program = lower(graph, plan, asked, weight_offsets(graph, weights), without=without)
     engine = Engine(program, weights, threads, guard=guard)
     outputs = []
     for frame in frames:
@@ -66,6 +68,27 @@ def check(graph: Graph, plan: Plan, threads: int, seed: int) -> None:
                 assert stats["macs"] == graph.macs
             read = [w for w in program.weights if w.residency != "pinned"]
             assert stats["bytes_read"] == sum(w.filters * w.per_filter * 4 for w in read)
+
+
+@settings(runs, max_examples=40)
+@given(st.data())
+def test_without_any_of_the_passes_that_save_memory_the_bits_are_the_same(data):
+    """A wrong picture can be bisected: each pass can be left out by itself, or all of them."""
+    graph = data.draw(networks())
+    plan = data.draw(plans(graph, threads=2))
+    without = tuple(data.draw(st.sampled_from([(name,) for name in OPTIONAL] + [OPTIONAL])))
+    shape = graph.input
+    frames = [np.random.default_rng(7).uniform(-1, 1, (shape.c, shape.h, shape.w)).astype(np.float32)]
+    with tempfile.TemporaryDirectory() as folder:
+        weights = str(Path(folder) / "random.weights")
+        make_weights(graph, weights, 3)
+        [expected], _, packed = run(graph, plan, weights, frames, 2, False)
+        [got], stats, program = run(graph, plan, weights, frames, 2, False, without)
+    assert {layer: values.tobytes() for layer, values in got.items()} == {
+        layer: values.tobytes() for layer, values in expected.items()}
+    assert stats["arena_bytes"] == program.arena_bytes
+    if "packing" in without:
+        assert program.arena_bytes >= packed.arena_bytes
 
 
 @runs

@@ -7,7 +7,7 @@ from typing import Iterator, NamedTuple
 
 import pytest
 
-import darkfuse.plan.layout.lower
+import darkfuse.plan.layout.place
 from darkfuse.graph import Graph, build_graph, load_graph
 from darkfuse.model.cfg import parse_cfg
 from darkfuse.plan.layout.arena import Block, Packing, Tie, aligned, alive, pack_tied
@@ -41,7 +41,7 @@ def cases(graph: Graph, ends: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) 
         placed.append((blocks, ties))
         return pack_tied(blocks, ties)
 
-    monkeypatch.setattr(darkfuse.plan.layout.lower, "pack_tied", watched)
+    monkeypatch.setattr(darkfuse.plan.layout.place, "pack_tied", watched)
     spans = Candidates(Pieces(graph, [node.index for node in graph.nodes], True), BUILTIN["rpi3"], 1)
     count = len(spans.pieces)
     single = [spans.group(spans.single(a)[0].recipe, 0) for a in range(count)]

@@ -97,7 +97,9 @@ class Wiring:
     image : bool
         The network input is kept as interleaved pixels ('image'), for a 'first' kernel.
     overwritten : mapping of int to int
-        Shortcuts written over one of their operands, and which (`plan.inplace`).
+        Shortcuts written over one of their operands, and which (`plan.layout.inplace`).
+    concatenate : bool
+        Whether producers write straight into a concatenation where they can; otherwise each piece is copied.
 
     Attributes
     ----------
@@ -108,8 +110,9 @@ class Wiring:
     """
 
     def __init__(self, graph: Graph, fused: Mapping[int, int], image: bool,
-                 overwritten: Optional[Mapping[int, int]] = None) -> None:
+                 overwritten: Optional[Mapping[int, int]] = None, concatenate: bool = True) -> None:
         self.graph = graph
+        self.concatenate = concatenate
         self.overwritten = overwritten or {}
         self.leaves: List[Leaf] = []
         self.storages: List[Storage] = []
@@ -224,7 +227,9 @@ class Wiring:
     def _adopt(self, view: View, start: int, count: int, whole: int, at: int, last: bool) -> bool:
         """Let a piece's own storage become part of the concatenation; False where that cannot be."""
         own = self.storages[view.storage]
-        if own.parent >= 0 or own.layout != "blocks" or self.leaves[view.leaves[0]].kind == "input":
+        if not self.concatenate or own.parent >= 0 or own.layout != "blocks":
+            return False
+        if self.leaves[view.leaves[0]].kind == "input":
             return False
         if (view.channel, view.channels) != (0, own.channels) or (start, count) != (0, own.channels):
             return False

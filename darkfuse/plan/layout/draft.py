@@ -1,0 +1,91 @@
+"""What is known of a program while the passes of `lower` work it out, one field after another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Dict, FrozenSet, List, Optional, Tuple
+
+from darkfuse.graph import Graph
+from darkfuse.model.weights import WeightsIndex
+from darkfuse.plan.layout.arena import Tie
+from darkfuse.plan.layout.windows import Layout, Stored
+from darkfuse.plan.layout.wiring import Leaf, Wiring
+from darkfuse.plan.program import Buffer, Place, Span, Stage, Tensor, Weights
+from darkfuse.plan.types import LayerPlan, Plan
+
+# Passes, or parts of one, that only save memory or time: a program without them computes the same maps.
+OPTIONAL = ("pooling", "concatenation", "in-place", "overlap", "packing", "reads-ahead")
+
+
+@dataclass
+class Draft:
+    """One plan on its way to a `Program`. Each pass reads what those before it found, and adds its own.
+
+    Attributes
+    ----------
+    wanted : tuple of int
+        Layers whose maps leave the arena: the graph's outputs, then those asked for besides.
+    without : frozenset of str
+        Of `OPTIONAL`, what is switched off.
+    """
+
+    graph: Graph
+    plan: Plan
+    wanted: Tuple[int, ...]
+    weights_index: Optional[WeightsIndex] = None
+    without: FrozenSet[str] = frozenset()
+
+    # validate
+    layer_plan: Dict[int, LayerPlan] = field(default_factory=dict)  # layer -> how it runs
+    position: Dict[int, Tuple[int, int]] = field(default_factory=dict)  # layer -> (group, number within it)
+    image: bool = False  # the network input stays interleaved pixels
+
+    # wire
+    wiring: Wiring = field(init=False)
+    members: List[List[int]] = field(default_factory=list)  # leaves of each stage, in execution order
+    exports: Tuple[Tuple[int, int], ...] = ()  # (layer wanted, leaf that copies it out)
+    steps: List[Span] = field(default_factory=list)  # first and last step of each stage
+
+    # regions
+    layout: Layout = field(init=False)
+
+    # emit
+    buffers: List[Buffer] = field(default_factory=list)  # offsets are 0 until `place`
+    tensors: List[Tensor] = field(default_factory=list)
+    weights: List[Weights] = field(default_factory=list)
+    stages: List[Stage] = field(default_factory=list)
+    map_buffer: Dict[int, int] = field(default_factory=dict)  # root storage -> its buffer
+    leaf_tensor: Dict[int, int] = field(default_factory=dict)  # leaf -> the tensor it writes
+
+    # place
+    ties: List[Tie] = field(default_factory=list)  # pairs of buffers that share bytes
+    arena_bytes: int = 0
+    read_places: List[Tuple[Place, ...]] = field(default_factory=list)  # of each of `weights`
+
+    def group_of(self, layer: int) -> int:
+        """The number of the group that a layer of the plan is in."""
+        return self.position[layer][0]
+
+    def add_buffer(self, name: str, size: int, first: int, last: int) -> int:
+        """Note a buffer of `size` bytes, alive from step `first` to step `last`; returns its number."""
+        self.buffers.append(Buffer(name, size, 0, first, last))
+        return len(self.buffers) - 1
+
+    def alive(self, root: int) -> Span:
+        """First and last step of a root storage's map, both included."""
+        stored = self.layout.stored[root]
+        (first, first_end), (last, last_end) = self.steps[stored.first], self.steps[stored.last]
+        if first < first_end:  # the stage's only operation writes the map after it has read everything
+            first = first_end
+        written_last = any(self.wiring.root(self.wiring.leaves[n].view).storage == root
+                           for n in self.members[stored.last])
+        if last < last_end and not written_last:
+            last_end = last  # the stage of two steps reads the map in its first step only
+        return first, self.steps[-1][1] if stored.layout == "chw" else last_end
+
+
+def map_name(leaf: Leaf, stored: Stored) -> str:
+    """What the buffer of a leaf's map is called in pictures and messages."""
+    if leaf.kind == "input":
+        return "network input"
+    return f"layer {leaf.node} {'output' if stored.layout == 'chw' else 'map'}"

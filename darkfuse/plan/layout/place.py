@@ -1,0 +1,50 @@
+"""The last pass of `lower`: where each buffer lies in the arena, and where reads of weights may land."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import List, Sequence
+
+from darkfuse.plan.layout.ahead import places_of
+from darkfuse.plan.layout.arena import Block, Packing, Tie, aligned, pack_tied
+from darkfuse.plan.layout.draft import Draft
+from darkfuse.plan.layout.overlap import ties
+from darkfuse.plan.program import arrived
+
+
+def place(draft: Draft) -> None:
+    """Fill in the offsets of `buffers`, `ties` and `arena_bytes`."""
+    blocks = [Block(b.bytes, max(b.first, 0), b.last) for b in draft.buffers]
+    tied: List[Tie] = []
+    if not {"overlap", "packing"} & draft.without:
+        tied = [Tie(draft.map_buffer[t.source], draft.map_buffer[t.target], t.shift)
+                for t in ties(draft.wiring, draft.layout, draft.members)]
+    if "packing" in draft.without:
+        packing = _in_a_row(blocks)
+    else:
+        tied, packing = pack_tied(blocks, tied)
+    over = {tie.target: tie.source for tie in tied}
+    draft.ties = list(tied)
+    draft.buffers = [replace(buffer, offset=at, over=over.get(number, -1))
+                     for number, (buffer, at) in enumerate(zip(draft.buffers, packing.offsets))]
+    draft.arena_bytes = packing.bytes + aligned(draft.plan.ahead_bytes)
+
+
+def _in_a_row(blocks: Sequence[Block]) -> Packing:
+    """Every block in bytes of its own, whatever its lifetime."""
+    offsets: List[int] = []
+    end = 0
+    for block in blocks:
+        offsets.append(end)
+        end += aligned(block.bytes)
+    return Packing(tuple(offsets), end, end)
+
+
+def place_reads(draft: Draft) -> None:
+    """Fill in the `places` of `weights`: a layer's own slots, then whatever of the arena is idle."""
+    until = {op.weights: arrived(stage, draft.weights[op.weights])
+             for stage in draft.stages for op in stage.ops if op.weights >= 0}
+    found = places_of(draft.buffers, draft.weights, until, draft.arena_bytes)
+    if "reads-ahead" in draft.without:
+        found = [places[:w.slots] for w, places in zip(draft.weights, found)]
+    draft.weights = [replace(w, places=places) for w, places in zip(draft.weights, found)]

@@ -1,0 +1,114 @@
+"""The second pass of `lower`: which operations run, in which stage, and in which step of the frame.
+
+A group of the plan becomes a stage. A stage takes one step of the frame, or two: a Winograd layer that runs
+as one strip has read its whole input (step one) before it writes the first pixel of its output (step two), so
+that input and output may share bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List, Tuple
+
+from darkfuse.errors import PlanError
+from darkfuse.plan.layout.draft import Draft
+from darkfuse.plan.layout.inplace import overwritten
+from darkfuse.plan.layout.wiring import INPUT, Leaf, View, Wiring, poolable
+from darkfuse.plan.program import Span
+from darkfuse.plan.types import Group
+
+
+def wire(draft: Draft) -> None:
+    """Fill in `wiring`, `members`, `exports` and `steps`.
+
+    Raises
+    ------
+    PlanError
+        A layer is missing from the plan, or comes before one that it reads.
+    """
+    taken_over: Dict[int, int] = {}
+    if "in-place" not in draft.without:
+        taken_over = overwritten(draft.graph, draft.plan.groups, draft.position, draft.wanted)
+    draft.wiring = Wiring(draft.graph, _fused_poolings(draft), draft.image, taken_over,
+                          concatenate="concatenation" not in draft.without)
+    draft.members = _members(draft)
+    draft.exports = _exports(draft)
+    draft.steps = _steps(draft)
+
+
+def _fused_poolings(draft: Draft) -> Dict[int, int]:
+    """Convolutions that pool as they store, and the pooling of each: both are in one group, and nobody asked
+    for the map between them."""
+    if "pooling" in draft.without:
+        return {}
+    fused = {}
+    for node in draft.graph.nodes:
+        pool = poolable(draft.graph, node)
+        together = pool in draft.position and node.index in draft.position \
+            and draft.group_of(pool) == draft.group_of(node.index)
+        if together and node.index not in draft.wanted:
+            fused[node.index] = pool
+    return fused
+
+
+def _members(draft: Draft) -> List[List[int]]:
+    """Leaves of each group in execution order. The network input joins the first group that reads it."""
+    leaves = draft.wiring.leaves
+    by_layer: Dict[int, List[int]] = {}
+    for number, leaf in enumerate(leaves):
+        by_layer.setdefault(leaf.layer, []).append(number)
+        if leaf.layer != INPUT and leaf.layer not in draft.position:
+            raise PlanError(f"{draft.graph.name}: layer {leaf.layer} is missing from the plan")
+    entry = by_layer[INPUT][0]
+    done: set[int] = set()
+    members: List[List[int]] = []
+    for group in draft.plan.groups:
+        stage: List[int] = []
+        for layer in group.layers:
+            for number in by_layer.get(layer.node, ()):
+                for needed in (n for source in leaves[number].sources for n in source.leaves):
+                    if needed == entry and entry not in done:
+                        stage.append(entry)
+                        done.add(entry)
+                    if needed not in done:
+                        raise PlanError(f"{draft.graph.name}: layer {layer.node} comes before layer "
+                                        f"{leaves[needed].node}, which it reads")
+                stage.append(number)
+                done.add(number)
+        members.append(stage)
+    return members
+
+
+def _exports(draft: Draft) -> Tuple[Tuple[int, int], ...]:
+    """Add a leaf for every map asked for, to the group that finishes it. Returns (layer, leaf) pairs."""
+    stage_of = {leaf: stage for stage, leaves in enumerate(draft.members) for leaf in leaves}
+    made: Dict[View, int] = {}
+    pairs = []
+    for layer in draft.wanted:
+        view = draft.wiring.views[layer]
+        if view not in made:
+            draft.wiring.export(layer)
+            made[view] = len(draft.wiring.leaves) - 1
+            entry = [0] if 0 in view.leaves and 0 not in stage_of else []  # nothing else reads the input
+            stage = max([stage_of[n] for n in view.leaves if n in stage_of], default=0)
+            draft.members[stage] += [*entry, made[view]]
+        pairs.append((layer, made[view]))
+    return tuple(pairs)
+
+
+def _steps(draft: Draft) -> List[Span]:
+    """First and last step of each stage."""
+    steps: List[Span] = []
+    at = 0
+    for group, leaves in zip(draft.plan.groups, draft.members):
+        two = len(leaves) == 1 and _in_one_strip(draft, group, draft.wiring.leaves[leaves[0]])
+        steps.append((at, at + two))
+        at += 1 + two
+    return steps
+
+
+def _in_one_strip(draft: Draft, group: Group, leaf: Leaf) -> bool:
+    """Whether a leaf is a Winograd layer that transforms all of its input before it writes."""
+    layer = draft.layer_plan.get(leaf.layer)
+    if layer is None or leaf.kind != "conv" or layer.kernel != "winograd" or group.grid != (1, 1):
+        return False
+    return not 0 < 4 * layer.strip < draft.graph.node(leaf.layer).out_shape.h
