@@ -42,7 +42,7 @@ cdef extern from "engine.h" nogil:
 
     ctypedef struct df_weights:
         int residency
-        int32_t node, filters, block, raw_filters, kept
+        int32_t node, filters, block, raw_filters, resident
         int64_t per_filter
         int64_t file_offset, params_offset, norm_offset
         c_bool batch_normalize, transposed, connected
@@ -53,7 +53,7 @@ cdef extern from "engine.h" nogil:
         float *packed
         size_t packed_bytes
         int64_t slot_bytes
-        char *kept_raw
+        char *resident_raw
         char **slots
         const int32_t *slot_step
         int32_t n_slots

@@ -163,9 +163,9 @@ cdef class Engine(_Structs):
         rest = total % DF_HUGE_PAGE
         low = high = 0.0
         for w in self.program.weights:
-            share = w.all_reads / max(1, len(w.places))
-            low += share * sum(place.offset < rest for place in w.places)
-            high += share * sum(place.offset >= total - rest for place in w.places)
+            share = w.all_reads / max(1, len(w.landings))
+            low += share * sum(landing.offset < rest for landing in w.landings)
+            high += share * sum(landing.offset >= total - rest for landing in w.landings)
         self.arena = _Arena(total, low < high)
         if self.guarded:
             memset(self.arena.base, GUARD_BYTE, self.arena.bytes)

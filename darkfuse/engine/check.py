@@ -129,11 +129,12 @@ def _weights(program: Program, w: Weights) -> None:
     room = _bytes(program, w.raw, where)
     if w.raw_filters < 1 or w.slots < 1 or reader_bytes(w.slots, w.raw_filters, w.per_filter) > room:
         fail(f"{where} reach past their reader's slots")
-    if w.kept:
-        room, need = _bytes(program, w.kept_raw, where), reader_bytes(w.kept, w.raw_filters, w.per_filter)
-        if w.kept < 0 or w.residency != "streamed" or need > room:
+    if w.resident:
+        room = _bytes(program, w.resident_raw, where)
+        need = reader_bytes(w.resident, w.raw_filters, w.per_filter)
+        if w.resident < 0 or w.residency != "streamed" or need > room:
             fail(f"{where} reach past those that stay")
-        if program.buffers[w.kept_raw].first >= 0:
+        if program.buffers[w.resident_raw].first >= 0:
             fail(f"{where} lose those that stay")
     if w.transposed:
         fail(f"{where} are stored transposed and must be pinned")
@@ -147,15 +148,15 @@ def _slots(program: Program, until: int, w: Weights) -> None:
     """Reads go where nothing else is from the place's step to the layer's own. The layer's own slots come
     first, and no place lies over another: so there is always one that gets free."""
     where, size = f"a read of layer {w.node}", slot_bytes(w.raw_filters, w.per_filter)
-    if w.all_reads == w.kept:
+    if w.all_reads == w.resident:
         return
     start = -(-program.buffers[w.raw].offset // PAGE) * PAGE
-    if [place.offset for place in w.places[: w.slots]] != [start + n * size for n in range(w.slots)]:
+    if [landing.offset for landing in w.landings[: w.slots]] != [start + n * size for n in range(w.slots)]:
         fail(f"layer {w.node} has not all of its own slots to read into")
     own = {other.raw for other in program.weights}
     others = [b for n, b in enumerate(program.buffers) if n not in own and b.first <= until]
     end = -1
-    for offset, first in sorted(w.places):
+    for offset, first in sorted(w.landings):
         if offset < max(end, 0) or offset % PAGE or offset + size > program.arena_bytes \
                 or not 0 <= first <= until:
             fail(f"{where} is misaligned, over another, outside the arena or out of time")

@@ -20,8 +20,8 @@ static void plan_chunk(df_reader *r, df_weights *w, int first, int end)
     df_chunk *c = &r->chunks[r->count];
     int turn = r->count++ - w->first_chunk;
     *c = (df_chunk){.weights = w, .first = first, .count = df_min(w->raw_filters, end - first)};
-    c->kept = turn < w->kept;
-    c->slot = c->kept ? w->kept_raw + turn * w->slot_bytes : NULL;
+    c->resident = turn < w->resident;
+    c->slot = c->resident ? w->resident_raw + turn * w->slot_bytes : NULL;
 }
 
 static void plan_layer(df_reader *r, df_weights *w, int threads)

@@ -45,7 +45,7 @@ typedef struct {
 /* plan.program.Weights, with the convolution they belong to */
 typedef struct {
     enum df_residency residency;
-    int32_t node, filters, block, raw_filters, kept;
+    int32_t node, filters, block, raw_filters, resident;
     int64_t per_filter;                               /* floats */
     int64_t file_offset, params_offset, norm_offset;  /* bytes; file_offset -1: all zero */
     bool batch_normalize, transposed, connected;
@@ -54,7 +54,7 @@ typedef struct {
     float *scale, *bias, *packed;
     size_t packed_bytes;
     int64_t slot_bytes;
-    char *kept_raw;           /* slots of the first `kept` chunks, read in the first frame only */
+    char *resident_raw;       /* slots of the first `resident` chunks, read in the first frame only */
     char **slots;             /* where the chunks after them may go, none over another */
     const int32_t *slot_step; /* the first step each may be written in */
     int32_t n_slots;
@@ -91,7 +91,7 @@ typedef struct {
 typedef struct {
     const df_weights *weights;
     int32_t first, count; /* filters */
-    bool kept;            /* stays in its slot over frames */
+    bool resident;        /* stays in its slot over frames */
     bool cached;          /* its slot is in our caches: from the weights or the map there before */
     int32_t left;         /* filters not yet computed with, once for each part of the tiles */
     char *slot;           /* a whole page; the chunk begins as far into it as it does into a page of the file */
@@ -117,7 +117,7 @@ typedef struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool quit;
-    bool warm;           /* a whole frame has run: kept chunks are in their slots */
+    bool warm;           /* a whole frame has run: resident chunks are in their slots */
     int32_t step;        /* the team's present step */
     _Atomic int32_t ready; /* chunks [0, ready) are in their slots */
     int32_t *inside;     /* (count,) the `n_inside` chunks that are in their slots, or on their way there */

@@ -90,7 +90,7 @@ static bool place(const df_reader *r, df_chunk *c)
 static bool next_chunk(df_reader *r)
 {
     df_chunk *c = &r->chunks[r->next];
-    return c->kept || place(r, c);
+    return c->resident || place(r, c);
 }
 
 static void *read_ahead(void *arg)
@@ -105,10 +105,10 @@ static void *read_ahead(void *arg)
             break;
         int n = r->next++;
         const df_chunk *c = &r->chunks[n];
-        if (!c->kept)
+        if (!c->resident)
             r->inside[r->n_inside++] = n;
         int failed = 0;
-        bool read = !c->kept || !r->warm;
+        bool read = !c->resident || !r->warm;
         if (read) {
             double begun = df_now_ms();
             pthread_mutex_unlock(&r->lock);

@@ -41,7 +41,7 @@ static bool wait_for(df_team *t, int chunk)
 static void leave(df_reader *r, int chunk)
 {
     const df_chunk *c = &r->chunks[chunk];
-    if (c->kept)
+    if (c->resident)
         return;
     bool flushed = df_chunk_bytes(c) >= DF_LONG_READ && df_worth_flushing(r);
     if (flushed) {

@@ -110,9 +110,9 @@ cdef class _Structs:
             w.packed_bytes = self.program.buffers[source.packed].bytes
         if w.residency != DF_PINNED:
             w.slot_bytes = slot_bytes(source.raw_filters, source.per_filter)
-            w.kept = source.kept
-            if w.kept:
-                w.kept_raw = self._pages(source.kept_raw)
+            w.resident = source.resident
+            if w.resident:
+                w.resident_raw = self._pages(source.resident_raw)
             self._slots(source, w)
         return 0
 
@@ -120,16 +120,16 @@ cdef class _Structs:
         cdef Py_ssize_t n
         cdef int64_t at
         # Between guards, the layer's own slots alone
-        places = source.places[:source.slots] if self.guarded else source.places
-        w.n_slots = len(places)
+        landings = source.landings[:source.slots] if self.guarded else source.landings
+        w.n_slots = len(landings)
         w.slots = <char **>self._new(w.n_slots, sizeof(char *))
         for n in range(w.n_slots):
             if self.guarded:
                 w.slots[n] = self._pages(source.raw) + n * w.slot_bytes
             else:
-                at = places[n].offset
+                at = landings[n].offset
                 w.slots[n] = <char *>self.arena.base + at
-        w.slot_step = self._ints([place.step for place in places])
+        w.slot_step = self._ints([landing.step for landing in landings])
         return 0
 
     cdef int _stage(self, source, df_stage *s) except -1:

@@ -106,7 +106,7 @@ class Keep:
     columns: bool  # carry columns too (cache 'full')
 
 
-class Place(NamedTuple):
+class Landing(NamedTuple):
     """Where a read may go: bytes from the arena's start, a multiple of `PAGE`; not before that step, as the
     bytes serve others until then."""
 
@@ -139,10 +139,10 @@ class Weights:
     slots: int
     # bytes, of scales, means, variances; -1 they follow the biases (connected: they do not)
     norm_offset: int = -1
-    kept: int = 0  # reads, from the first on, that stay over frames
-    kept_raw: int = -1  # buffer of `kept` slots
+    resident: int = 0  # reads, from the first on, that stay over frames
+    resident_raw: int = -1  # buffer of `resident` slots
     transposed: bool = False  # (per_filter, filters) in the file: connected layers of old files, pinned only
-    places: Tuple[Place, ...] = ()  # for reads: the slots in `raw`, then others; none over another
+    landings: Tuple[Landing, ...] = ()  # for reads: the slots in `raw`, then others; none over another
 
     @property
     def block_reads(self) -> int:
@@ -151,7 +151,7 @@ class Weights:
 
     @property
     def all_reads(self) -> int:
-        """Reads of the layer, those that are kept included."""
+        """Reads of the layer, the resident ones included."""
         if self.residency == "pinned" or self.file_offset < 0:
             return 0
         return reads_of(self.filters, self.block if self.residency == "streamed" else self.filters,

@@ -15,6 +15,8 @@ _T = TypeVar("_T")
 KERNELS = ("none", "first", "direct", "general", "winograd")
 RESIDENCIES = ("none", "pinned", "loaded", "streamed")
 CACHES = ("full", "rows", "none")
+# Names of fields in plans written by earlier versions, and what they are called now.
+FORMER = {"kept": "resident"}
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class LayerPlan:
     block : output channels the team computes with at a time when streamed (multiple of 32)
     raw : filters in one slot of the reader (multiple of 8)
     slots : reader slots; 2 or more let the prefetch thread stay ahead
-    kept : reads of a streamed layer, from its first filter on, that stay over frames as they lie in the file:
-        memory that is left where no whole layer fits any more
+    resident : reads of a streamed layer, from its first filter on, that stay over frames as they lie in the
+        file: memory that is left where no whole layer fits any more
     strip : Winograd tile rows (4 output rows each) worked on at a time; 0 is the whole region
     """
 
@@ -38,7 +40,7 @@ class LayerPlan:
     block: int = 32
     raw: int = 16
     slots: int = 2
-    kept: int = 0
+    resident: int = 0
     strip: int = 0
 
 
@@ -122,6 +124,7 @@ def _record(kind: type[_T], value: object) -> _T:
     """A dataclass of `kind` from an object, names and simple types checked."""
     raw = _mapping(value, kind.__name__)
     names = {item.name: item for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    raw = {FORMER.get(name, name): given for name, given in raw.items()}
     for name, given in raw.items():
         if name not in names:
             raise ValueError(f"{kind.__name__} has no {name!r}")

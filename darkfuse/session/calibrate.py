@@ -27,7 +27,7 @@ from darkfuse.plan.layout.lower import lower
 from darkfuse.plan.layout.weights import MAX_SLOTS
 from darkfuse.plan.price.device import Device, Rates, cache_folder, estimated_rates
 from darkfuse.plan.price.predict import predict
-from darkfuse.plan.program import Place, Program
+from darkfuse.plan.program import Landing, Program
 from darkfuse.plan.search.simple import plan_layer
 from darkfuse.plan.types import Group, LayerPlan, Plan
 
@@ -219,7 +219,7 @@ def _none_ahead(program: Program) -> Program:
     """The program with every read in its layer's own stage, so that a stage's time is all it takes."""
     first = {op.weights: stage.first for stage in program.stages for op in stage.ops}
     weights = tuple(
-        dataclasses.replace(w, places=tuple(Place(p.offset, max(p.step, first[n])) for p in w.places))
+        dataclasses.replace(w, landings=tuple(Landing(p.offset, max(p.step, first[n])) for p in w.landings))
         for n, w in enumerate(program.weights))
     return dataclasses.replace(program, weights=weights)
 

@@ -25,7 +25,7 @@ from darkfuse.graph import Graph, build_graph, load_graph
 from darkfuse.graph.weights import weight_offsets
 from darkfuse.model.cfg import parse_cfg
 from darkfuse.plan.layout.lower import lower
-from darkfuse.plan.program import Place, Program
+from darkfuse.plan.program import Landing, Program
 from darkfuse.plan.search.simple import layer_by_layer
 from darkfuse.plan.types import Group, Plan
 from tools.make_weights import make_weights
@@ -374,7 +374,7 @@ def test_malformed_programs_are_refused(tmp_path):
     graph, weights = made(SMALL, tmp_path)
     good = program_of(graph, weights, 1, "streamed")
     assert Engine(good, weights, 1) is not None
-    conv, places = good.stages[0].ops[1], good.weights[0].places
+    conv, places = good.stages[0].ops[1], good.weights[0].landings
     bad = [
         dataclasses.replace(good, arena_bytes=good.arena_bytes - 64),
         dataclasses.replace(good, arena_bytes=-1),
@@ -393,16 +393,16 @@ def test_malformed_programs_are_refused(tmp_path):
         changed(good, "weights", 0, per_filter=2**40),
         changed(good, "weights", 0, raw_filters=2**30),
         changed(good, "weights", 0, slots=0),
-        changed(good, "weights", 0, kept=1),
-        changed(good, "weights", 0, places=()),
-        changed(good, "weights", 0, places=tuple(Place(at + 64, step) for at, step in places)),
-        changed(good, "weights", 0, places=(*places, Place(2**40, 0))),
-        changed(good, "weights", 0, places=(*places, Place(-4096, 0))),
-        changed(good, "weights", 0, places=(*places, Place(places[0].offset, 0))),
-        changed(good, "weights", 0, places=tuple(Place(at, 1) for at, _ in places)),
+        changed(good, "weights", 0, resident=1),
+        changed(good, "weights", 0, landings=()),
+        changed(good, "weights", 0, landings=tuple(Landing(at + 64, step) for at, step in places)),
+        changed(good, "weights", 0, landings=(*places, Landing(2**40, 0))),
+        changed(good, "weights", 0, landings=(*places, Landing(-4096, 0))),
+        changed(good, "weights", 0, landings=(*places, Landing(places[0].offset, 0))),
+        changed(good, "weights", 0, landings=tuple(Landing(at, 1) for at, _ in places)),
         # Over the input
-        changed(good, "weights", 0, places=(*places, Place(good.buffers[0].offset // 4096 * 4096, 0))),
-        changed(good, "weights", 0, kept=-1),
+        changed(good, "weights", 0, landings=(*places, Landing(good.buffers[0].offset // 4096 * 4096, 0))),
+        changed(good, "weights", 0, resident=-1),
         changed(good, "weights", 2, block=31),
         changed(good, "weights", 2, block=32, raw_filters=24, slots=1),
         changed(good, "weights", 2, packed=good.weights[0].scale),

@@ -148,5 +148,5 @@ def test_reads_wait_for_the_maps_that_lie_in_their_places(tmp_path):
     expected, _, _ = run(graph, resident(plan), weights, frames[:1], 1, True)
     got, _, program = run(graph, plan, weights, frames, 1, False)
     last = program.weights[-1]
-    assert sum(place.step > 1 for place in last.places) > last.slots
+    assert sum(landing.step > 1 for landing in last.landings) > last.slots
     assert all(have[6].tobytes() == expected[0][6].tobytes() for have in got)

@@ -119,7 +119,7 @@ def test_weights_that_are_not_in_the_file_are_not_read(kernel, kept, tmp_path):
     graph, weights = made(text, tmp_path)
     frame = noise(graph)
     want = frame_bytes(engine_of(graph, weights, plan_of(graph, "pinned", 1, kernel)), frame, 2)
-    plan = plan_of(graph, "streamed", 2, kernel, raw=32, slots=3, kept=kept)
+    plan = plan_of(graph, "streamed", 2, kernel, raw=32, slots=3, resident=kept)
     engine = engine_of(graph, weights, plan)
     assert frame_bytes(engine, frame, 2) == want
     assert engine.stats()["bytes_read"] == 4 * sum(graph.nodes[n].weights.kernels for n in (0, 2))
@@ -146,7 +146,7 @@ def test_reads_that_stay_are_read_once(cached, threads, tmp_path):
                           for at in range(0, min(layer.block, filters - first), layer.raw)]
                 end = firsts[kept] if kept < count else filters
                 kept_bytes += end * node.weights.kernels // filters * 4
-                group = dataclasses.replace(group, layers=(dataclasses.replace(layer, kept=kept),))
+                group = dataclasses.replace(group, layers=(dataclasses.replace(layer, resident=kept),))
             groups.append(group)
         plan = dataclasses.replace(plan, groups=tuple(groups))
         engine = engine_of(graph, weights, plan, guard=number % 2 == 1, cached=cached)

@@ -70,7 +70,7 @@ def test_streamed_filters_that_stay_are_named_and_drawn_as_weights(planner: Plan
     graph = planner.graph
     plan = parse_plan("s", graph, 4)
     number, group = next((n, g) for n, g in enumerate(plan.groups) if 29 in g.nodes)
-    own = [replace(x, raw=16, block=32, slots=4, kept=3 if x.node == 29 else 0) for x in group.layers]
+    own = [replace(x, raw=16, block=32, slots=4, resident=3 if x.node == 29 else 0) for x in group.layers]
     groups = [*plan.groups[:number], replace(group, layers=tuple(own)), *plan.groups[number + 1:]]
     plan = replace(plan, groups=tuple(groups))
     prediction = predict(graph, plan, planner.device)
@@ -78,7 +78,7 @@ def test_streamed_filters_that_stay_are_named_and_drawn_as_weights(planner: Plan
     rows = [line for line in explain(graph, plan, prediction) if " stay " in line]
     assert len(rows) == 1 and " 29 " in rows[0] and f"streamed, {format_bytes(stays)} stay" in rows[0]
     program = lower(graph, plan)
-    kinds = {kind_of(b) for b in program.buffers if b.name.endswith("kept")}
+    kinds = {kind_of(b) for b in program.buffers if b.name.endswith("resident")}
     assert kinds == {"packed"} and prediction.read_bytes < predict(graph, parse_plan("s", graph, 4),
                                                                    planner.device).read_bytes
 

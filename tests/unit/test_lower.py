@@ -53,26 +53,26 @@ def test_reads_may_land_wherever_the_arena_is_idle(data):
     own = {w.raw for w in program.weights}
     for stage in program.stages:
         for w in (program.weights[op.weights] for op in stage.ops if op.weights >= 0):
-            if w.all_reads == w.kept:
-                assert not w.places
+            if w.all_reads == w.resident:
+                assert not w.landings
                 continue
             until, size = arrived(stage, w), slot_bytes(w.raw_filters, w.per_filter)
             slots = program.buffers[w.raw]
             assert all(slots.offset <= at and at + size <= slots.offset + slots.bytes
-                       for at, _ in w.places[: w.slots])
+                       for at, _ in w.landings[: w.slots])
             others = [b for n, b in enumerate(program.buffers)
                       if n not in own and b.bytes and b.first <= until]
-            for at, step in w.places:
+            for at, step in w.landings:
                 assert at % PAGE == 0 and 0 <= at <= program.arena_bytes - size and 0 <= step <= until
                 before = [b.last for b in others if b.offset < at + size and at < b.offset + b.bytes]
                 assert max(before, default=-1) == step - 1  # neither too soon nor later than need be
-            taken = sorted([(at, at + size) for at, _ in w.places]
+            taken = sorted([(at, at + size) for at, _ in w.landings]
                            + [(b.offset, b.offset + b.bytes) for b in others if b.last >= until])
             end = 0
             for low, high in [*taken, (program.arena_bytes, program.arena_bytes)]:
-                assert low - end < size + 2 * PAGE or len(w.places) == FEW  # no room left
+                assert low - end < size + 2 * PAGE or len(w.landings) == FEW  # no room left
                 end = max(end, high)
-            places = sorted(at for at, _ in w.places)
+            places = sorted(at for at, _ in w.landings)
             assert all(low + size <= high for low, high in zip(places, places[1:]))
 
 
@@ -159,19 +159,19 @@ def test_weights_are_read_before_their_stage_where_that_is_free():
     stage_of = {op.weights: n for n, stage in enumerate(program.stages) for op in stage.ops}
     stage_of.pop(-1, None)
     for number, stage in stage_of.items():
-        places = program.weights[number].places
+        places = program.weights[number].landings
         assert program.weights[number].slots <= len(places) and len(set(places)) == len(places)
         assert all(0 <= place.step <= stage for place in places)
-    early = {n for n, stage in stage_of.items() if min(p.step for p in program.weights[n].places) < stage}
+    early = {n for n, stage in stage_of.items() if min(p.step for p in program.weights[n].landings) < stage}
     assert early  # the maps of the first layers are larger than those of the last
     # Reads of all layers fit into 1 MiB: nothing has to wait for a map
-    assert all(any(place.step == 0 for place in w.places) for w in more.weights)
+    assert all(any(landing.step == 0 for landing in w.landings) for w in more.weights)
     assert lower(graph, plan, reads=False) == dataclasses.replace(
         program, buffers=lower(graph, plan, reads=False).buffers,
-        weights=tuple(dataclasses.replace(w, places=()) for w in program.weights))
+        weights=tuple(dataclasses.replace(w, landings=()) for w in program.weights))
 
 
-@pytest.mark.parametrize("wrong", [{"kept": -1}, {"kept": 4}, {"slots": 65}, {"raw": 0},
+@pytest.mark.parametrize("wrong", [{"resident": -1}, {"resident": 4}, {"slots": 65}, {"raw": 0},
                                    {"block": 32, "raw": 24}])
 def test_reads_that_cannot_be_are_refused(wrong):
     graph = chain("16 40")

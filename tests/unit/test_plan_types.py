@@ -32,6 +32,13 @@ def test_json_gives_back_an_equal_plan(data):
     assert Plan.from_json(text).to_json() == text
 
 
+def test_a_plan_written_by_an_earlier_version_still_loads(tiny):
+    """What is `resident` now was called `kept` in plans of darkfuse 0.1."""
+    text = parse_plan("s", tiny).to_json()
+    former = text.replace('"resident":', '"kept":')
+    assert former != text and Plan.from_json(former) == Plan.from_json(text)
+
+
 def changed(raw: dict, path: tuple, value: object) -> str:
     here = raw
     for key in path[:-1]:

@@ -31,7 +31,7 @@ def graph(root: Path) -> Graph:
 
 
 def kept(plan: Plan) -> dict[int, int]:
-    return {layer.node: layer.kept for group in plan.groups for layer in group.layers if layer.kept}
+    return {layer.node: layer.resident for group in plan.groups for layer in group.layers if layer.resident}
 
 
 def by_hand(graph: Graph, text: str = "13x1/8/13x1/12/s") -> Plan:

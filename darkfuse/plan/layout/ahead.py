@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
-from darkfuse.plan.program import PAGE, Buffer, Place, Weights, slot_bytes
+from darkfuse.plan.program import PAGE, Buffer, Landing, Weights, slot_bytes
 
-FEW = 64  # places of one layer: more reads at a time help nobody
+FEW = 64  # landings of one layer: more reads at a time help nobody
 Span = Tuple[int, int]  # bytes [low, high)
 
 
@@ -24,9 +24,9 @@ class _Idle(NamedTuple):
     since: int
 
 
-def places_of(buffers: Sequence[Buffer], weights: Sequence[Weights], until: Dict[int, int],
-              arena: int) -> List[Tuple[Place, ...]]:
-    """Places for the reads of each layer: first its own slots, then others, the earliest first.
+def landings_of(buffers: Sequence[Buffer], weights: Sequence[Weights], until: Dict[int, int],
+              arena: int) -> List[Tuple[Landing, ...]]:
+    """Landings for the reads of each layer: first its own slots, then others, the earliest first.
 
     Parameters
     ----------
@@ -40,22 +40,22 @@ def places_of(buffers: Sequence[Buffer], weights: Sequence[Weights], until: Dict
 
     Returns
     -------
-    list of tuple of Place
-        One for each of `weights`; no place of a layer lies over another.
+    list of tuple of Landing
+        One for each of `weights`; no landing of a layer lies over another.
     """
     own = {w.raw for w in weights}
     others = sorted((b for n, b in enumerate(buffers) if n not in own and b.bytes), key=lambda b: -b.last)
-    found: List[Tuple[Place, ...]] = [()] * len(weights)
+    found: List[Tuple[Landing, ...]] = [()] * len(weights)
     for number, step in until.items():
         w = weights[number]
-        if w.all_reads == w.kept:
+        if w.all_reads == w.resident:
             continue
         size = slot_bytes(w.raw_filters, w.per_filter)
         first = -(-buffers[w.raw].offset // PAGE) * PAGE
         slots = first, first + w.slots * size
         idle = _idle(others, step, arena)
-        places = [Place(at, _since(idle, at, at + size)) for at in range(*slots, size)]
-        found[number] = (*places, *_cut(idle, slots, size, FEW - w.slots))
+        landings = [Landing(at, _since(idle, at, at + size)) for at in range(*slots, size)]
+        found[number] = (*landings, *_cut(idle, slots, size, FEW - w.slots))
     return found
 
 
@@ -87,9 +87,9 @@ def _without(gaps: Sequence[Span], taken: Sequence[Buffer]) -> List[Span]:
     return list(gaps)
 
 
-def _cut(idle: Sequence[_Idle], slots: Span, size: int, most: int) -> List[Place]:
-    """As many places as fit, those that are idle soonest first, none over the layer's own slots."""
-    found: List[Place] = []
+def _cut(idle: Sequence[_Idle], slots: Span, size: int, most: int) -> List[Landing]:
+    """As many landings as fit, those that are idle soonest first, none over the layer's own slots."""
+    found: List[Landing] = []
     taken = [slots]
     for since in sorted({piece.since for piece in idle}):
         for low, high in _joined([piece for piece in idle if piece.since <= since]):
@@ -98,13 +98,13 @@ def _cut(idle: Sequence[_Idle], slots: Span, size: int, most: int) -> List[Place
                 if end <= at or start >= high:
                     continue
                 while at + size <= start and len(found) < most:
-                    found.append(Place(at, since))
+                    found.append(Landing(at, since))
                     at += size
                 at = max(at, -(-end // PAGE) * PAGE)
             while at + size <= high and len(found) < most:
-                found.append(Place(at, since))
+                found.append(Landing(at, since))
                 at += size
-        taken = [slots, *((place.offset, place.offset + size) for place in found)]
+        taken = [slots, *((landing.offset, landing.offset + size) for landing in found)]
     return found
 
 

@@ -10,7 +10,7 @@ from darkfuse.model.weights import WeightsIndex
 from darkfuse.plan.layout.arena import Tie
 from darkfuse.plan.layout.windows import Layout, Stored
 from darkfuse.plan.layout.wiring import Leaf, Wiring
-from darkfuse.plan.program import Buffer, Place, Span, Stage, Tensor, Weights
+from darkfuse.plan.program import Buffer, Landing, Span, Stage, Tensor, Weights
 from darkfuse.plan.types import LayerPlan, Plan
 
 # Passes, or parts of one, that only save memory or time: a program without them computes the same maps.
@@ -60,7 +60,7 @@ class Draft:
     # place
     ties: List[Tie] = field(default_factory=list)  # pairs of buffers that share bytes
     arena_bytes: int = 0
-    read_places: List[Tuple[Place, ...]] = field(default_factory=list)  # of each of `weights`
+    landings: List[Tuple[Landing, ...]] = field(default_factory=list)  # of each of `weights`
 
     def group_of(self, layer: int) -> int:
         """The number of the group that a layer of the plan is in."""

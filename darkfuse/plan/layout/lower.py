@@ -2,7 +2,7 @@
 
 ::
 
-    validate ─▶ wire ─▶ regions ─▶ emit ─▶ place ─▶ place_reads
+    validate ─▶ wire ─▶ regions ─▶ emit ─▶ place ─▶ land_reads
     the plan    opera-  what each  buffers  offsets  where reads of
     fits the    tions,  tile       and ops  in the   weights land
     graph       steps   computes            arena
@@ -22,7 +22,7 @@ from darkfuse.graph import Graph
 from darkfuse.model.weights import WeightsIndex
 from darkfuse.plan.layout.draft import OPTIONAL, Draft
 from darkfuse.plan.layout.emit import emit
-from darkfuse.plan.layout.place import place, place_reads
+from darkfuse.plan.layout.place import land_reads, place
 from darkfuse.plan.layout.validate import validate
 from darkfuse.plan.layout.windows import arrange
 from darkfuse.plan.layout.wire import wire
@@ -55,7 +55,7 @@ def lower(
     weights_index : WeightsIndex, optional
         Where the weights lie in their file. Left out, offsets are those of a file with a 20-byte header.
     reads : bool
-        Find places for the reads of weights. Without, the program can be measured but not run.
+        Find landings for the reads of weights. Without, the program can be measured but not run.
     without : collection of str
         Of `OPTIONAL`, what to leave out, beside what the environment variable DARKFUSE_WITHOUT names. The
         program computes the same bits, in more memory than the plan predicts.
@@ -76,7 +76,7 @@ def lower(
     emit(draft)
     place(draft)
     if reads:
-        place_reads(draft)
+        land_reads(draft)
     return Program(
         buffers=tuple(draft.buffers),
         tensors=tuple(draft.tensors),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import List, Sequence
 
-from darkfuse.plan.layout.ahead import places_of
+from darkfuse.plan.layout.ahead import landings_of
 from darkfuse.plan.layout.arena import Block, Packing, Tie, aligned, pack_tied
 from darkfuse.plan.layout.draft import Draft
 from darkfuse.plan.layout.overlap import ties
@@ -40,11 +40,11 @@ def _in_a_row(blocks: Sequence[Block]) -> Packing:
     return Packing(tuple(offsets), end, end)
 
 
-def place_reads(draft: Draft) -> None:
-    """Fill in the `places` of `weights`: a layer's own slots, then whatever of the arena is idle."""
+def land_reads(draft: Draft) -> None:
+    """Fill in the `landings` of `weights`: a layer's own slots, then whatever of the arena is idle."""
     until = {op.weights: arrived(stage, draft.weights[op.weights])
              for stage in draft.stages for op in stage.ops if op.weights >= 0}
-    found = places_of(draft.buffers, draft.weights, until, draft.arena_bytes)
+    found = landings_of(draft.buffers, draft.weights, until, draft.arena_bytes)
     if "reads-ahead" in draft.without:
-        found = [places[:w.slots] for w, places in zip(draft.weights, found)]
-    draft.weights = [replace(w, places=places) for w, places in zip(draft.weights, found)]
+        found = [landings[:w.slots] for w, landings in zip(draft.weights, found)]
+    draft.weights = [replace(w, landings=landings) for w, landings in zip(draft.weights, found)]

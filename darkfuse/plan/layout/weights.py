@@ -71,8 +71,8 @@ def check_kernel(graph: Graph, node: Node, layer: LayerPlan, image: bool) -> Non
         raise PlanError(f"{where}: {layer.slots} slots of {layer.raw} filters do not hold a block of "
                         f"{layer.block} in parts of {PANEL}")
     reads = reads_of(node.weights.biases, layer.block, layer.raw)
-    if layer.kept < 0 or layer.kept and (layer.residency != "streamed" or layer.kept > reads):
-        raise PlanError(f"{where}: {layer.kept} reads to keep, of {reads} when streamed")
+    if layer.resident < 0 or layer.resident and (layer.residency != "streamed" or layer.resident > reads):
+        raise PlanError(f"{where}: {layer.resident} reads to keep, of {reads} when streamed")
     options = node.options
     if not isinstance(options, ConvOptions):
         if layer.kernel != "none":
@@ -140,9 +140,9 @@ def place_weights(node: Node, layer: LayerPlan, offset: Optional[int], transpose
     params = up(filters, PANEL) * FLOAT
     scale = add(f"{name} scale", params, True)
     bias = add(f"{name} bias", params, True)
-    kept = -1
-    if layer.kept:
-        kept = add(f"{name} kept", reader_bytes(layer.kept, raw_filters, per_filter), True)
+    resident_raw = -1
+    if layer.resident:
+        resident_raw = add(f"{name} resident", reader_bytes(layer.resident, raw_filters, per_filter), True)
     packed = -1
     if not (streamed and layer.kernel == "winograd"):
         packed = add(f"{name} packed", packed_floats(node, layer.kernel, block) * FLOAT,
@@ -167,7 +167,7 @@ def place_weights(node: Node, layer: LayerPlan, offset: Optional[int], transpose
         raw_filters=raw_filters,
         slots=layer.slots,
         norm_offset=part("scales") if normalize else -1,
-        kept=0 if offset is None else layer.kept,
-        kept_raw=kept,
+        resident=0 if offset is None else layer.resident,
+        resident_raw=resident_raw,
         transposed=transposed,
     )

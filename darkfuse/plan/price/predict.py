@@ -189,7 +189,7 @@ class _Pricer:
         node = self.graph.node(w.node)
         reading = read_ms(self.rates, self.device.read, node, w.raw_filters)
         share = reading / max(1, w.all_reads)
-        beside = BESIDE * share * (w.all_reads - w.kept)
+        beside = BESIDE * share * (w.all_reads - w.resident)
         if w.residency == "loaded":
             return Work(op.weights, pack_ms(self.rates, node) + beside, share, False)
         tall = max(b - a for a, b in op.y) * (2 if op.pool else 1)
@@ -201,7 +201,7 @@ class _Pricer:
 def kept_filters(weights: Weights) -> int:
     """Filters of a streamed layer that stay over frames."""
     per_block = -(-weights.block // weights.raw_filters)  # reads
-    blocks, rest = divmod(weights.kept, per_block)
+    blocks, rest = divmod(weights.resident, per_block)
     return min(weights.filters, blocks * weights.block + rest * weights.raw_filters)
 
 

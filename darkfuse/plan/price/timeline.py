@@ -80,10 +80,10 @@ class Timeline:
         batch = batch_reads(w, work.panels)
         each = work.ms / -(-w.all_reads // batch)
         size = slot_bytes(w.raw_filters, w.per_filter)
-        places = [self._spot(low, low + size, step) for low, step in w.places]
+        places = [self._spot(low, low + size, step) for low, step in w.landings]
         waiting: List[_Spot] = []
         for n in range(w.all_reads):
-            if n >= w.kept:
+            if n >= w.resident:
                 waiting.append(self._read(places, work.read_ms))
             if (n + 1) % batch == 0 or n + 1 == w.all_reads:
                 late = max(0.0, self._idle - self.now) if waiting else 0.0

@@ -53,7 +53,7 @@ class Root:
     width: int = 0  # columns, margins included
     writers: List[int] = field(default_factory=list)
     readers: List[int] = field(default_factory=list)
-    kept: bool = False  # exported
+    exported: bool = False
     height: int = 0
     blocks: bool = True  # in channel blocks, not an image
     first: int = 0  # pieces it is alive from and to
@@ -145,7 +145,7 @@ class Pieces:
         exports: Dict[int, int] = {}
         for layer in self.graph.outputs:
             view = self.wiring.views[layer]
-            roots[self.wiring.root(view).storage].kept = True
+            roots[self.wiring.root(view).storage].exported = True
             position = max(at.get(n, self.entry) for n in view.leaves)
             exports[position] = exports.get(position, 0) + aligned(self.graph.shape(layer).bytes)
         for number in reversed(list(self._operands)):  # a sum has the margins of the operand it lies over

@@ -97,11 +97,11 @@ class _Stream:
 
     def longer(self) -> float:
         """Milliseconds reading takes beyond computing."""
-        return (self.reads - self.layer.kept) * self.read - self.compute
+        return (self.reads - self.layer.resident) * self.read - self.compute
 
     def more(self) -> int:
         """Bytes that one more read takes; with the first comes the way to a whole page."""
-        return self.slot + (0 if self.layer.kept else PAGE + ALIGN)
+        return self.slot + (0 if self.layer.resident else PAGE + ALIGN)
 
 
 def _kept(graph: Graph, plan: Plan, limit: int, device: Device) -> Plan:
@@ -115,7 +115,7 @@ def _kept(graph: Graph, plan: Plan, limit: int, device: Device) -> Plan:
             break
         worst = max(fits, key=_Stream.longer)
         room -= worst.more()
-        worst.layer = replace(worst.layer, kept=worst.layer.kept + 1)
+        worst.layer = replace(worst.layer, resident=worst.layer.resident + 1)
     groups = list(plan.groups)
     for s in streams:
         own = list(groups[s.group].layers)

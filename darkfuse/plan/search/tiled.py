@@ -167,7 +167,7 @@ class Walk:
     def _region(self, n: int, root: int, a: int) -> Tuple[Sizes, Sizes]:
         """Heights and widths computed of leaf n, tile by tile; hands its demand on to what it reads."""
         leaf, storage = self.net.wiring.leaves[n], self.net.roots[root]
-        y = self._asked(self._rows, n, leaf.shape.h, storage.kept)
+        y = self._asked(self._rows, n, leaf.shape.h, storage.exported)
         slots, heights, carried = axis(leaf.shape.h, y, self.grid[0], self.share[0], self.cache != "none")
         _add_line(self._made, root, y.slope / self.tall, y.end)
         self._writer[root] = a
@@ -181,7 +181,7 @@ class Walk:
         if self.grid[1] == 1:
             widths, size = [(leaf.shape.w, 1)], slots * storage.row
         else:
-            x = self._asked(self._columns, n, leaf.shape.w, storage.kept)
+            x = self._asked(self._columns, n, leaf.shape.w, storage.exported)
             cols, widths, _ = axis(leaf.shape.w, x, self.grid[1], self.share[1], self.cache == "full")
             for source, steps in zip(leaf.sources, leaf.columns):
                 up = x.through(steps, self.cache == "full")
@@ -193,10 +193,10 @@ class Walk:
         self._windows[root] = max(self._windows.get(root, 0), aligned(size))
         return heights, widths
 
-    def _asked(self, wanted: Dict[int, List[_Reach]], n: int, length: int, kept: bool) -> _Reach:
+    def _asked(self, wanted: Dict[int, List[_Reach]], n: int, length: int, exported: bool) -> _Reach:
         """What the readers of leaf n ask for together; without any, or to be handed out, an even part."""
         asked = wanted.get(n, [])
-        if kept or not asked:
+        if exported or not asked:
             asked = [*asked, _Reach(float(length), 0.0, 0.0, 0.0)]
         if len(asked) == 1:
             return asked[0]

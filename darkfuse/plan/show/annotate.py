@@ -40,8 +40,8 @@ NET_KEYS = ("plan", "network", "fingerprint", "threads", "exact", "order", "budg
 LAYER_KEYS = ("group", "grid", "cache", "ms", "kernel", "weights", "strip", "block", "raw", "slots",
               "kept")
 USUAL = LayerPlan(0)
-# Names people read, for the fields of `LayerPlan`.
-NUMBERS = ("strip", "block", "raw", "slots", "kept")
+# Fields of `LayerPlan` by the key that says them; `fuse_kept` has been the key of `resident` from the start.
+NUMBERS = {"strip": "strip", "block": "block", "raw": "raw", "slots": "slots", "kept": "resident"}
 
 
 def annotate(cfg: Cfg, plan: Plan) -> str:
@@ -116,7 +116,7 @@ def _layer_keys(plan: Plan, layers: int) -> List[List[Tuple[str, str]]]:
                 own.append(("kernel", layer.kernel))
             if layer.residency != USUAL.residency:
                 own.append(("weights", layer.residency))
-            own += [(name, str(getattr(layer, name))) for name in NUMBERS
+            own += [(key, str(getattr(layer, name))) for key, name in NUMBERS.items()
                     if getattr(layer, name) != getattr(USUAL, name)]
     return keys
 
@@ -211,7 +211,8 @@ class _Reader:
             index,
             self._choice(section, "kernel", KERNELS, USUAL.kernel),
             self._choice(section, "weights", RESIDENCIES, USUAL.residency),
-            **{name: self._number(section, name, 0, default=getattr(USUAL, name)) for name in NUMBERS},
+            **{name: self._number(section, key, 0, default=getattr(USUAL, name))
+               for key, name in NUMBERS.items()},
         )
 
     def _group(self, layers: List[LayerPlan]) -> Group:

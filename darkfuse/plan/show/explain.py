@@ -111,14 +111,14 @@ def _kernels(group: Group) -> str:
 def _weights(graph: Graph, group: Group) -> str:
     """Where weights come from, and how much of those that are streamed stays in memory all the same."""
     words = ",".join(dict.fromkeys(x.residency for x in group.layers if x.residency != "none")) or "-"
-    stay = sum(_stay_bytes(graph.node(x.node), x) for x in group.layers if x.kept)
+    stay = sum(_stay_bytes(graph.node(x.node), x) for x in group.layers if x.resident)
     return f"{words}, {format_bytes(stay)} stay" if stay else words
 
 
 def _stay_bytes(node: Node, layer: LayerPlan) -> int:
     """Bytes of a streamed layer that stay over frames; the last read may be a short one."""
     assert node.weights is not None
-    return min(layer.kept * layer.raw, node.weights.biases) * filter_bytes(node)
+    return min(layer.resident * layer.raw, node.weights.biases) * filter_bytes(node)
 
 
 def _time(plan: Plan, prediction: Prediction) -> List[str]:

@@ -120,7 +120,7 @@ def kind_of(buffer: Buffer) -> str:
     last = buffer.name.split(" ")[-1]
     if buffer.name.endswith("row cache"):
         return "cache"
-    known = {"map": "map", "input": "map", "packed": "packed", "kept": "packed", "reader": "reader",
+    known = {"map": "map", "input": "map", "packed": "packed", "resident": "packed", "reader": "reader",
              "scratch": "scratch", "output": "output", "scale": "other", "bias": "other"}
     return known.get(last, "other")
 
