@@ -112,8 +112,13 @@ def shortcut(x: np.ndarray, add: np.ndarray) -> np.ndarray:
     return out
 
 
-def forward(cfg: str | Path, weights: str | Path, image: np.ndarray) -> list[np.ndarray]:
-    """Every layer's output, (c, h, w) float64; detection layers give what they read."""
+def forward(cfg: str | Path, weights: str | Path, image: np.ndarray, in_root: float = 0.0,
+            beside: float = 1e-6) -> list[np.ndarray]:
+    """Every layer's output, (c, h, w) float64; detection layers give what they read.
+
+    Batch norm divides by sqrt(variance + `in_root`) + `beside`: (0, 1e-6) is the original Darknet's,
+    (1e-5, 0) AlexeyAB's.
+    """
     _, layers = read_cfg(cfg)
     stream = Stream(weights)
     outs: list[np.ndarray] = []
@@ -129,7 +134,7 @@ def forward(cfg: str | Path, weights: str | Path, image: np.ndarray) -> list[np.
             x = convolve(x, w, int(o.get("stride", 1)), pad, dilation, groups)
             if norm:
                 scale, mean, variance = (a[:, None, None] for a in norm)
-                x = (x - mean) / (np.sqrt(variance) + 1e-6) * scale
+                x = (x - mean) / (np.sqrt(variance + in_root) + beside) * scale
             x = activate(x + bias[:, None, None], o.get("activation", "logistic"))
         elif kind == "connected":
             n = int(o["output"])
@@ -138,7 +143,7 @@ def forward(cfg: str | Path, weights: str | Path, image: np.ndarray) -> list[np.
             x = w @ x.reshape(-1)
             if int(o.get("batch_normalize", 0)):
                 scale, mean, variance = (stream.take(n) for _ in range(3))
-                x = (x - mean) / (np.sqrt(variance) + 1e-6) * scale
+                x = (x - mean) / (np.sqrt(variance + in_root) + beside) * scale
             x = activate(x + bias, o.get("activation", "logistic")).reshape(n, 1, 1)
         elif kind == "maxpool":
             stride = int(o.get("stride", 1))

@@ -45,6 +45,7 @@ cdef extern from "engine.h" nogil:
         int32_t node, filters, block, raw_filters, resident
         int64_t per_filter
         int64_t file_offset, params_offset, norm_offset
+        double epsilon_in_root, epsilon_beside
         c_bool batch_normalize, transposed, connected
         int32_t kernel
         df_conv conv

@@ -119,6 +119,8 @@ def _weights(program: Program, w: Weights) -> None:
     where = f"the weights of layer {w.node}"
     if w.residency not in ("pinned", "loaded", "streamed") or not 1 <= w.filters <= LIMIT or w.per_filter < 1:
         fail(f"{where} have impossible sizes")
+    if not all(0.0 <= value <= 1.0 for value in w.epsilons):
+        fail(f"{where} are normalised with impossible epsilons")
     params = -(-w.filters // PANEL) * PANEL * FLOAT
     if min(_bytes(program, w.scale, where), _bytes(program, w.bias, where)) < params:
         fail(f"scale or bias of layer {w.node} reach past their buffers")

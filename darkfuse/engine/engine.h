@@ -48,6 +48,7 @@ typedef struct {
     int32_t node, filters, block, raw_filters, resident;
     int64_t per_filter;                               /* floats */
     int64_t file_offset, params_offset, norm_offset;  /* bytes; file_offset -1: all zero */
+    double epsilon_in_root, epsilon_beside;           /* of batch norm */
     bool batch_normalize, transposed, connected;
     int32_t kernel; /* enum df_kernel */
     df_conv conv;

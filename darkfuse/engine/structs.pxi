@@ -103,6 +103,7 @@ cdef class _Structs:
         w.raw_filters = source.raw_filters
         w.file_offset, w.params_offset = source.file_offset, source.params_offset
         w.norm_offset = source.norm_offset
+        w.epsilon_in_root, w.epsilon_beside = source.epsilons
         w.batch_normalize, w.transposed = source.batch_normalize, source.transposed
         w.scale, w.bias = self._at(source.scale, 0), self._at(source.bias, 0)
         if source.packed >= 0:

@@ -8,7 +8,8 @@
 
 #define PARAMS_AT_ONCE 256
 
-/* Darknet: (x - mean) / (sqrt(variance) + 1e-6) * scale + bias, the epsilon outside the root. */
+/* (x - mean) / (sqrt(variance + epsilon in the root) + epsilon beside it) * scale + bias: one of the two is zero,
+ * which one the dialect says. */
 static int fold(int fd, df_weights *w)
 {
     size_t padded = df_round((size_t)w->filters, DF_PANEL);
@@ -28,7 +29,7 @@ static int fold(int fd, df_weights *w)
                 return failed;
         }
         for (int i = 0; i < n; i++) {
-            double scale = w->batch_normalize ? p[1][i] / (sqrt((double)p[3][i]) + 1e-6) : 1.0;
+            double scale = w->batch_normalize ? p[1][i] / (sqrt(p[3][i] + w->epsilon_in_root) + w->epsilon_beside) : 1.0;
             double mean = w->batch_normalize ? p[2][i] : 0.0;
             w->scale[from + i] = (float)scale;
             w->bias[from + i] = (float)(p[0][i] - mean * scale);

@@ -9,13 +9,15 @@ from darkfuse.errors import DarkfuseError
 from darkfuse.graph.ir import MAX_VALUES, Graph, Node, Shape
 from darkfuse.graph.registry import LAYERS
 from darkfuse.model.cfg import Cfg, read_cfg
+from darkfuse.model.dialect import dialect_of
 
 # Well past any camera; a larger number in a cfg is a slip of the hand.
 MAX_SIDE = 16384
 MAX_CHANNELS = 1024
 
 
-def load_graph(cfg_path: str, width: int | None = None, height: int | None = None) -> Graph:
+def load_graph(cfg_path: str, width: int | None = None, height: int | None = None,
+               dialect: str = "auto") -> Graph:
     """Read a `.cfg` and work out the whole network.
 
     Parameters
@@ -24,6 +26,8 @@ def load_graph(cfg_path: str, width: int | None = None, height: int | None = Non
         The file.
     width, height : int, optional
         Network size in pixels, in place of the one in `[net]`.
+    dialect : str
+        One of `model.dialect.NAMES`: whose answers to give. 'auto' judges by the cfg's keys.
 
     Raises
     ------
@@ -31,12 +35,13 @@ def load_graph(cfg_path: str, width: int | None = None, height: int | None = Non
         With file and line: unreadable file, unknown section, missing or non-numeric key, route to nowhere,
         shapes that do not fit, a network size not positive or absurdly large.
     DarkfuseError
-        `width` or `height` given here is out of range.
+        `width` or `height` given here is out of range; there is no such dialect.
     """
-    return build_graph(read_cfg(os.fspath(cfg_path)), width, height)
+    return build_graph(read_cfg(os.fspath(cfg_path)), width, height, dialect)
 
 
-def build_graph(cfg: Cfg, width: int | None = None, height: int | None = None) -> Graph:
+def build_graph(cfg: Cfg, width: int | None = None, height: int | None = None,
+                dialect: str = "auto") -> Graph:
     """As `load_graph`, from a cfg already parsed."""
     for name, side in (("width", width), ("height", height)):
         if side is not None and not 1 <= side <= MAX_SIDE:
@@ -61,7 +66,7 @@ def build_graph(cfg: Cfg, width: int | None = None, height: int | None = None) -
         nodes.append(Node(index, layer.kind, options, inputs, in_shapes, out_shape, section.line,
                           options.weights(in_shapes)))
     name = os.path.splitext(os.path.basename(cfg.path))[0]
-    return Graph(name, cfg.path, source, tuple(nodes), cfg, _outputs(nodes))
+    return Graph(name, cfg.path, source, tuple(nodes), cfg, _outputs(nodes), dialect_of(cfg, dialect))
 
 
 def _outputs(nodes: list[Node]) -> tuple[int, ...]:

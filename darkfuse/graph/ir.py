@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from darkfuse.model.cfg import Cfg, Section
+from darkfuse.model.dialect import DARKNET, Dialect
 
 FLOAT_BYTES = 4
 # A map may not hold more values than a C int counts: Darknet's own limit, and 8 GB of float32.
@@ -185,6 +186,8 @@ class Graph:
         The parsed file; `cfg.layers[i]` is the section of node i.
     outputs : tuple of int
         Region and yolo layers, or without any the last layer that is not a cost.
+    dialect : Dialect
+        Whose answers the network is to give.
     """
 
     name: str
@@ -193,6 +196,7 @@ class Graph:
     nodes: tuple[Node, ...]
     cfg: Cfg
     outputs: tuple[int, ...]
+    dialect: Dialect = DARKNET
     _consumers: dict[int, tuple[int, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -219,7 +223,8 @@ class Graph:
     def fingerprint(self) -> str:
         """64-bit FNV-1a, in hex, of everything that decides what a plan for this graph looks like.
 
-        Shapes, options and wiring count; names, comments, line numbers and keys no layer reads do not.
+        Shapes, options and wiring count; names, comments, line numbers, keys no layer reads and the dialect
+        do not.
         (Not from hashlib: importing it costs megabytes for OpenSSL.)
         """
         facts = repr((self.input, [(n.kind, n.options, n.inputs, n.out_shape) for n in self.nodes]))

@@ -141,6 +141,8 @@ class Weights:
     norm_offset: int = -1
     resident: int = 0  # reads, from the first on, that stay over frames
     resident_raw: int = -1  # buffer of `resident` slots
+    # batch norm divides by sqrt(variance + the first) + the second: the dialect's
+    epsilons: Tuple[float, float] = (0.0, 1e-6)
     transposed: bool = False  # (per_filter, filters) in the file: connected layers of old files, pinned only
     landings: Tuple[Landing, ...] = ()  # for reads: the slots in `raw`, then others; none over another
 

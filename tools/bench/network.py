@@ -10,7 +10,6 @@ from darkfuse.graph import Graph, Node, load_graph
 from darkfuse.graph.weights import weight_offsets
 
 HEADS = ("region", "yolo")  # decoded by none of the peers: all stop at what these read
-BATCH_NORM_EPSILON = np.float32(1e-6)  # outside the root, as Darknet has it
 
 
 @dataclass(frozen=True)
@@ -61,11 +60,12 @@ def read_network(cfg: str, weights: str, size: int) -> Network:
     folded = {}
     for node, start in zip(graph.nodes, index.offsets):
         if node.kind == "convolutional" and node.weights and start is not None:
-            folded[node.index] = _fold(node, np.fromfile(weights, "<f4", node.weights.total, offset=start))
+            folded[node.index] = _fold(node, np.fromfile(weights, "<f4", node.weights.total, offset=start),
+                                       graph.dialect.epsilons)
     return Network(graph, nodes, outputs, folded)
 
 
-def _fold(node: Node, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _fold(node: Node, values: np.ndarray, epsilons: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
     layout = node.weights
     assert layout is not None
 
@@ -77,7 +77,8 @@ def _fold(node: Node, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     kernels, biases = part("kernels").reshape(layout.biases, -1, size, size), part("biases")
     if not layout.scales:
         return kernels, biases
-    scale = part("scales") / (np.sqrt(part("variances")) + BATCH_NORM_EPSILON)
+    in_root, beside = map(np.float32, epsilons)
+    scale = part("scales") / (np.sqrt(part("variances") + in_root) + beside)
     return kernels * scale[:, None, None, None], biases - part("means") * scale
 
 

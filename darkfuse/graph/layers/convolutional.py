@@ -15,7 +15,7 @@ from darkfuse.model.cfg import Section
 class ConvOptions(Options):
     """`pad` is in pixels a side, as it acts: Darknet's `size/2` (pad=1) or `padding=`, times the dilation.
 
-    Batch normalisation is (x - mean) / (sqrt(variance) + 1e-6) * scale + bias.
+    Batch normalisation is (x - mean) / (sqrt(variance + e) + f) * scale + bias, with e and f the dialect's.
     """
 
     filters: int

@@ -131,7 +131,7 @@ def _weights(draft: Draft) -> Dict[int, int]:
 
         found[layer] = len(draft.weights)
         draft.weights.append(place_weights(node, draft.layer_plan[layer], offsets[layer], transposed,
-                                           -1 if pinned else readers[stage], add))
+                                           -1 if pinned else readers[stage], graph.dialect.epsilons, add))
     return found
 
 

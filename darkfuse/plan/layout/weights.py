@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Optional
+from typing import Callable, Optional, Tuple
 
 from darkfuse.errors import PlanError
 from darkfuse.graph import Graph, Node
@@ -112,7 +112,7 @@ def raw_bytes(node: Node, layer: LayerPlan) -> int:
 
 
 def place_weights(node: Node, layer: LayerPlan, offset: Optional[int], transposed: bool, raw: int,
-                  add: AddBuffer) -> Weights:
+                  epsilons: Tuple[float, float], add: AddBuffer) -> Weights:
     """Buffers and file offsets of one layer.
 
     Parameters
@@ -121,6 +121,8 @@ def place_weights(node: Node, layer: LayerPlan, offset: Optional[int], transpose
         Bytes from the file's start to the layer's first float; None when the file has none (zeros).
     raw : int
         Buffer of the reader's slots, -1 for a pinned layer.
+    epsilons : (float, float)
+        `Dialect.epsilons` of the graph.
     add : callable
         Makes a buffer.
     """
@@ -169,5 +171,6 @@ def place_weights(node: Node, layer: LayerPlan, offset: Optional[int], transpose
         norm_offset=part("scales") if normalize else -1,
         resident=0 if offset is None else layer.resident,
         resident_raw=resident_raw,
+        epsilons=epsilons,
         transposed=transposed,
     )
