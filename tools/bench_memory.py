@@ -25,10 +25,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain check
 
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph import load_graph
+from darkfuse.host.files import write_whole
 from darkfuse.host.units import format_bytes, parse_bytes
 from tools.bench.peer import Job
 from tools.bench.race import ROOT, ask_worker, worker_command, write_job
-from tools.bench_peers import end_cleanly_on_sigterm, numbers, resized_cfg, write_aside
+from tools.bench_peers import end_cleanly_on_sigterm, numbers, resized_cfg
 from tools.make_weights import make_weights
 from tools.memory_limit import Usage, run
 
@@ -267,7 +268,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{format_bytes(one['limit'])}, {frame} {other}")
         if options.json:
             facts = {"rows": [asdict(row) for row in rows], "bandwidth": bandwidth, "bounds": found}
-            write_aside(
+            write_whole(
                 options.json, json.dumps({"cfg": options.cfg, "size": options.size, **facts}, indent=1) + "\n"
             )
     except DarkfuseError as error:

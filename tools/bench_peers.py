@@ -28,6 +28,7 @@ import numpy as np
 
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph import load_graph
+from darkfuse.host.files import write_whole
 from tools.bench.peer import Job
 from tools.bench.race import Lane, ask_worker, race, write_job
 from tools.bench.registry import PEERS, USUAL
@@ -205,23 +206,13 @@ def main(argv: Sequence[str] | None = None) -> int:
                 )
             )
         if options.json:
-            write_aside(options.json, json.dumps(as_json(results, versions, options.cfg), indent=1) + "\n")
+            write_whole(options.json, json.dumps(as_json(results, versions, options.cfg), indent=1) + "\n")
     except DarkfuseError as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     return 0
-
-
-def write_aside(path: str, text: str) -> None:
-    """Write a file completely or not at all."""
-    aside = f"{path}.{os.getpid()}.part"
-    try:
-        Path(aside).write_text(text)
-        os.replace(aside, path)
-    except OSError as error:
-        raise DarkfuseError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 if __name__ == "__main__":

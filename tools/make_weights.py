@@ -12,7 +12,6 @@ does not matter.
 from __future__ import annotations
 
 import argparse
-import os
 import struct
 import sys
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain check
 
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph import Graph, Node, load_graph
+from darkfuse.host.files import WholeFile
 from darkfuse.host.interrupt import end_cleanly
 
 IMAGES_SEEN = 32013312  # 500200 batches of 64 and a little: how long YOLOv2 was trained
@@ -53,20 +53,12 @@ def make_weights(graph: Graph, path: str, seed: int = 1) -> int:
         When the file cannot be written.
     """
     rng = np.random.Generator(np.random.PCG64(seed))
-    aside = f"{path}.{os.getpid()}.part"
-    try:
-        try:
-            with open(aside, "wb") as out:
-                out.write(struct.pack("<iiiQ", 0, 2, 5, IMAGES_SEEN))
-                for node in graph.nodes:
-                    for values in _layer(graph, node, rng):
-                        out.write(values.astype("<f4").tobytes())
-                size = out.tell()
-            os.replace(aside, path)
-        finally:
-            Path(aside).unlink(missing_ok=True)
-    except OSError as error:
-        raise DarkfuseError(f"{path}: cannot be written: {error.strerror}") from None
+    with WholeFile(path, "the weights") as out:
+        out.write(struct.pack("<iiiQ", 0, 2, 5, IMAGES_SEEN))
+        for node in graph.nodes:
+            for values in _layer(graph, node, rng):
+                out.write(values.astype("<f4").tobytes())
+        size = out.file.tell()
     return size
 
 

@@ -28,6 +28,7 @@ from typing import Any, NoReturn
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain checkout is enough to run this
 
 from darkfuse.errors import DarkfuseError
+from darkfuse.host.files import write_whole
 from darkfuse.host.units import format_bytes, parse_bytes
 
 _POLL_SECONDS = 0.02
@@ -368,12 +369,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _write_json(path: str, usage: Usage) -> None:
     facts = {key: value for key, value in asdict(usage).items() if key not in ("stdout", "stderr")}
-    aside = f"{path}.{os.getpid()}.part"
-    try:
-        Path(aside).write_text(json.dumps(facts, indent=2) + "\n")
-        os.replace(aside, path)
-    except OSError as error:
-        raise DarkfuseError(f"{path}: cannot be written: {error.strerror}") from None
+    write_whole(path, json.dumps(facts, indent=2) + "\n", "the measurement")
 
 
 if __name__ == "__main__":

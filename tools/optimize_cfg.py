@@ -23,6 +23,7 @@ from darkfuse.cli.main import Parser
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph import load_graph
 from darkfuse.host import process
+from darkfuse.host.files import write_whole
 from darkfuse.host.interrupt import end_cleanly
 from darkfuse.host.units import format_bytes, parse_bytes
 from darkfuse.model.locate import find_cfg
@@ -92,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         answer = planner.fastest(args.mem, args.algorithm)
     out = args.out or default_out(args.cfg, args, answer)
-    write(out, annotate(graph.cfg, answer.plan))
+    write_whole(out, annotate(graph.cfg, answer.plan), "the cfg")
     if args.json:
         write_json(args.json, answer.to_dict())
     if args.json != "-":
@@ -134,27 +135,9 @@ def default_out(cfg: str, args: argparse.Namespace, answer: Answer) -> str:
     return os.path.join(folder, f"{stem}.{''.join(size.split())}.cfg")
 
 
-def write(path: str, text: str) -> None:
-    """A file that appears only when it is whole."""
-    part = f"{path}.{os.getpid()}.part"
-    try:
-        with open(part, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            file.write(text)
-        os.replace(part, path)
-    except OSError as error:
-        raise DarkfuseError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        if os.path.exists(part):
-            os.remove(part)
-
-
 def write_json(path: str, answer: object) -> None:
     """To a file, or for '-' to standard output."""
-    text = json.dumps(answer, indent=1) + "\n"
-    if path == "-":
-        sys.stdout.write(text)
-    else:
-        write(path, text)
+    write_whole(path, json.dumps(answer, indent=1) + "\n", "the JSON")
 
 
 if __name__ == "__main__":

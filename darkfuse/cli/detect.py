@@ -6,9 +6,10 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from darkfuse.errors import DarkfuseError, ImageError
+from darkfuse.host.files import WholeFile
 
 if TYPE_CHECKING:
     from darkfuse.detect.types import Result
@@ -177,39 +178,21 @@ class JsonFile:
     """Where `--json` goes: nowhere, standard output, or a file that appears only when it is whole."""
 
     def __init__(self, path: str | None) -> None:
-        self.path = path or ""
-        self.part = "" if path in (None, "-") else f"{path}.{os.getpid()}.part"
-        self.file: TextIO | None = sys.stdout if path == "-" else None
+        self._file = WholeFile(path, "the JSON") if path is not None else None
 
     def __enter__(self) -> JsonFile:
-        if self.part:
-            try:
-                self.file = open(self.part, "w", encoding="utf-8")
-            except OSError as error:
-                raise DarkfuseError(f"{self.path}: cannot write the JSON: {error.strerror}") from None
-            except KeyboardInterrupt:  # there already, and nobody has it
-                self._drop()
-                raise
+        if self._file:
+            self._file.__enter__()
         return self
 
     def write(self, piece: str) -> None:
         """Add text to it."""
-        if self.file:
-            self.file.write(piece)
+        if self._file:
+            self._file.write(piece)
 
-    def __exit__(self, kind: Any, *_: object) -> None:
-        if not self.part or not self.file:
-            return
-        try:
-            self.file.close()
-            if kind is None:
-                os.replace(self.part, self.path)
-        finally:
-            self._drop()
-
-    def _drop(self) -> None:
-        if os.path.exists(self.part):
-            os.remove(self.part)
+    def __exit__(self, *error: Any) -> None:
+        if self._file:
+            self._file.__exit__(*error)
 
 
 def _share(text: str) -> float:

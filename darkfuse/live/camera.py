@@ -15,10 +15,11 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from darkfuse.errors import DarkfuseError
 from darkfuse.host import process
+from darkfuse.host.files import Lines
 from darkfuse.host.units import format_bytes
 from darkfuse.live.percentiles import Percentiles
 from darkfuse.media.draw import class_colour
@@ -117,15 +118,9 @@ class Live:
 
         self._classes = class_count(self.net.graph)
 
-    def _open_lines(self, stack: contextlib.ExitStack) -> TextIO | None:
+    def _open_lines(self, stack: contextlib.ExitStack) -> Lines | None:
         path = self.wishes.json_lines
-        if path is None or path == "-":
-            return sys.stdout if path else None
-        try:
-            # not written aside: people follow it while it grows, and each line is whole
-            return stack.enter_context(open(path, "w", encoding="utf-8", buffering=1))
-        except OSError as error:
-            raise DarkfuseError(f"{path}: cannot write JSON lines: {error.strerror}") from None
+        return None if path is None else stack.enter_context(Lines(path))
 
     def _open_server(self, stack: contextlib.ExitStack) -> tuple[Any, Any]:
         from darkfuse.live.web.state import State
@@ -234,8 +229,7 @@ class Live:
         self.forward.add(net.stats["latency_ms"])
         record = self.record(frame, result, latency)
         if self.lines is not None:
-            self.lines.write(json.dumps(record, separators=(",", ":")) + "\n")
-            self.lines.flush()
+            self.lines.write(json.dumps(record, separators=(",", ":")))
         self._held, self._boxes = frame, (result, record)
         watched = self.server is not None and self.server.wants_picture()
         if self.window is not None or self.writer is not None or watched:

@@ -9,9 +9,10 @@ import shutil
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Dict, TextIO, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Tuple
 
 from darkfuse.errors import DarkfuseError, ImageError
+from darkfuse.host.files import Lines
 
 if TYPE_CHECKING:
     from darkfuse.session.network import Network
@@ -108,8 +109,7 @@ def watch(net: Network, folder: Folder, chores: Chores) -> None:
             os.makedirs(target, exist_ok=True)
             if os.path.samefile(target, folder.path):
                 raise DarkfuseError(f"{target}: is the folder being watched; name another one")
-    with contextlib.ExitStack() as stack:
-        out = _open(chores.json_lines, stack)
+    with Lines(chores.json_lines, append=True) as out:
         done = 0
         sys.stderr.write(f"darkfuse: watching {folder.path}\n")
         while True:
@@ -117,8 +117,7 @@ def watch(net: Network, folder: Folder, chores: Chores) -> None:
             paths = folder.ready()
             took = time.monotonic() - began
             for path in paths:
-                out.write(json.dumps(handle(net, path, chores), separators=(",", ":")) + "\n")
-                out.flush()
+                out.write(json.dumps(handle(net, path, chores), separators=(",", ":")))
                 done += 1
                 if done == chores.count:
                     return
@@ -154,13 +153,3 @@ def _moved(path: str, folder: str) -> str:
         target = os.path.join(folder, f"{stem}-{number}{ending}")
     shutil.move(path, target)
     return target
-
-
-def _open(path: str, stack: contextlib.ExitStack) -> TextIO:
-    if path == "-":
-        return sys.stdout
-    try:
-        # added to, and not written aside: people follow it while it grows, and each line is whole
-        return stack.enter_context(open(path, "a", encoding="utf-8"))
-    except OSError as error:
-        raise DarkfuseError(f"{path}: cannot write JSON lines: {error.strerror}") from None

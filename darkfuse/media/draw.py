@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Sequence, Tuple
+from typing import IO, Any, Sequence, Tuple
 
 from darkfuse.errors import ImageError
+from darkfuse.host.files import WholeFile
 from darkfuse.media.decode import one_line, opened, reduce_jpeg, rgb
 
 # class id, text, then left, top, right, bottom as parts of the picture's size
@@ -75,21 +76,34 @@ def draw(
     if aside:
         from darkfuse.host.helper import call
 
-        job = {"path": path, "marks": marks, "classes": classes, "out": target, "work_bytes": work_bytes}
-        call("darkfuse.media.draw:drawn", job, f"{target}: cannot draw the picture", ImageError)
+        # The part is this process's, so that it goes with this process even where the other one is killed.
+        with WholeFile(target, "the picture", ImageError) as file:
+            job = {"path": path, "marks": marks, "classes": classes, "work_bytes": work_bytes,
+                   "kind": _kind(target), "out": file.part or target}
+            call("darkfuse.media.draw:drawn", job, f"{target}: cannot draw the picture", ImageError)
         return target
+    canvas = _drawn(path, marks, classes, work_bytes)
+    with WholeFile(target, "the picture", ImageError) as file:
+        _save(canvas, _kind(target), target, file.file)
+    return target
+
+
+def drawn(path: str, marks: Sequence[Mark], classes: int, work_bytes: int | None, kind: str,
+          out: str) -> tuple[dict[str, Any], tuple[bytes, ...]]:
+    """`draw` into a file that is there, as a job for `helper.call`."""
+    canvas = _drawn(path, marks, classes, work_bytes)
+    with open(out, "r+b" if os.path.isfile(out) else "wb") as file:
+        _save(canvas, kind, out, file)
+    return {}, ()
+
+
+def _drawn(path: str, marks: Sequence[Mark], classes: int, work_bytes: int | None) -> Any:
     with opened(path) as image:
         if work_bytes is not None:
             reduce_jpeg(image, (min(640, image.width), 1), work_bytes)
         canvas = rgb(path, image)
-        paint(canvas, marks, classes)
-        _save(canvas, target)
-    return target
-
-
-def drawn(**job: Any) -> tuple[dict[str, Any], tuple[bytes, ...]]:
-    """`draw`, as a job for `aside.call`."""
-    return {"path": draw(**job)}, ()
+    paint(canvas, marks, classes)
+    return canvas
 
 
 def paint(image: Any, marks: Sequence[Mark], classes: int) -> None:
@@ -123,17 +137,13 @@ def _inside(part: float, size: int) -> int:
     return round(max(0.0, min(1.0, part)) * (size - 1))
 
 
-def _save(image: Any, target: str) -> None:
-    aside = f"{target}.{os.getpid()}.part"
-    kind = _SAVES[os.path.splitext(target)[1].lower()]
+def _kind(target: str) -> str:
+    return _SAVES[os.path.splitext(target)[1].lower()]
+
+
+def _save(image: Any, kind: str, target: str, file: IO[bytes]) -> None:
     try:
-        with open(aside, "wb") as file:
-            image.save(file, kind, **({"quality": 90} if kind == "JPEG" else {}))
-        os.replace(aside, target)
-    except BaseException as error:
-        if os.path.exists(aside):
-            os.remove(aside)
-        if isinstance(error, (OSError, ValueError)):
-            text = getattr(error, "strerror", None) or one_line(error)
-            raise ImageError(f"{target}: cannot write the picture: {text}") from None
-        raise
+        image.save(file, kind, **({"quality": 90} if kind == "JPEG" else {}))
+    except (OSError, ValueError) as error:
+        text = getattr(error, "strerror", None) or one_line(error)
+        raise ImageError(f"{target}: cannot write the picture: {text}") from None

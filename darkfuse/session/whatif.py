@@ -19,6 +19,7 @@ from typing import Any
 import darkfuse
 from darkfuse.errors import BudgetError, DarkfuseError
 from darkfuse.graph import Graph
+from darkfuse.host.files import write_whole
 from darkfuse.plan.layout.lower import lower
 from darkfuse.plan.price.device import Device, cache_folder
 from darkfuse.plan.price.predict import Prediction, predict
@@ -214,12 +215,10 @@ def known_bytes(graph: Graph) -> int:
     if isinstance(size, int) and size > 0:
         return size
     size = detecting_bytes(graph.path)
-    with contextlib.suppress(OSError):  # a cache folder is a convenience
+    kept = known if isinstance(known, dict) and len(known) < 200 else {}
+    with contextlib.suppress(OSError, DarkfuseError):  # a cache folder is a convenience
         os.makedirs(cache_folder(), exist_ok=True)
-        part = f"{path}.{os.getpid()}.part"
-        with open(part, "w") as file:
-            json.dump({**(known if isinstance(known, dict) and len(known) < 200 else {}), key: size}, file)
-        os.replace(part, path)
+        write_whole(path, json.dumps({**kept, key: size}))
     return size
 
 

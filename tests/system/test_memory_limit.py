@@ -127,7 +127,7 @@ def test_command_line_quiet() -> None:
         (["64X", "--", "true"], "'64X' is not an amount of memory"),
         (["64M", "--cold", "/no/such/file", "--", "true"], "/no/such/file: cannot be opened"),
         (["64M", "--", "no-such-program"], "no-such-program: cannot be run"),
-        (["64M", "--json", "/no/such/place", "--", "true"], "/no/such/place: cannot be written"),
+        (["64M", "--json", "/no/such/place", "--", "true"], "/no/such/place: cannot write the measurement"),
     ],
 )
 def test_command_line_bad_input_is_one_line(words: list[str], complaint: str) -> None:

@@ -118,10 +118,10 @@ def test_same_bytes_as_the_weights_behind_the_golden_outputs(name: str, tmp_path
 
 
 def test_nothing_is_left_where_it_cannot_write(small: str, tmp_path: Path) -> None:
-    with pytest.raises(DarkfuseError, match="cannot be written"):
+    with pytest.raises(DarkfuseError, match="cannot write the weights"):
         make_weights(load_graph(small), str(tmp_path / "no" / "w"))
     (tmp_path / "taken").mkdir()
-    with pytest.raises(DarkfuseError, match="cannot be written: Is a directory"):
+    with pytest.raises(DarkfuseError, match="cannot write the weights: it is a folder"):
         make_weights(load_graph(small), str(tmp_path / "taken"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["small.cfg", "taken"]
 
@@ -130,7 +130,7 @@ def test_nothing_is_left_where_it_cannot_write(small: str, tmp_path: Path) -> No
     ("words", "complaint"),
     [
         (["/no/such.cfg", "out"], "/no/such.cfg: cannot read"),
-        (["small.cfg", "/no/such/out"], "/no/such/out: cannot be written"),
+        (["small.cfg", "/no/such/out"], "/no/such/out: cannot write the weights"),
     ],
 )
 def test_command_line_bad_input_is_one_line(small: str, words: list[str], complaint: str, command) -> None:

@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass
 
 from darkfuse.errors import DarkfuseError
+from darkfuse.host.files import failed, write_whole
 
 
 @dataclass(frozen=True)
@@ -137,14 +138,20 @@ def cache_folder() -> str:
 
 
 def save_device(device: Device, path: str | None = None) -> str:
-    """Write a profile to `path`, or into the cache folder under its name; returns where. Raises OSError."""
+    """Write a profile to `path`, or into the cache folder under its name; returns where.
+
+    Raises
+    ------
+    DarkfuseError
+        It cannot be written there.
+    """
     if path is None:
-        os.makedirs(cache_folder(), exist_ok=True)
         path = os.path.join(cache_folder(), f"{device.name}.json")
-    part = f"{path}.{os.getpid()}.part"
-    with open(part, "w") as file:
-        file.write(device.to_json())
-    os.replace(part, path)
+        try:
+            os.makedirs(cache_folder(), exist_ok=True)
+        except OSError as error:
+            raise failed(path, "the device profile", error) from None
+    write_whole(path, device.to_json(), "the device profile")
     return path
 
 

@@ -6,7 +6,7 @@ The same few shapes go into an SVG, written by hand, or through Pillow into a PN
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Sequence, Tuple
+from typing import IO, List, Sequence, Tuple
 
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph import Graph
@@ -192,8 +192,8 @@ def to_svg(shapes: Shapes) -> str:
     return "\n".join([*lines, "</svg>", ""])
 
 
-def save_png(shapes: Shapes, path: str) -> None:
-    """The picture as a PNG file, through Pillow. Raises OSError."""
+def save_png(shapes: Shapes, file: IO[bytes]) -> None:
+    """The picture as a PNG, written to a file object through Pillow. Raises OSError."""
     from PIL import Image, ImageDraw, ImageFont
 
     image = Image.new("RGB", (WIDTH, HEIGHT), PAPER)
@@ -207,24 +207,20 @@ def save_png(shapes: Shapes, path: str) -> None:
         elif isinstance(shape, Text):
             font = ImageFont.load_default(shape.size)
             pen.text((shape.x, shape.y), shape.words, fill=INK, font=font, anchor=anchors[shape.anchor])
-    image.save(path, "PNG")
+    image.save(file, "PNG")
 
 
 def save(shapes: Shapes, path: str) -> None:
-    """Write the picture, whole or not at all; raises OSError, and DarkfuseError for an unknown ending."""
+    """Write the picture, whole or not at all; raises DarkfuseError, for an unknown ending too."""
     import os
+
+    from darkfuse.host.files import WholeFile
 
     ending = os.path.splitext(path)[1].lower()
     if ending not in (".svg", ".png"):
         raise DarkfuseError(f"{path}: a plot is an .svg or a .png")
-    part = f"{path}.{os.getpid()}.part"
-    try:
+    with WholeFile(path, "the plot") as out:
         if ending == ".png":
-            save_png(shapes, part)
+            save_png(shapes, out.file)
         else:
-            with open(part, "w", encoding="utf-8") as file:
-                file.write(to_svg(shapes))
-        os.replace(part, path)
-    finally:
-        if os.path.exists(part):
-            os.remove(part)
+            out.write(to_svg(shapes))
