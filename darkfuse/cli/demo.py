@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from darkfuse.cli import arguments
+
 
 def add(subparsers: Any) -> None:
     """Add the verb."""
-    from darkfuse.cli.detect import MEM_HELP, _count, _share
-
     parser = subparsers.add_parser(
         "demo", help="live boxes from a camera or a video, in a window or a browser", allow_abbrev=False,
         usage="darkfuse demo [CFG] [WEIGHTS] [--camera N | --video FILE] [options]",
@@ -23,10 +23,8 @@ def add(subparsers: Any) -> None:
     source.add_argument("--video", metavar="FILE", help="a video file, or a stream: rtsp://... or http://...")
     parser.add_argument("--realtime", action="store_true", help="play a video file at its own speed, as a "
                         "camera would show it, dropping frames detection has no time for")
-    parser.add_argument("--mem", metavar="SIZE", help=MEM_HELP)
-    parser.add_argument("--thresh", type=_share, default=0.5, help="least score of a detection (default 0.5)")
-    parser.add_argument("--nms", type=_share, default=0.45,
-                        help="most two boxes of one class may overlap (default 0.45; 0: any)")
+    parser.add_argument("--mem", metavar="SIZE", help=arguments.MEM_HELP)
+    arguments.add_answers(parser)
     parser.add_argument("--out", metavar="FILE.mp4", help="write the video with its boxes")
     parser.add_argument("--json-lines", metavar="FILE", help="write each frame's boxes as a line of JSON "
                         "(-: to stdout)")
@@ -37,7 +35,7 @@ def add(subparsers: Any) -> None:
                         help="look at no more than N frames a second")
     parser.add_argument("--frames", type=_frames, metavar="N", help="stop after N frames")
     parser.add_argument("--names", metavar="FILE", help="class names, one a line, or a Darknet .data file")
-    parser.add_argument("--threads", type=_count, metavar="N", help="default: one a core")
+    parser.add_argument("--threads", type=arguments.threads, metavar="N", help="default: one a core")
     parser.add_argument("--exact", action="store_true", help="only kernels that round like Darknet's")
     parser.add_argument("--dont-show", dest="window", action="store_false", help=argparse.SUPPRESS)
 
@@ -55,10 +53,10 @@ def run(args: argparse.Namespace) -> int:
     if rest:
         raise DarkfuseError(f"{rest[0]} is neither a .cfg nor .weights; videos are named with --video")
     lines = run_live(Wishes(
-        source=args.video or args.camera or 0, cfg=cfg, weights=weights,
-        names=args.names or data, threads=args.threads, mem=args.mem, exact=args.exact, thresh=args.thresh,
-        nms=args.nms, realtime=args.realtime, out=args.out, json_lines=args.json_lines, http=args.http,
-        window=args.window, fps_limit=args.fps_limit, frames=args.frames))
+        source=args.video or args.camera or 0, cfg=cfg, weights=weights, names=args.names or data,
+        threads=args.threads, mem=args.mem, exact=args.exact, loading=arguments.loading(args),
+        answers=arguments.answers(args), realtime=args.realtime, out=args.out, json_lines=args.json_lines,
+        http=args.http, window=args.window, fps_limit=args.fps_limit, frames=args.frames))
     for line in lines:
         print(line, file=sys.stderr if args.json_lines == "-" else sys.stdout)
     return 0

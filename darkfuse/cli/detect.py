@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from darkfuse.cli import arguments
 from darkfuse.errors import DarkfuseError, ImageError
 from darkfuse.host.files import WholeFile
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from darkfuse.detect.types import Result
     from darkfuse.session.network import Network
 
-MEM_HELP = ("memory for the whole process, like 48M; 'min': little more than the least that works; "
-            "'resident': no limit (default: half of what is free, more of it where that is too little)")
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pnm")
 
 
@@ -31,21 +30,14 @@ def add(subparsers: Any) -> None:
                     "CFG the small model that comes with darkfuse is used; without WEIGHTS those called like "
                     "the cfg, in weights/ beside the cfg's folder.")
     parser.add_argument("files", nargs="*", metavar="FILE", help="x.cfg, x.weights, pictures, folders, -")
-    parser.add_argument("--thresh", type=_share, default=0.5, help="least score of a detection (default 0.5)")
-    parser.add_argument("--nms", type=_share, default=0.45,
-                        help="most two boxes of one class may overlap (default 0.45; 0: any)")
+    arguments.add_answers(parser)
     parser.add_argument("--out", default="predictions", metavar="NAME",
                         help="annotated picture NAME.jpg, or for several a folder NAME (default predictions)")
     parser.add_argument("--no-draw", action="store_true", help="write no annotated picture")
     parser.add_argument("--json", metavar="FILE", help="write the detections as JSON too (-: to stdout)")
     parser.add_argument("--names", metavar="FILE", help="class names, one a line, or a Darknet .data file")
-    shape = parser.add_mutually_exclusive_group()
-    shape.add_argument("--letterbox", dest="letterbox", action="store_true", default=True,
-                       help="keep the picture's aspect, as Darknet's detect (default)")
-    shape.add_argument("--stretch", dest="letterbox", action="store_false",
-                       help="stretch the picture to the network, as AlexeyAB's test")
-    parser.add_argument("--threads", type=_count, metavar="N", help="default: one a core")
-    parser.add_argument("--mem", metavar="SIZE", help=MEM_HELP)
+    parser.add_argument("--threads", type=arguments.threads, metavar="N", help="default: one a core")
+    parser.add_argument("--mem", metavar="SIZE", help=arguments.MEM_HELP)
     parser.add_argument("--plan", metavar="PLAN", help="a plan's JSON file, or groups like 5x5/8/2x2")
     parser.add_argument("--device", metavar="NAME", help="plan for this device profile")
     parser.add_argument("--exact", action="store_true", help="only kernels that round like Darknet's")
@@ -66,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         raise ImageError(f"{sources[0]}: no pictures in this folder")
     give_back()  # before what is taken is measured and the rest given to the network
     net = load(cfg, weights, threads=args.threads, mem=args.mem, exact=args.exact, plan=args.plan,
-               device=args.device, names=args.names or data, isa=args.isa)
+               device=args.device, names=args.names or data, isa=args.isa, **arguments.loading(args))
     job = Job(net, args, pictures)
     with net, JsonFile(args.json) as json:
         for piece in json_document(job.frames()):
@@ -93,10 +85,10 @@ class Job:
             done = 0
             for path in asked_for() if self.pictures is None else self.pictures:
                 try:
-                    result = self.net.detect(path, self.args.thresh, self.args.nms, self.args.letterbox)
+                    result = self.net.detect(path, **arguments.answers(self.args))
                     bar.close()
                     self.report(result)
-                    yield json_frame(result, done + 1, self.net.stats)
+                    yield json_frame(result, done + 1, self.net.stats, self.net.dialect)
                     if not self.args.no_draw:
                         self.net.draw(result, self.drawn_name(path))
                     done += 1
@@ -193,19 +185,3 @@ class JsonFile:
     def __exit__(self, *error: Any) -> None:
         if self._file:
             self._file.__exit__(*error)
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.0 <= value <= 1.0:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return value
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 256):
-        raise argparse.ArgumentTypeError(f"{text} is not a number of threads, 1 to 256")
-    return int(text)

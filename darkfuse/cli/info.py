@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from darkfuse.cli import arguments
+
 
 def add(subparsers: Any) -> None:
     """Add the verb."""
     parser = subparsers.add_parser("info", help="print the layers of a network and what they weigh")
     parser.add_argument("cfg", metavar="CFG", help="the network's .cfg")
     parser.add_argument("weights", metavar="WEIGHTS", nargs="?", help="its .weights, to check that they fit")
+    arguments.add_dialect(parser)
     parser.add_argument("--width", type=int, help="network width in place of the cfg's")
     parser.add_argument("--height", type=int, help="network height in place of the cfg's")
 
@@ -21,9 +24,12 @@ def run(args: argparse.Namespace) -> int:
     from darkfuse.graph.table import layer_table
     from darkfuse.graph.weights import weight_offsets
 
-    graph = load_graph(args.cfg, args.width, args.height)
+    width, height = args.size or (args.width, args.height)
+    graph = load_graph(args.cfg, width, height, args.dialect)
     index = weight_offsets(graph, args.weights) if args.weights else None
     for line in layer_table(graph):
+        print(line)
+    for line in graph.dialect.lines():
         print(line)
     if index:
         header = index.header

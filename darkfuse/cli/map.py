@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from darkfuse.cli import arguments
+
 
 def add(subparsers: Any) -> None:
     """Add the verb."""
-    from darkfuse.cli.detect import MEM_HELP
-
     parser = subparsers.add_parser(
         "map", help="score a network on a folder of labelled photos (VOC and COCO mAP)"
     )
@@ -23,12 +23,9 @@ def add(subparsers: Any) -> None:
     )
     parser.add_argument("--limit", type=int, metavar="N", help="score only the first N photos")
     parser.add_argument("--names", metavar="FILE", help="class names, one a line")
-    parser.add_argument("--thresh", type=float, default=0.005, help="lowest score counted (default 0.005)")
-    parser.add_argument(
-        "--nms", type=float, default=0.45, help="overlap above which a weaker box goes (default 0.45)"
-    )
+    arguments.add_answers(parser, 0.005)
     parser.add_argument("--threads", type=int, metavar="N", help="threads (default: all cores)")
-    parser.add_argument("--mem", metavar="SIZE", help=MEM_HELP)
+    parser.add_argument("--mem", metavar="SIZE", help=arguments.MEM_HELP)
     parser.add_argument(
         "--json", metavar="FILE", help="write the scores as JSON too; - for standard output alone"
     )
@@ -45,13 +42,14 @@ def run(args: argparse.Namespace) -> int:
     from darkfuse.detect.precision_table import as_json, table
 
     chosen = photos(args.data, args.split, args.limit)
-    net = darkfuse.load(args.cfg, args.weights, threads=args.threads, mem=args.mem, names=args.names)
+    net = darkfuse.load(args.cfg, args.weights, threads=args.threads, mem=args.mem, names=args.names,
+                        **arguments.loading(args))
     classes = class_count(net.graph)
     names = [net.names[i] if i < len(net.names) else str(i) for i in range(classes)]
     found, there, seconds = [], [], 0.0
     with net, Progress("photos", len(chosen)) as bar:
         for done, photo in enumerate(chosen, 1):
-            result = net.detect(photo.image, thresh=args.thresh, nms=args.nms)
+            result = net.detect(photo.image, **arguments.answers(args))
             found.append(of_result(result))
             there.append(truths(photo, result.width, result.height, classes))
             seconds += result.seconds

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from darkfuse.cli import arguments
+
 
 def add(subparsers: Any) -> None:
     """Add the verb."""
     from darkfuse.cli.demo import _frames
-    from darkfuse.cli.detect import MEM_HELP, _count, _share
 
     parser = subparsers.add_parser(
         "watch", help="detect in each picture that appears in a folder", allow_abbrev=False,
@@ -25,14 +26,10 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--json-lines", default="-", metavar="FILE", help="add the lines to FILE (default -: "
                         "to stdout)")
     parser.add_argument("--count", type=_frames, metavar="N", help="stop after N pictures")
-    parser.add_argument("--thresh", type=_share, default=0.5, help="least score of a detection (default 0.5)")
-    parser.add_argument("--nms", type=_share, default=0.45,
-                        help="most two boxes of one class may overlap (default 0.45; 0: any)")
-    parser.add_argument("--stretch", dest="letterbox", action="store_false",
-                        help="stretch the picture to the network instead of keeping its aspect")
+    arguments.add_answers(parser)
     parser.add_argument("--names", metavar="FILE", help="class names, one a line, or a Darknet .data file")
-    parser.add_argument("--mem", metavar="SIZE", help=MEM_HELP)
-    parser.add_argument("--threads", type=_count, metavar="N", help="default: one a core")
+    parser.add_argument("--mem", metavar="SIZE", help=arguments.MEM_HELP)
+    parser.add_argument("--threads", type=arguments.threads, metavar="N", help="default: one a core")
     parser.add_argument("--exact", action="store_true", help="only kernels that round like Darknet's")
 
 
@@ -49,9 +46,9 @@ def run(args: argparse.Namespace) -> int:
     if rest:
         raise DarkfuseError(f"{rest[0]} is neither a .cfg nor .weights; one folder is watched at a time")
     folder = Folder(args.files[0], PICTURES, args.existing or args.move is not None)
-    net = load(cfg, weights, threads=args.threads, mem=args.mem, exact=args.exact, names=args.names or data)
-    chores = Chores(args.thresh, args.nms, args.letterbox, args.move, args.annotate, args.json_lines,
-                    args.count)
+    net = load(cfg, weights, threads=args.threads, mem=args.mem, exact=args.exact, names=args.names or data,
+               **arguments.loading(args))
+    chores = Chores(arguments.answers(args), args.move, args.annotate, args.json_lines, args.count)
     with net, contextlib.suppress(KeyboardInterrupt):
         watch(net, folder, chores)
     return 0

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from darkfuse.detect.candidate import Candidate
-from darkfuse.detect.nms import nms_sort
+from darkfuse.detect.nms import GREEDY_BETA, Suppression, nms_sort
 from darkfuse.detect.region import decode_region
 from darkfuse.detect.types import Box, Detection, Result, letterbox_size
 from darkfuse.detect.yolo import decode_yolo
@@ -14,6 +14,7 @@ from darkfuse.errors import DarkfuseError
 from darkfuse.graph.ir import Graph, Node
 from darkfuse.graph.layers.region import RegionOptions
 from darkfuse.graph.layers.yolo import YoloOptions
+from darkfuse.model.dialect import NMS_KINDS
 
 
 def detection_nodes(graph: Graph) -> tuple[Node, ...]:
@@ -30,9 +31,28 @@ def class_count(graph: Graph) -> int:
                if isinstance(n.options, (RegionOptions, YoloOptions)))
 
 
+def suppression(graph: Graph, nms: float, kind: str | None = None) -> Suppression:
+    """How a network's boxes are thinned out: by `kind`, or where that is None as the cfg and the dialect say.
+
+    Boxes of all detection layers compete with each other. Where the layers ask for different kinds the last
+    one decides, as in AlexeyAB's program.
+
+    Raises
+    ------
+    DarkfuseError
+        `kind` is none of `NMS_KINDS`.
+    """
+    if kind not in (None, *NMS_KINDS):
+        raise DarkfuseError(f"there is no NMS kind {kind!r}; there are {', '.join(NMS_KINDS)}")
+    options = detection_nodes(graph)[-1].options
+    if kind is None:
+        kind = getattr(options, "nms_kind", "plain") if graph.dialect.nms_kinds else "plain"
+    return Suppression(nms, kind, getattr(options, "beta_nms", GREEDY_BETA))
+
+
 def decode(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thresh: float = 0.5,
            nms: float = 0.45, letterbox: bool = True, names: Sequence[str] | None = None, path: str = "",
-           seconds: float = 0.0) -> Result:
+           seconds: float = 0.0, nms_kind: str | None = None) -> Result:
     """Turn raw maps into detections on the image.
 
     Parameters
@@ -46,19 +66,22 @@ def decode(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thr
     thresh : float
         Objectness, and objectness times class probability, must exceed it.
     nms : float
-        Largest IoU two boxes of a class may keep; 0 keeps all.
+        Largest overlap two boxes of a class may keep; 0 keeps all.
     letterbox : bool
         Whether the image was letterboxed into the network, or stretched.
     names : sequence of str, optional
         Class names; a class without one is called by its number.
     path, seconds
         Passed on to the result.
+    nms_kind : str, optional
+        What overlap means, one of `NMS_KINDS`. Default: what the cfg says, in a dialect that follows it.
 
     Raises
     ------
     DarkfuseError
-        The network has no detection layer.
+        The network has no detection layer; there is no such NMS kind.
     """
+    rule = suppression(graph, nms, nms_kind)
     found: list[Candidate] = []
     for node in detection_nodes(graph):
         options = node.options
@@ -67,16 +90,18 @@ def decode(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thr
         elif isinstance(options, YoloOptions):
             found += decode_yolo(options, node.out_shape, raw[node.index], thresh, graph.input.w,
                                  graph.input.h)
-    kept = nms_sort(found, nms)
+    if letterbox:
+        found = [Candidate(undo_letterbox(c.box, image_w, image_h, graph.input.w, graph.input.h), c.probs)
+                 for c in found]
+    if graph.dialect.one_label:
+        found = [Candidate(c.box, dict([max(c.probs.items(), key=lambda item: item[1])])) for c in found]
+    kept = nms_sort(found, rule)
     kept.sort(key=lambda c: -max(c.probs.values()))
     detections = []
     for candidate in kept:
-        box = candidate.box
-        if letterbox:
-            box = undo_letterbox(box, image_w, image_h, graph.input.w, graph.input.h)
         for number, score in sorted(candidate.probs.items(), key=lambda item: -item[1]):
             name = names[number] if names is not None and number < len(names) else str(number)
-            detections.append(Detection(number, name, score, box))
+            detections.append(Detection(number, name, score, candidate.box))
     return Result(tuple(detections), image_w, image_h, path, seconds)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from darkfuse.detect.types import Result
+from darkfuse.model.dialect import Dialect
 
 
 def lines(result: Result) -> list[str]:
@@ -15,10 +16,12 @@ def lines(result: Result) -> list[str]:
     return [head, *(f"{d.name}: {d.confidence * 100:.0f}%" for d in result.detections)]
 
 
-def json_frame(result: Result, frame_id: int, stats: Mapping[str, float] | None = None) -> str:
+def json_frame(result: Result, frame_id: int, stats: Mapping[str, float] | None = None,
+               dialect: Dialect | None = None) -> str:
     """One image as a JSON object; `frame_id` counts from 1. Coordinates are fractions of the image.
 
-    `stats`, what the frame took, is our own addition; readers of Darknet's form do not look for it.
+    `stats`, what the frame took, and the `dialect` are our own additions; readers of Darknet's form do not
+    look for them.
     """
     objects = []
     for d in result.detections:
@@ -30,6 +33,8 @@ def json_frame(result: Result, frame_id: int, stats: Mapping[str, float] | None 
         )
     inner = "\n" + ",\n".join(objects) + "\n " if objects else ""
     tail = f',\n "stats": {json.dumps(stats)}' if stats is not None else ""
+    if dialect is not None:
+        tail += f',\n "dialect": {json.dumps({"name": dialect.name, "why": dialect.why})}'
     return (f'{{\n "frame_id": {frame_id},\n "filename": {json.dumps(result.path)},\n'
             f' "objects": [{inner}]{tail}\n}}')
 

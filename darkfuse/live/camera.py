@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from darkfuse.errors import DarkfuseError
@@ -23,6 +23,7 @@ from darkfuse.host.files import Lines
 from darkfuse.host.units import format_bytes
 from darkfuse.live.percentiles import Percentiles
 from darkfuse.media.draw import class_colour
+from darkfuse.model.dialect import DARKNET
 
 if TYPE_CHECKING:
     from darkfuse.detect.types import Result
@@ -36,7 +37,8 @@ TICK_S = 0.05  # how often keys and the page's controls are looked at while ther
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a person asked for; `http` is (host, port), `json_lines` a path or `-`, `fps_limit` 0 for none."""
+    """What a person asked for; `loading` and `answers` are more keywords of `load` and `Network.detect`,
+    `http` is (host, port), `json_lines` a path or `-`, `fps_limit` 0 for none."""
 
     source: int | str
     cfg: str | None = None
@@ -45,8 +47,8 @@ class Wishes:
     threads: int | None = None
     mem: str | None = None
     exact: bool = False
-    thresh: float = 0.5
-    nms: float = 0.45
+    loading: dict[str, Any] = field(default_factory=dict)
+    answers: dict[str, Any] = field(default_factory=dict)
     realtime: bool = False
     out: str | None = None
     json_lines: str | None = None
@@ -117,6 +119,8 @@ class Live:
         from darkfuse.detect.decode import class_count
 
         self._classes = class_count(self.net.graph)
+        if wishes.answers.get("thresh") is None and self.state.thresh == DARKNET.thresh:
+            self.state.thresh = self.net.dialect.thresh
 
     def _open_lines(self, stack: contextlib.ExitStack) -> Lines | None:
         path = self.wishes.json_lines
@@ -125,7 +129,8 @@ class Live:
     def _open_server(self, stack: contextlib.ExitStack) -> tuple[Any, Any]:
         from darkfuse.live.web.state import State
 
-        state = State(self.wishes.thresh)
+        given = self.wishes.answers.get("thresh")
+        state = State(DARKNET.thresh if given is None else given)  # until the network says whose it is
         if self.wishes.http is None:
             return state, None
         from darkfuse.live.web.server import Server
@@ -182,7 +187,7 @@ class Live:
 
             later += BYTES + PIXEL_BYTES * self.capture.width * self.capture.height
         return load(wishes.cfg, wishes.weights, threads=wishes.threads, mem=wishes.mem, exact=wishes.exact,
-                    names=wishes.names, video_bytes=later)
+                    names=wishes.names, video_bytes=later, **wishes.loading)
 
     def loop(self) -> None:
         """Frame after frame until it ends."""
@@ -219,7 +224,7 @@ class Live:
         if self._rgb.shape != image.shape:
             self._rgb = image.copy()
         cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=self._rgb)
-        result = net.detect(self._rgb, self.state.thresh, self.wishes.nms)
+        result = net.detect(self._rgb, **{**self.wishes.answers, "thresh": self.state.thresh})
         now = time.monotonic()
         self.done += 1
         self._ended = now

@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Dict, Tuple
 
 from darkfuse.errors import DarkfuseError, ImageError
@@ -24,11 +24,10 @@ Stamp = Tuple[int, int, int]  # inode, bytes, time of change in ns
 
 @dataclass(frozen=True)
 class Chores:
-    """What to do with each picture; `json_lines` a path or `-`, `count` None for no end."""
+    """What to do with each picture; `answers` are keywords of `Network.detect`, `json_lines` a path or `-`,
+    `count` None for no end."""
 
-    thresh: float = 0.5
-    nms: float = 0.45
-    letterbox: bool = True
+    answers: Dict[str, Any] = field(default_factory=dict)
     move: str | None = None
     annotate: str | None = None
     json_lines: str = "-"
@@ -130,9 +129,10 @@ def handle(net: Network, path: str, chores: Chores) -> dict[str, Any]:
 
     told: dict[str, Any] = {"time": round(time.time(), 3), "filename": path}
     try:
-        result = net.detect(path, chores.thresh, chores.nms, chores.letterbox)
+        result = net.detect(path, **chores.answers)
         told.update(width=result.width, height=result.height, objects=objects(result))
-        told.update(latency_ms=round(net.stats["latency_ms"], 2), peak_bytes=net.stats["peak_rss_bytes"])
+        told.update(latency_ms=round(net.stats["latency_ms"], 2), peak_bytes=net.stats["peak_rss_bytes"],
+                    dialect=net.dialect.name)
         if chores.annotate is not None:
             told["annotated"] = net.draw(result, os.path.join(chores.annotate, os.path.basename(path)))
         if chores.move is not None:

@@ -65,6 +65,15 @@ class Dialect:
         """Batch normalisation divides by sqrt(variance + the first) + the second."""
         return (self.epsilon, 0.0) if self.epsilon_in_root else (0.0, self.epsilon)
 
+    def lines(self) -> list[str]:
+        """Which it is and why, and what follows, for people to read."""
+        shape = "letterboxed" if self.letterbox else "stretched"
+        root = f"variance + {self.epsilon:g})" if self.epsilon_in_root else f"variance) + {self.epsilon:g}"
+        return [f"dialect {self.name}: {self.why}",
+                f"  batch norm over sqrt({root}, pictures {shape}, "
+                f"threshold {self.thresh:g}, NMS {self.nms:g} by {'nms_kind=' if self.nms_kinds else 'IoU'}; "
+                f"{'one label' if self.one_label else 'every label above the threshold'} a box"]
+
 
 DARKNET = Dialect("darknet", "the cfg has no key or section of another program", 1e-6, False, True, "corners",
                   0.5, 0.45, False, False)

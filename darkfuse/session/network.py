@@ -40,6 +40,9 @@ def load(
     names: str | os.PathLike[str] | Sequence[str] | None = None,
     isa: str | None = None,
     video_bytes: int | None = None,
+    dialect: str = "auto",
+    width: int | None = None,
+    height: int | None = None,
 ) -> Network:
     """Load a Darknet network.
 
@@ -71,6 +74,11 @@ def load(
     video_bytes : int, optional
         Only arrays will be handed to `detect`, from buffers there already, as a camera's frames are: of `mem`
         nothing is kept free for decoding pictures, but this much for what else the caller will still take.
+    dialect : str
+        Whose answers to give: 'darknet', 'alexeyab' or 'opencv' (see `model.dialect`). 'auto' judges by the
+        cfg's keys; `Network.dialect` says which it is and why.
+    width, height : int, optional
+        Network size in pixels in place of the cfg's; each must suit the network's strides.
 
     Raises
     ------
@@ -84,7 +92,7 @@ def load(
     if isa not in (None, *ISAS):
         raise DarkfuseError(f"isa={isa!r} is none of {', '.join(ISAS)}")
     cfg_path = find_cfg(os.fspath(cfg) if cfg is not None else DEFAULT_CFG)
-    graph = load_graph(cfg_path)
+    graph = load_graph(cfg_path, width, height, dialect)
     weights_path = os.fspath(weights) if weights is not None else find_weights(cfg_path)
     index = weight_offsets(graph, weights_path)
     # Loaded before the memory left is measured: its code counts too
@@ -110,6 +118,8 @@ class Network:
     graph : Graph
     plan : Plan
     budget : Budget
+    dialect : Dialect
+        Whose answers the network gives, why, and the defaults that follow from it.
     names : tuple of str
         Class names, empty when none were found.
     stats : dict
@@ -121,6 +131,7 @@ class Network:
     def __init__(self, graph: Graph, index: WeightsIndex, plan: Plan, budget: Budget,
                  names: tuple[str, ...], isa: str | None = None) -> None:
         self.graph, self.plan, self.budget, self.names = graph, plan, budget, names
+        self.dialect = graph.dialect
         self.stats: dict[str, Any] = {}
         self.engine_stats: dict[str, Any] = {}
         self._index, self._isa = index, isa
@@ -140,20 +151,24 @@ class Network:
             self._engine.close()
             self._engine = None
 
-    def detect(self, image: Any, thresh: float = 0.5, nms: float = 0.45, letterbox: bool = True) -> Result:
+    def detect(self, image: Any, thresh: float | None = None, nms: float | None = None,
+               letterbox: bool | None = None, nms_kind: str | None = None) -> Result:
         """Find objects in a picture.
 
         Parameters
         ----------
         image : path or array
             A picture file; or (height, width, 3) uint8, RGB (OpenCV's are BGR: pass `image[..., ::-1]`).
-        thresh : float
-            Least score.
-        nms : float
-            Largest overlap (IoU) of two boxes of a class.
-        letterbox : bool
+        thresh : float, optional
+            Least score. Default: the dialect's, 0.5 in Darknet's.
+        nms : float, optional
+            Largest overlap of two boxes of a class; 0 keeps all. Default: the dialect's, 0.45 in Darknet's.
+        letterbox : bool, optional
             Keep the picture's aspect inside the network, as Darknet's `detect`; False stretches it, as
-            AlexeyAB's `test`.
+            AlexeyAB's `test`. Default: as the dialect does.
+        nms_kind : str, optional
+            What overlap means: 'plain' (IoU), 'greedynms', 'diounms' or 'cornersnms' (see `detect.nms`).
+            Default: what the cfg says, in a dialect that follows it.
 
         Returns
         -------
@@ -165,6 +180,9 @@ class Network:
         ImageError
             Not a picture.
         """
+        thresh = self.dialect.thresh if thresh is None else thresh
+        nms = self.dialect.nms if nms is None else nms
+        letterbox = self.dialect.letterbox if letterbox is None else letterbox
         path = os.fspath(image) if isinstance(image, (str, os.PathLike)) else ""
         picture = self._decode(path, letterbox) if path else _picture(image)
         if self.graph.input.c != 3:
@@ -179,7 +197,7 @@ class Network:
                           self.stats["latency_ms"] / 1000)
         raw = {index: engine.output(index) for index in self.graph.outputs}
         return decode(self.graph, raw, picture.original_width, picture.original_height, thresh, nms,
-                      letterbox, self.names or None, path, self.stats["latency_ms"] / 1000)
+                      letterbox, self.names or None, path, self.stats["latency_ms"] / 1000, nms_kind)
 
     def forward(self, chw: Any, layers: Sequence[int] | None = None) -> dict[int, np.ndarray]:
         """Run the network on a map as it is, and give maps of layers as Darknet has them.
@@ -254,7 +272,8 @@ class Network:
             f" of {format_bytes(self.budget.total)}" if self.budget.total else "")
         arena, read = (format_bytes(self.stats[name]) for name in ("arena_bytes", "bytes_read"))
         return (f"{self.stats['latency_ms']:.1f} ms, arena {arena}{memory}, {read} of weights read, "
-                f"{self.stats['macs'] / 1e9:.3f} G multiply-adds")
+                f"{self.stats['macs'] / 1e9:.3f} G multiply-adds, "
+                f"dialect {self.dialect.name} ({self.dialect.why})")
 
     def _decode(self, path: str, letterbox: bool) -> Picture:
         from darkfuse.media.decode import decode as decode_picture

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
+from typing import Tuple
 
 import numpy as np
 import pytest
 
+import darkfuse
 from darkfuse.engine._engine import Engine
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph import build_graph, load_graph
@@ -75,3 +78,74 @@ def test_the_epsilon_reaches_the_folded_weights(name: str, residency: str, tmp_p
     engine.close()
 
 
+
+
+def iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    wide = min(a[0] + a[2] / 2, b[0] + b[2] / 2) - max(a[0] - a[2] / 2, b[0] - b[2] / 2)
+    high = min(a[1] + a[3] / 2, b[1] + b[3] / 2) - max(a[1] - a[3] / 2, b[1] - b[3] / 2)
+    both = max(wide, 0.0) * max(high, 0.0)
+    return both / (a[2] * a[3] + b[2] * b[3] - both)
+
+
+Row = Tuple[int, float, Tuple[float, ...]]
+
+
+def rows(result: darkfuse.Result) -> list[Row]:
+    return [(d.class_id, d.confidence, tuple(d.box)) for d in result.detections]
+
+
+def alone(these: list[Row], those: list[Row], thresh: float) -> list[Row]:
+    """Which of `these` have no counterpart, but for scores within 0.01 of the threshold."""
+    return [one for one in these if one[1] > thresh + 0.01 and not any(
+        one[0] == other[0] and abs(one[1] - other[1]) <= 0.01 and iou(one[2], other[2]) >= 0.97
+        for other in those)]
+
+
+@pytest.mark.parametrize("letter", ["", "-letter_box"])
+@pytest.mark.parametrize("model", ["yolov4-tiny", "yolo-fastest-1.1-xl"])
+def test_the_boxes_are_those_of_alexeyabs_program(model: str, letter: str, shared: Path) -> None:
+    """Every box of its own has a counterpart here, and the other way round."""
+    frames = json.loads((shared / "golden" / f"alexeyab-{model}{letter}.json").read_text())
+    models, letterbox, plainly = shared / "models", True if letter else None, []
+    cfg, weights = models / f"{model}.cfg", models / f"{model}.weights"
+    with darkfuse.load(cfg, weights, names=models / "coco.names") as net:
+        assert net.dialect.name == "alexeyab"
+        for frame in frames:
+            theirs = [(thing["class_id"], thing["confidence"], tuple(
+                thing["relative_coordinates"][key] for key in ("center_x", "center_y", "width", "height")))
+                for thing in frame["objects"]]
+            picture = shared / "images" / frame["filename"]
+            found = net.detect(picture, letterbox=letterbox)
+            ours = rows(found)
+            assert alone(theirs, ours, net.dialect.thresh) == [] == alone(ours, theirs, net.dialect.thresh)
+            assert {d.name for d in found.detections} == {thing["name"] for thing in frame["objects"]}
+            plainly += alone(theirs, rows(net.detect(picture, letterbox=letterbox, nms_kind="plain")), 0.25)
+    if model == "yolo-fastest-1.1-xl" and not letter:
+        assert plainly  # with plain IoU some of its boxes are missing: the comparison would notice
+
+
+def test_thresholds_follow_the_dialect(shared: Path) -> None:
+    cfg, weights = (shared / "models" / f"yolov4-tiny.{ending}" for ending in ("cfg", "weights"))
+    dog, scores = shared / "images" / "dog.jpg", {}
+    for dialect in ("darknet", "alexeyab"):
+        with darkfuse.load(cfg, weights, dialect=dialect) as net:
+            scores[dialect] = net.detect(dog).confidence
+            assert net.dialect.why == "asked for"
+    assert min(scores["darknet"]) > 0.5 > min(scores["alexeyab"]) > 0.25
+
+
+def test_commands_say_which_dialect_and_why(shared: Path, root: Path, command) -> None:
+    cfg = shared / "models" / "yolov4-tiny.cfg"
+    told = command("darkfuse", "info", cfg).stdout
+    assert "dialect alexeyab: groups= in line 51 is read by AlexeyAB's Darknet only" in told
+    assert "dialect darknet: asked for" in command("darkfuse", "info", cfg, "--dialect", "darknet").stdout
+    run = command("darkfuse", "detect", cfg, shared / "models" / "yolov4-tiny.weights",
+                  shared / "images" / "dog.jpg", "--no-draw", "--stats", "--json", "-", "-dialect", "opencv",
+                  "--size", "320x224", "-nms_kind", "greedynms")
+    assert run.returncode == 0 and "dialect opencv (asked for)" in run.stderr
+    assert json.loads(run.stdout)[0]["dialect"] == {"name": "opencv", "why": "asked for"}
+    for words, says in ((("--dialect", "yolo"), "invalid choice: 'yolo'"),
+                        (("--size", "3x"), "3x is not WxH"),
+                        (("--size", "0"), "network width 0 is outside 1..16384")):
+        run = command("darkfuse", "detect", cfg, shared / "images" / "dog.jpg", *words)
+        assert run.returncode == 2 and says in run.stderr

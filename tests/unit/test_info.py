@@ -22,7 +22,8 @@ def darkfuse(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_yolov2s_table(root: Path) -> None:
     done = darkfuse(root, "info", "cfg/yolov2.cfg")
     assert done.returncode == 0 and done.stderr == ""
-    head, *layers, total = done.stdout.splitlines()
+    head, *layers, total, dialect, _ = done.stdout.splitlines()
+    assert dialect == "dialect darknet: the cfg has no key or section of another program"
     assert head.split() == ["layer", "filters", "size", "input", "output", "BFLOPs", "weights", "activations"]
     assert len(layers) == 32
     words = [" ".join(line.split()) for line in layers]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from darkfuse.graph.ir import Options, Shape
 from darkfuse.graph.registry import layer
 from darkfuse.model.cfg import Section
+from darkfuse.model.dialect import NMS_KINDS
 
 
 @layer("yolo")
@@ -16,7 +17,8 @@ class YoloOptions(Options):
 
     `scale_x_y` and `new_coords` are AlexeyAB's: the first stretches x and y about the middle of a cell, the
     second takes the values as they come (the convolution before already applied the logistic) and squares
-    width and height instead of raising e to them.
+    width and height instead of raising e to them. So are `nms_kind` ('plain' where the cfg says nothing or
+    'default') and `beta_nms`, which choose how boxes are thinned out.
     """
 
     classes: int
@@ -24,6 +26,9 @@ class YoloOptions(Options):
     mask: tuple[int, ...]
     scale_x_y: float
     new_coords: bool
+    # No plan depends on these two, so they stay out of a graph's fingerprint
+    nms_kind: str = field(default="plain", repr=False)
+    beta_nms: float = field(default=0.6, repr=False)
 
     @classmethod
     def parse(cls, section: Section, index: int) -> YoloOptions:
@@ -43,6 +48,8 @@ class YoloOptions(Options):
             mask=mask,
             scale_x_y=section.number("scale_x_y", 1.0, 0.01, 100.0),
             new_coords=section.integer("new_coords", 0, 0, 1) == 1,
+            nms_kind=nms_kind(section),
+            beta_nms=section.number("beta_nms", 0.6, 0.0, 100.0),
         )
 
     def output(self, inputs: tuple[Shape, ...], section: Section) -> Shape:
@@ -52,3 +59,13 @@ class YoloOptions(Options):
             section.fail(f"[yolo] with {len(self.anchors)} anchors and classes={self.classes} needs {wanted} "
                          f"channels, the layer before it gives {inputs[0].c}", "classes")
         return inputs[0]
+
+
+def nms_kind(section: Section) -> str:
+    """`nms_kind=` of a detection layer, one of `model.dialect.NMS_KINDS`."""
+    kind = section.text("nms_kind", "default")
+    if kind == "default":
+        return "plain"
+    if kind not in NMS_KINDS:
+        section.fail(f"nms_kind={kind} is none of default, {', '.join(NMS_KINDS)}", "nms_kind")
+    return kind

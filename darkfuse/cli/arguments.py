@@ -1,0 +1,78 @@
+"""Options that several verbs share, and the readers of their values."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+MEM_HELP = ("memory for the whole process, like 48M; 'min': little more than the least that works; "
+            "'resident': no limit (default: half of what is free, more of it where that is too little)")
+
+
+def add_answers(parser: argparse.ArgumentParser, thresh: float | None = None) -> None:
+    """Add what decides the answers: dialect, size, thresholds, NMS, letterbox or stretch.
+
+    `thresh` is the verb's own default; None leaves it to the dialect.
+    """
+    from darkfuse.model.dialect import NMS_KINDS
+
+    add_dialect(parser)
+    parser.add_argument("--thresh", type=fraction, default=thresh, help="least score of a detection (default "
+                        + ("the dialect's: 0.5, AlexeyAB's 0.25)" if thresh is None else f"{thresh})"))
+    parser.add_argument("--nms", type=fraction, help="most two boxes of one class may overlap (default the "
+                        "dialect's: 0.45, OpenCV's 0.4; 0: any)")
+    parser.add_argument("--nms-kind", choices=NMS_KINDS, help="what overlap means (default: as the cfg says "
+                        "in AlexeyAB's dialect; elsewhere plain, which is IoU)")
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--letterbox", "--letter-box", dest="letterbox", action="store_true", default=None,
+                       help="keep the picture's aspect, as Darknet's detect (default: as the dialect does)")
+    shape.add_argument("--stretch", dest="letterbox", action="store_false",
+                       help="stretch the picture to the network, as AlexeyAB's test")
+
+
+def add_dialect(parser: argparse.ArgumentParser) -> None:
+    """Add `--dialect` and `--size`."""
+    from darkfuse.model.dialect import NAMES
+
+    parser.add_argument("--dialect", choices=NAMES, default="auto", help="whose answers to give: Darknet's, "
+                        "AlexeyAB's fork's or OpenCV's (default auto: by the cfg's keys)")
+    parser.add_argument("--size", type=size, metavar="WxH", help="size of the network in place of the cfg's")
+
+
+def loading(args: argparse.Namespace) -> dict[str, Any]:
+    """`add_dialect`'s options as keywords of `session.network.load`."""
+    width, height = args.size or (None, None)
+    return {"dialect": args.dialect, "width": width, "height": height}
+
+
+def answers(args: argparse.Namespace) -> dict[str, Any]:
+    """The rest of `add_answers`'s options as keywords of `Network.detect`."""
+    return {"thresh": args.thresh, "nms": args.nms, "letterbox": args.letterbox, "nms_kind": args.nms_kind}
+
+
+def fraction(text: str) -> float:
+    """A number between 0 and 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def threads(text: str) -> int:
+    """A number of threads."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 256):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of threads, 1 to 256")
+    return int(text)
+
+
+def size(text: str) -> tuple[int, int]:
+    """Width and height in pixels, `416x320`, or one number for a square."""
+    words = text.lower().split("x")
+    if len(words) == 1:
+        words *= 2
+    if len(words) != 2 or not all(word.isascii() and word.isdigit() and len(word) <= 5 for word in words):
+        raise argparse.ArgumentTypeError(f"{text} is not WxH, a width and a height in pixels")
+    return int(words[0]), int(words[1])
