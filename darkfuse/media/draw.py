@@ -6,7 +6,7 @@ import os
 from typing import IO, Any, Sequence, Tuple
 
 from darkfuse.errors import ImageError
-from darkfuse.host.files import WholeFile
+from darkfuse.host.files import WholeFile, failed
 from darkfuse.media.decode import one_line, opened, reduce_jpeg, rgb
 
 # class id, text, then left, top, right, bottom as parts of the picture's size
@@ -79,21 +79,24 @@ def draw(
         # The part is this process's, so that it goes with this process even where the other one is killed.
         with WholeFile(target, "the picture", ImageError) as file:
             job = {"path": path, "marks": marks, "classes": classes, "work_bytes": work_bytes,
-                   "kind": _kind(target), "out": file.part or target}
+                   "target": target, "part": file.part or target}
             call("darkfuse.media.draw:drawn", job, f"{target}: cannot draw the picture", ImageError)
         return target
     canvas = _drawn(path, marks, classes, work_bytes)
     with WholeFile(target, "the picture", ImageError) as file:
-        _save(canvas, _kind(target), target, file.file)
+        _save(canvas, target, file.file)
     return target
 
 
-def drawn(path: str, marks: Sequence[Mark], classes: int, work_bytes: int | None, kind: str,
-          out: str) -> tuple[dict[str, Any], tuple[bytes, ...]]:
-    """`draw` into a file that is there, as a job for `helper.call`."""
+def drawn(path: str, marks: Sequence[Mark], classes: int, work_bytes: int | None, target: str,
+          part: str) -> tuple[dict[str, Any], tuple[bytes, ...]]:
+    """`draw` into a file that is there, `part`, as a job for `helper.call`; messages name `target`."""
     canvas = _drawn(path, marks, classes, work_bytes)
-    with open(out, "r+b" if os.path.isfile(out) else "wb") as file:
-        _save(canvas, kind, out, file)
+    try:
+        with open(part, "r+b" if os.path.isfile(part) else "wb") as file:
+            _save(canvas, target, file)
+    except OSError as error:
+        raise failed(target, "the picture", error, ImageError) from None
     return {}, ()
 
 
@@ -137,11 +140,8 @@ def _inside(part: float, size: int) -> int:
     return round(max(0.0, min(1.0, part)) * (size - 1))
 
 
-def _kind(target: str) -> str:
-    return _SAVES[os.path.splitext(target)[1].lower()]
-
-
-def _save(image: Any, kind: str, target: str, file: IO[bytes]) -> None:
+def _save(image: Any, target: str, file: IO[bytes]) -> None:
+    kind = _SAVES[os.path.splitext(target)[1].lower()]
     try:
         image.save(file, kind, **({"quality": 90} if kind == "JPEG" else {}))
     except (OSError, ValueError) as error:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Any
 
 from darkfuse.errors import ImageError
+from darkfuse.host.files import WholeFile
+from darkfuse.media.mp4 import check_whole
 from darkfuse.media.opencv import opencv
 
 # What the encoder comes to hold: frames and work, measured at 768x576 and 1920x1080
 BYTES, PIXEL_BYTES = 3 << 20, 9
+
+# Left free of the storage so that the video can be finished: what the encoder has not written yet, and its
+# table, of which each frame takes some 20 bytes
+ROOM, FRAME_ROOM = 2 << 20, 24
 
 LONGEST = 10.0  # seconds one frame is shown at most, when nothing came after it
 
@@ -41,16 +48,18 @@ class Writer:
         self._cv2, self.path, self._size = opencv(), path, (width, height)
         self._fps, self._timed = fps, timed
         self._start, self.frames = 0.0, 0
-        self._part = f"{path}.{os.getpid()}.part.mp4"
+        self._video: Any = None
+        self._file = WholeFile(path, "the video", ImageError, ending=".mp4", check=self._check)
+        self._file.__enter__()
         try:
-            open(self._part, "wb").close()
-        except OSError as error:
-            raise ImageError(f"{path}: cannot write the video: {error.strerror}") from None
-        self._video = self._cv2.VideoWriter(self._part, self._cv2.VideoWriter_fourcc(*"mp4v"), fps,
-                                            self._size)
-        if not self._video.isOpened():
-            os.remove(self._part)
-            raise ImageError(f"{path}: this OpenCV cannot write MPEG-4 at {width}x{height}")
+            self._has_room()
+            code = self._cv2.VideoWriter_fourcc(*"mp4v")
+            self._video = self._cv2.VideoWriter(self._file.part, code, fps, self._size)
+            if not self._video.isOpened():
+                raise ImageError(f"{path}: this OpenCV cannot write MPEG-4 at {width}x{height}")
+        except BaseException:
+            self._file.drop()
+            raise
 
     def __enter__(self) -> Writer:
         return self
@@ -73,14 +82,37 @@ class Writer:
         for _ in range(times):
             self._video.write(image)
             self.frames += 1
+        self._has_room()
 
     def close(self) -> None:
-        """Finish the file; without a single frame there is none."""
-        if not self._part:
+        """Finish the file and put it in its place, if it is whole; without a single frame there is none.
+
+        Raises
+        ------
+        ImageError
+            It is not whole; what was there before stays.
+        """
+        video, self._video = self._video, None
+        if video is None:
             return
-        part, self._part = self._part, ""
-        self._video.release()
-        if self.frames:
-            os.replace(part, self.path)
-        else:
-            os.remove(part)
+        try:
+            video.release()
+            if self.frames:
+                self._file.commit()
+        finally:
+            self._file.drop()
+
+    def _has_room(self) -> None:
+        """The encoder goes on in silence where storage is full: ask, while what there is can be finished."""
+        there = os.fstatvfs(self._file.file.fileno())
+        if there.f_blocks and there.f_bavail * there.f_frsize < ROOM + FRAME_ROOM * self.frames:
+            end = f"; it ends after {self.frames} frames" if self.frames else ""
+            raise ImageError(f"{self.path}: cannot write the video: {os.strerror(errno.ENOSPC)}{end}")
+
+    def _check(self, part: str) -> None:
+        try:
+            check_whole(part, self.frames)
+        except ImageError as error:
+            full = os.fstatvfs(self._file.file.fileno()).f_bavail == 0
+            why = os.strerror(errno.ENOSPC) if full else f"the encoder left it in part, {error}"
+            raise ImageError(f"{self.path}: cannot write the video: {why}") from None

@@ -23,6 +23,7 @@ from darkfuse.errors import DarkfuseError
 from darkfuse.graph import Graph, load_graph
 from darkfuse.graph.weights import weight_offsets
 from darkfuse.host import process
+from darkfuse.host.files import failed
 from darkfuse.plan.layout.lower import lower
 from darkfuse.plan.layout.weights import MAX_SLOTS
 from darkfuse.plan.price.device import Device, Rates, cache_folder, estimated_rates
@@ -95,13 +96,21 @@ def calibrate(name: str, threads: Sequence[int], seconds: float = 10.0,
 
     Raises
     ------
-    OSError
+    DarkfuseError
         The folder cannot be written to.
     """
     shown = progress or (lambda share: None)
     if folder is None:
         folder = cache_folder()
-        os.makedirs(folder, exist_ok=True)
+    try:
+        return _measured(name, threads, seconds, shown, folder)
+    except OSError as error:
+        raise failed(error.filename or folder, "weights to measure with", error) from None
+
+
+def _measured(name: str, threads: Sequence[int], seconds: float, shown: Callable[[float], None],
+              folder: str) -> Device:
+    os.makedirs(folder, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="darkfuse-", dir=folder) as place:
         cache, last = process.cache_bytes()
         graphs = [_network(place, text) for text in (*NETWORKS, _deep(last))]
