@@ -260,7 +260,7 @@ cdef class Engine(_Structs):
         if stopped == DF_READ_FAILED:
             self._read_error(self.e.reader.failed_node, self.e.reader.failed_errno)
         if stopped == DF_NO_THREAD:
-            raise DarkfuseError("the system refuses a thread to read weights with; end other programs")
+            raise DarkfuseError("the system refuses the threads to run a frame with; end other programs or give fewer --threads")
         if self.guarded:
             self._check_guards()
 

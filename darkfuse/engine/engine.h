@@ -263,6 +263,11 @@ void df_free_filters(df_team *t, const df_weights *w, int first, int end);
 int df_load_weights(df_engine *e, float *through, size_t through_bytes, int *node);
 
 int df_run(df_engine *e); /* enum df_stop */
+/* One thread's walk through the frame, of a team of n. */
+void df_run_frame(df_engine *e, int id, int n);
+#define DF_THREADS 256 /* a team has at most */
+/* All of the team's walks, to their end; false when the system refuses its threads. */
+bool df_start_team(df_engine *e);
 double df_now_ms(void);
 
 /* Pages of an anonymous mapping, touched; NULL when refused. small_first: its small pages, if it has any beside

@@ -1,6 +1,4 @@
 /* A frame: stages, their tiles, the operations of each tile; every thread of the team walks all of it. */
-#include <omp.h>
-
 #include "engine.h"
 
 static void run_op(df_team *t, const df_stage *s, const df_op *op, int i, int j)
@@ -22,7 +20,7 @@ static void run_op(df_team *t, const df_stage *s, const df_op *op, int i, int j)
         df_keep_out(t, op, i, j, s->rows);
 }
 
-static void run_frame(df_engine *e, int id, int n)
+void df_run_frame(df_engine *e, int id, int n)
 {
     df_team t = {.e = e, .id = id, .n = n, .base = 0};
     for (int number = 0; number < e->n_stages; number++) {
@@ -49,14 +47,9 @@ int df_run(df_engine *e)
     e->polled = df_now_ms();
     if (df_reader_start(e))
         return DF_NO_THREAD;
-    if (e->threads == 1) {
-        run_frame(e, 0, 1);
-    } else {
-#pragma omp parallel num_threads(e->threads)
-        run_frame(e, omp_get_thread_num(), omp_get_num_threads());
-    }
+    bool started = df_start_team(e);
     df_reader_stop(e);
-    int stopped = atomic_load(&e->stop);
+    int stopped = started ? atomic_load(&e->stop) : DF_NO_THREAD;
     e->reader.warm = e->reader.warm || stopped == DF_RUNNING;
     return stopped;
 }
