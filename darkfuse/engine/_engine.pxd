@@ -99,8 +99,8 @@ cdef extern from "engine.h" nogil:
     ctypedef struct df_frame:
         const uint8_t *pixels
         const float *chw
-        int32_t width, height
-        c_bool letterbox
+        int32_t width, height, channels
+        c_bool letterbox, centres
 
     ctypedef struct df_engine:
         const df_table *table

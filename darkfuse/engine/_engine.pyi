@@ -45,11 +45,16 @@ class Engine:
         self, program: Program, weights_path: str, threads: int, isa: Optional[str] = None,
         guard: bool = False, cached: bool = False,
     ) -> None: ...
-    def run_image(self, pixels: Any, width: int, height: int, letterbox: bool = True) -> None:
-        """Run on a photo: any C-contiguous buffer of (height, width, 3) uint8 RGB.
+    def run_image(
+        self, pixels: Any, width: int, height: int, letterbox: bool = True, channels: int = 3,
+        centres: bool = False,
+    ) -> None:
+        """Run on a photo: any C-contiguous buffer of (height, width, channels) uint8, grey, RGB or RGBA.
 
-        Scaled to the network's input row by row as the first layer needs it, as Darknet's `letterbox_image`
-        and `resize_image` do (`letterbox` false: stretched). Raises WeightsError when weights cannot be read
+        A network with one channel gets the luma, one with three no alpha, one with four an opaque photo where
+        there is no alpha. Scaled to the network's input row by row as the first layer needs it, as Darknet's
+        `letterbox_image` and `resize_image` do (`letterbox` false: stretched), or with `centres` as OpenCV's
+        `resize`. Raises WeightsError when weights cannot be read
         meanwhile, KeyboardInterrupt (or what a signal handler raises) within some 20 ms of a signal.
         """
 

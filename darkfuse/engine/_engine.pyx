@@ -28,6 +28,8 @@ from darkfuse.plan.program import slot_bytes
 cdef extern from "pages.h":
     size_t df_give_back() nogil
 
+PHOTO_CHANNELS = (1, 3, 4)
+
 cdef char *FLOAT32 = b"f"  # buffer format
 
 cdef enum:
@@ -214,12 +216,14 @@ cdef class Engine(_Structs):
 
     # -- frames ---------------------------------------------------------------------------------------
 
-    def run_image(self, pixels, int width, int height, bint letterbox=True):
-        if self.program.input_channels != 3:
-            raise DarkfuseError(f"the network takes {self.program.input_channels} channels, a photo has 3")
+    def run_image(self, pixels, int width, int height, bint letterbox=True, int channels=3, bint centres=False):
+        if self.program.input_channels not in PHOTO_CHANNELS or channels not in PHOTO_CHANNELS:
+            raise DarkfuseError(f"the network takes {self.program.input_channels} channels, the photo has {channels}; "
+                                "both must be 1 (grey), 3 (RGB) or 4 (RGBA)")
         if width < 1 or height < 1:
             raise DarkfuseError(f"a photo of {width}x{height} pixels")
-        self._run(pixels, "B", <int64_t>width * height * 3, width, height, letterbox)
+        self.e.frame.channels, self.e.frame.centres = channels, centres
+        self._run(pixels, "B", <int64_t>width * height * channels, width, height, letterbox)
 
     def run_chw(self, data):
         p = self.program

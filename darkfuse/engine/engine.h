@@ -136,13 +136,20 @@ typedef struct {
     int32_t failed_node, failed_errno; /* errno 0: the file ended */
 } df_reader;
 
-/* The frame: a photo (height, width, 3) uint8, or a map (channels, height, width) float32. */
+/* The frame: a photo (height, width, channels) uint8, or a map (channels, height, width) float32. */
 typedef struct {
     const uint8_t *pixels;
     const float *chw;
-    int32_t width, height;
+    int32_t width, height, channels; /* of the photo: grey, RGB or RGBA */
     bool letterbox;
+    bool centres; /* scaled as OpenCV does, not as Darknet */
 } df_frame;
+
+/* Where the scaled photo lies in the network's input, and the step of Darknet's scaling. */
+typedef struct {
+    int width, height, left, top;
+    float step_x, step_y; /* photo pixels per pixel, corners aligned */
+} df_placement;
 
 typedef struct df_engine {
     const df_table *table;
@@ -203,6 +210,9 @@ void df_keep_out(df_team *t, const df_op *op, int i, int j, int rows);
 #define DF_EXPECTED (4u << 20)
 void df_expect_frame(const void *frame, size_t bytes);
 void df_input(df_team *t, const df_op *op, int j, df_region r);
+df_placement df_place_photo(const df_frame *f, int width, int height);
+/* Columns of one row of the input: the photo, and grey around it; `unit` is level / 255 for each level. */
+void df_photo_row(const df_frame *f, const df_placement *p, const float *unit, const df_view *out, int y, df_region r);
 void df_convolve(df_team *t, const df_stage *s, const df_op *op, int j, df_region r);
 void df_connected(df_team *t, const df_op *op, int j);
 void df_layer_op(df_team *t, const df_op *op, int j, df_region r);

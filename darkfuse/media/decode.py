@@ -31,17 +31,18 @@ _BAND = 1 << 18  # bytes copied at a time
 
 
 class Picture(NamedTuple):
-    """RGB pixels, interleaved.
+    """Pixels, interleaved.
 
     Attributes
     ----------
     width, height : int
         Of the pixels held here.
     pixels : bytearray or buffer
-        (height, width, 3) uint8, RGB.
+        (height, width, channels) uint8: RGB, or what the caller of `detect` gave, RGBA or grey.
     original_width, original_height : int
         Of the file; larger than `width` and `height` when the picture was brought to the network's size
         because there was no memory for more.
+    channels : int
     """
 
     width: int
@@ -49,6 +50,7 @@ class Picture(NamedTuple):
     pixels: Any
     original_width: int
     original_height: int
+    channels: int = 3
 
 
 def decode(

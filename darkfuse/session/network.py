@@ -158,7 +158,9 @@ class Network:
         Parameters
         ----------
         image : path or array
-            A picture file; or (height, width, 3) uint8, RGB (OpenCV's are BGR: pass `image[..., ::-1]`).
+            A picture file; or uint8, (height, width, 3) RGB (OpenCV's are BGR: pass `image[..., ::-1]`),
+            (height, width, 4) RGBA, (height, width) or (height, width, 1) grey. A network with one channel
+            gets the luma; one with four gets alpha, 255 where the picture has none.
         thresh : float, optional
             Least score. Default: the dialect's, 0.5 in Darknet's.
         nms : float, optional
@@ -184,11 +186,13 @@ class Network:
         nms = self.dialect.nms if nms is None else nms
         letterbox = self.dialect.letterbox if letterbox is None else letterbox
         path = os.fspath(image) if isinstance(image, (str, os.PathLike)) else ""
+        if self.graph.input.c not in (1, 3, 4):
+            raise DarkfuseError(f"{self.graph.path}: takes {self.graph.input.c} channels; a picture has 1, 3 "
+                                "or 4 (for other maps there is `forward`)")
         picture = self._decode(path, letterbox) if path else _picture(image)
-        if self.graph.input.c != 3:
-            raise DarkfuseError(f"{self.graph.path}: takes {self.graph.input.c} channels, a picture has 3")
         engine = self._running(())
-        engine.run_image(picture.pixels, picture.width, picture.height, letterbox)
+        engine.run_image(picture.pixels, picture.width, picture.height, letterbox, picture.channels,
+                         self.dialect.resize == "centres")
         self._note(engine)
         if not self._detects:
             warnings.warn(f"{self.graph.path}: no [region] or [yolo] layer: it runs, but finds nothing",
@@ -319,17 +323,19 @@ class Network:
 
 
 def _picture(image: Any) -> Picture:
-    """An array as a picture; without numpy, any (height, width, 3) buffer of bytes will do."""
+    """An array as a picture; without numpy, any buffer of bytes of that shape will do."""
     try:
         view = memoryview(image)
     except TypeError:
         kind = type(image).__name__
         raise ImageError(f"expected a path or a (height, width, 3) uint8 array, not {kind}") from None
-    if view.ndim != 3 or view.shape is None or view.shape[2] != 3 or view.format != "B" or 0 in view.shape:
-        raise ImageError(f"expected a (height, width, 3) uint8 array, not {view.shape} of {view.format!r}")
-    height, width, _ = view.shape
+    shape = (*(view.shape or ()), 1) if view.ndim == 2 else view.shape or ()
+    if len(shape) != 3 or shape[2] not in (1, 3, 4) or view.format != "B" or 0 in shape:
+        raise ImageError(f"expected a (height, width, 3) uint8 array (or grey, or RGBA), not {view.shape} of "
+                         f"{view.format!r}")
+    height, width, channels = shape
     pixels = view.cast("B") if view.c_contiguous else view.tobytes()
-    return Picture(width, height, pixels, width, height)
+    return Picture(width, height, pixels, width, height, channels)
 
 
 def _names(

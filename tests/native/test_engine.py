@@ -201,14 +201,14 @@ def test_darknets_own_outputs(case, how, shared, tmp_path, random_weights):
 def letterbox(photo: np.ndarray, width: int, height: int, keep: bool) -> np.ndarray:
     """Darknet's resizing in float32, every step rounded on its own."""
     f = np.float32
-    rows, cols, _ = photo.shape
+    rows, cols, channels = photo.shape
     unit = (photo / 255.0).astype(f)
     w, h = width, height
     if keep and f(width) / f(cols) < f(height) / f(rows):
         h = rows * width // cols
     elif keep:
         w = cols * height // rows
-    part = np.empty((rows, w, 3), f)
+    part = np.empty((rows, w, channels), f)
     for c in range(w):
         if c == w - 1 or cols == 1:
             part[:, c] = unit[:, cols - 1]
@@ -217,7 +217,7 @@ def letterbox(photo: np.ndarray, width: int, height: int, keep: bool) -> np.ndar
         ix = int(sx)
         dx = sx - f(ix)
         part[:, c] = (f(1) - dx) * unit[:, ix] + dx * unit[:, ix + 1]
-    out = np.full((height, width, 3), f(0.5))
+    out = np.full((height, width, channels), f(0.5))
     for r in range(h):
         sy = f(r) * (f(rows - 1) / f(h - 1) if h > 1 else f(0))
         iy = int(sy)
@@ -250,6 +250,57 @@ def test_photos_are_placed_as_darknet_does(size, keep, first, tmp_path):
     tiled = Engine(lower(graph, tiles, (), weight_offsets(graph, weights)), weights, 1, guard=True)
     tiled.run_image(bytes(photo), width, height, keep)
     assert bytes(tiled.output(0)) == bytes(engine.output(0))
+
+
+def identity(folder: Path, width: int, height: int, channels: int) -> Engine:
+    """A network that gives the input it made of a photo."""
+    graph, weights = made(f"[net]\nwidth={width}\nheight={height}\nchannels={channels}\n[convolutional]\n"
+                          f"filters={channels}\nsize=1\nactivation=linear\n", folder)
+    Path(weights).write_bytes(Path(weights).read_bytes()[:20] + np.concatenate(
+        [np.zeros(channels), np.eye(channels).ravel()]).astype("<f4").tobytes())
+    return Engine(program_of(graph, weights), weights, 1, guard=True)
+
+
+def as_channels(photo: np.ndarray, count: int) -> np.ndarray:
+    """(height, width, `count`): the luma in stb_image's whole numbers, no alpha, or an opaque one."""
+    given, r = photo.shape[2], photo.astype(int)
+    if count == 1:
+        luma = r[..., 0] if given == 1 else (77 * r[..., 0] + 150 * r[..., 1] + 29 * r[..., 2]) >> 8
+        return luma[..., None].astype(np.uint8)
+    colours = photo.repeat(3, axis=2) if given == 1 else photo[..., :3]
+    if count == 3:
+        return colours
+    alpha = photo[..., 3:] if given == 4 else np.full((*photo.shape[:2], 1), 255, np.uint8)
+    return np.concatenate([colours, alpha], axis=2)
+
+
+@pytest.mark.parametrize("given", [1, 3, 4])
+@pytest.mark.parametrize("wanted", [1, 3, 4])
+def test_grey_and_transparent_photos_and_networks(given, wanted, tmp_path):
+    photo = np.random.default_rng(given).integers(0, 256, (17, 23, given), np.uint8)
+    engine = identity(tmp_path, 20, 14, wanted)
+    for keep in (True, False):
+        engine.run_image(photo, 23, 17, keep, given)
+        assert np.array_equal(np.array(engine.output(0)), letterbox(as_channels(photo, wanted), 20, 14, keep))
+
+
+def test_a_network_of_other_channels_takes_no_photo(tmp_path):
+    engine = identity(tmp_path, 4, 4, 2)
+    with pytest.raises(DarkfuseError, match=r"takes 2 channels, the photo has 3; both must be 1 \(grey\)"):
+        engine.run_image(bytes(48), 4, 4)
+
+
+@pytest.mark.parametrize(("photo", "net"), [
+    ((64, 48), (40, 30)), ((64, 48), (32, 24)), ((33, 17), (50, 40)), ((768, 576), (416, 416)),
+    ((100, 7), (13, 13)), ((1, 9), (5, 5)), ((833, 700), (416, 350)),
+])
+def test_opencvs_resize_to_the_last_bit(photo, net, tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    picture = np.random.default_rng(2).integers(0, 256, (photo[1], photo[0], 3), np.uint8)
+    engine = identity(tmp_path, *net, 3)
+    engine.run_image(picture, *photo, False, 3, True)
+    wanted = cv2.resize(picture, net).transpose(2, 0, 1)
+    assert np.array_equal(np.array(engine.output(0)), (wanted / 255).astype(np.float32))
 
 
 # -- what it says and what it gives -----------------------------------------------------------------------

@@ -189,8 +189,9 @@ def test_what_forward_refuses(net: darkfuse.Network) -> None:
 @pytest.mark.parametrize(
     "image",
     [
-        np.zeros((10, 10), np.uint8),
-        np.zeros((10, 10, 4), np.uint8),
+        np.zeros((10, 10, 2), np.uint8),
+        np.zeros((10, 10, 5), np.uint8),
+        np.zeros(10, np.uint8),
         np.zeros((10, 10, 3), np.float32),
         np.zeros((0, 10, 3), np.uint8),
         7,
@@ -200,6 +201,55 @@ def test_what_forward_refuses(net: darkfuse.Network) -> None:
 def test_what_is_no_picture(net: darkfuse.Network, image: object) -> None:
     with pytest.raises(ImageError, match="expected a"):
         net.detect(image)
+
+
+def small_net(folder: Path, channels: int, **options: object) -> darkfuse.Network:
+    cfg, weights = folder / "net.cfg", folder / "net.weights"
+    cfg.write_text(f"[net]\nwidth=64\nheight=32\nchannels={channels}\n[convolutional]\nfilters=16\nsize=3\n"
+                   "stride=8\npad=1\nactivation=leaky\n[convolutional]\nfilters=18\nsize=1\n"
+                   "activation=linear\n[yolo]\nclasses=1\nnum=3\nanchors=10,10, 20,20, 30,30\n")
+    make_weights(load_graph(str(cfg)), str(weights), 3)
+    return darkfuse.load(cfg, weights, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_networks_of_one_and_four_channels_take_any_picture(
+    channels: int, shared: Path, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    dog = shared / "images" / "dog.jpg"
+    rgb = np.asarray(Image.open(dog))
+    with small_net(tmp_path, channels) as net:
+        whole = net.detect(dog, thresh=0.001)
+        assert len(whole) > 0
+        assert net.detect(rgb, thresh=0.001).detections == whole.detections
+        opaque = np.concatenate([rgb, np.full_like(rgb[..., :1], 255)], axis=2)
+        assert net.detect(opaque, thresh=0.001).detections == whole.detections
+        clear = np.concatenate([rgb, np.zeros_like(rgb[..., :1])], axis=2)
+        same = net.detect(clear, thresh=0.001).detections == whole.detections
+        assert same == (channels == 1)  # alpha is only seen by a network that has a channel for it
+        grey = rgb[..., 1]
+        assert net.detect(grey, thresh=0.001).detections == net.detect(
+            np.stack([grey] * 3, axis=2), thresh=0.001).detections
+
+
+def test_a_network_of_two_channels_takes_no_picture(shared: Path, tmp_path: Path) -> None:
+    wrong = "takes 2 channels; a picture has 1, 3 or 4"
+    with small_net(tmp_path, 2) as net, pytest.raises(DarkfuseError, match=wrong):
+        net.detect(shared / "images" / "dog.jpg")
+
+
+def test_another_size_than_the_cfgs(shared: Path, tmp_path: Path) -> None:
+    """A size given is that of a cfg that says so."""
+    dog = shared / "images" / "dog.jpg"
+    with small_net(tmp_path, 3, width=96, height=160) as net:
+        assert (net.graph.input.w, net.graph.input.h) == (96, 160)
+        there = net.detect(dog, thresh=0.001)
+    cfg = tmp_path / "net.cfg"
+    cfg.write_text(cfg.read_text().replace("width=64", "width=96").replace("height=32", "height=160"))
+    with darkfuse.load(cfg, tmp_path / "net.weights") as net:
+        assert net.detect(dog, thresh=0.001).detections == there.detections != ()
 
 
 def test_drawing_a_result(net: darkfuse.Network, shared: Path, tmp_path: Path) -> None:
