@@ -1,4 +1,8 @@
-"""What the decoders share: a candidate box, and arithmetic that saturates where C's floats would."""
+"""What the decoders share: a candidate box, and arithmetic that saturates where C's floats would.
+
+What is not finite in a map stays so, and is a candidate whatever the threshold: `decode` counts and drops it.
+A comparison with NaN is false, so thresholds are written `not value <= thresh`.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +33,9 @@ def float_view(raw: Any, shape: Shape) -> memoryview[float]:
 
 
 def logistic(x: float) -> float:
-    """1 / (1 + e^-x) without overflow."""
+    """1 / (1 + e^-x) without overflow; NaN of what is not finite."""
+    if not math.isfinite(x):
+        return math.nan
     return 1.0 / (1.0 + math.exp(-x)) if x > -700.0 else 0.0
 
 
@@ -37,19 +43,21 @@ def logit(p: float) -> float:
     """The x whose logistic is p; infinite at and beyond 0 and 1."""
     if p <= 0.0:
         return -math.inf
-    return math.log(p / (1.0 - p)) if p < 1.0 else math.inf
+    return math.inf if p >= 1.0 else math.log(p / (1.0 - p))
 
 
 def exp32(x: float) -> float:
-    """e^x, infinite where a float32 would be."""
+    """e^x, infinite where a float32 would be; NaN of what is not finite."""
+    if not math.isfinite(x):
+        return math.nan
     return math.exp(x) if x < 88.72 else math.inf
 
 
 def passing(raw: memoryview[float], start: int, count: int, limit: float) -> list[int]:
-    """Positions in raw[start : start + count] whose value exceeds `limit`; NaN never does."""
-    return [i for i, value in enumerate(raw[start : start + count]) if value > limit]
+    """Positions in raw[start : start + count] whose value exceeds `limit`, or is NaN."""
+    return [i for i, value in enumerate(raw[start : start + count]) if not value <= limit]
 
 
-def is_finite(box: Box) -> bool:
-    """Whether all four numbers can be drawn or written down."""
-    return all(map(math.isfinite, box))
+def is_finite(candidate: Candidate) -> bool:
+    """Whether its box and all its scores can be drawn or written down."""
+    return math.isfinite(sum(candidate.box)) and math.isfinite(sum(candidate.probs.values()))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from darkfuse.detect.candidate import Candidate
+from darkfuse.detect.candidate import Candidate, is_finite
 from darkfuse.detect.nms import GREEDY_BETA, Suppression, nms_sort
 from darkfuse.detect.region import decode_region
 from darkfuse.detect.types import Box, Detection, Result, letterbox_size
@@ -76,6 +77,11 @@ def decode(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thr
     nms_kind : str, optional
         What overlap means, one of `NMS_KINDS`. Default: what the cfg says, in a dialect that follows it.
 
+    Warns
+    -----
+    UserWarning
+        Some boxes above the threshold are not finite numbers. They are left out, and counted in the result.
+
     Raises
     ------
     DarkfuseError
@@ -90,6 +96,12 @@ def decode(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thr
         elif isinstance(options, YoloOptions):
             found += decode_yolo(options, node.out_shape, raw[node.index], thresh, graph.input.w,
                                  graph.input.h)
+    broken, found = len(found), [candidate for candidate in found if is_finite(candidate)]
+    broken -= len(found)
+    if broken:
+        boxes = "1 box" if broken == 1 else f"{broken} boxes"
+        warnings.warn(f"{path or graph.path}: {boxes} left out that the network gave as no finite numbers; "
+                      "are these the weights of this cfg?", stacklevel=3)
     if letterbox:
         found = [Candidate(undo_letterbox(c.box, image_w, image_h, graph.input.w, graph.input.h), c.probs)
                  for c in found]
@@ -102,7 +114,7 @@ def decode(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thr
         for number, score in sorted(candidate.probs.items(), key=lambda item: -item[1]):
             name = names[number] if names is not None and number < len(names) else str(number)
             detections.append(Detection(number, name, score, candidate.box))
-    return Result(tuple(detections), image_w, image_h, path, seconds)
+    return Result(tuple(detections), image_w, image_h, path, seconds, broken)
 
 
 def undo_letterbox(box: Box, image_w: int, image_h: int, net_w: int, net_h: int) -> Box:

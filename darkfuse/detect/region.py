@@ -8,14 +8,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from darkfuse.detect.candidate import Candidate, exp32, float_view, is_finite, logistic, logit, passing
+from darkfuse.detect.candidate import Candidate, exp32, float_view, logistic, logit, passing
 from darkfuse.detect.types import Box
 from darkfuse.graph.ir import Shape
 from darkfuse.graph.layers.region import RegionOptions
 
 
 def decode_region(options: RegionOptions, shape: Shape, raw: Any, thresh: float) -> list[Candidate]:
-    """Boxes above the threshold, relative to the network's input.
+    """Boxes above the threshold, relative to the network's input; and those that are not finite.
 
     Parameters
     ----------
@@ -47,8 +47,7 @@ def decode_region(options: RegionOptions, shape: Shape, raw: Any, thresh: float)
                 exp32(values[at + 2 * plane]) * anchor_w / shape.w,
                 exp32(values[at + 3 * plane]) * anchor_h / shape.h,
             )
-            if is_finite(box):
-                found.append(Candidate(box, probs))
+            found.append(Candidate(box, probs))
     return found
 
 
@@ -64,4 +63,4 @@ def _class_scores(options: RegionOptions, values: memoryview[float], at: int, pl
         largest = max(whole)
         scale /= math.fsum(math.exp(value - largest) for value in whole)
         scores = (scale * math.exp(value - largest) for value in raw)
-    return {number: score for number, score in enumerate(scores) if score > thresh}
+    return {number: score for number, score in enumerate(scores) if not score <= thresh}

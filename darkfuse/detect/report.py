@@ -33,6 +33,8 @@ def json_frame(result: Result, frame_id: int, stats: Mapping[str, float] | None 
         )
     inner = "\n" + ",\n".join(objects) + "\n " if objects else ""
     tail = f',\n "stats": {json.dumps(stats)}' if stats is not None else ""
+    if result.not_finite:
+        tail += f',\n "not_finite": {result.not_finite}'
     if dialect is not None:
         tail += f',\n "dialect": {json.dumps({"name": dialect.name, "why": dialect.why})}'
     return (f'{{\n "frame_id": {frame_id},\n "filename": {json.dumps(result.path)},\n'

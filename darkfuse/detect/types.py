@@ -46,6 +46,9 @@ class Result:
         Where the image came from, empty for an array.
     seconds : float
         Time the network took.
+    not_finite : int
+        Boxes above the threshold that the network gave as infinities or NaN. They are not among the
+        detections; more than none means wrong weights, or a damaged file of them.
     """
 
     detections: tuple[Detection, ...]
@@ -53,6 +56,7 @@ class Result:
     height: int
     path: str = ""
     seconds: float = field(default=0.0, compare=False)
+    not_finite: int = 0
 
     def __len__(self) -> int:
         return len(self.detections)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from darkfuse.detect.candidate import Candidate, exp32, float_view, is_finite, logistic, logit, passing
+from darkfuse.detect.candidate import Candidate, exp32, float_view, logistic, logit, passing
 from darkfuse.detect.types import Box
 from darkfuse.graph.ir import Shape
 from darkfuse.graph.layers.yolo import YoloOptions
@@ -16,7 +16,7 @@ from darkfuse.graph.layers.yolo import YoloOptions
 
 def decode_yolo(options: YoloOptions, shape: Shape, raw: Any, thresh: float, net_w: int,
                 net_h: int) -> list[Candidate]:
-    """Boxes above the threshold, relative to the network's input.
+    """Boxes above the threshold, relative to the network's input; and those that are not finite.
 
     Parameters
     ----------
@@ -42,15 +42,15 @@ def decode_yolo(options: YoloOptions, shape: Shape, raw: Any, thresh: float, net
             first = at + 5 * plane
             last = first + (options.classes - 1) * plane
             # A class can only pass if its raw value exceeds this: most never reach the exponential.
-            least = thresh / scale if scale > 0.0 else float("inf")
+            least = float("inf") if scale <= 0.0 else thresh / scale
             if not direct:
                 least = logit(least)
             scores = {
                 number: scale * (value if direct else logistic(value))
                 for number, value in enumerate(values[first : last + 1 : plane].tolist())
-                if value >= least
+                if not value < least
             }
-            probs = {number: score for number, score in scores.items() if score > thresh}
+            probs = {number: score for number, score in scores.items() if not score <= thresh}
             if not probs:
                 continue
             row, col = divmod(cell, shape.w)
@@ -66,6 +66,5 @@ def decode_yolo(options: YoloOptions, shape: Shape, raw: Any, thresh: float, net
                 w * anchor_w / net_w,
                 h * anchor_h / net_h,
             )
-            if is_finite(box):
-                found.append(Candidate(box, probs))
+            found.append(Candidate(box, probs))
     return found

@@ -254,12 +254,13 @@ class Live:
         """A frame as JSON lines and the page have it; coordinates are parts of the picture's size."""
         from darkfuse.detect.report import objects
 
+        broken = {"not_finite": result.not_finite} if result.not_finite else {}
         return {
             "frame_id": frame.number, "time": round(time.time(), 3), "objects": objects(result),
             "latency_ms": round(latency, 2), "forward_ms": round(self.net.stats["latency_ms"], 2),
             "fps": round(self.fps(), 2), "dropped": self.capture.dropped,
             "memory": {"now": process.rss_bytes(), "peak": self.net.stats["peak_rss_bytes"],
-                       "budget": self.net.budget.total},
+                       "budget": self.net.budget.total}, **broken,
         }
 
     def fps(self) -> float:

@@ -133,6 +133,8 @@ def handle(net: Network, path: str, chores: Chores) -> dict[str, Any]:
         told.update(width=result.width, height=result.height, objects=objects(result))
         told.update(latency_ms=round(net.stats["latency_ms"], 2), peak_bytes=net.stats["peak_rss_bytes"],
                     dialect=net.dialect.name)
+        if result.not_finite:
+            told["not_finite"] = result.not_finite
         if chores.annotate is not None:
             told["annotated"] = net.draw(result, os.path.join(chores.annotate, os.path.basename(path)))
         if chores.move is not None:
