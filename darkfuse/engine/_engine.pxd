@@ -100,7 +100,7 @@ cdef extern from "engine.h" nogil:
         const uint8_t *pixels
         const float *chw
         int32_t width, height, channels
-        c_bool letterbox, centres
+        c_bool letterbox, crop, centres
 
     ctypedef struct df_engine:
         const df_table *table

@@ -47,15 +47,16 @@ class Engine:
     ) -> None: ...
     def run_image(
         self, pixels: Any, width: int, height: int, letterbox: bool = True, channels: int = 3,
-        centres: bool = False,
+        centres: bool = False, crop: bool = False,
     ) -> None:
         """Run on a photo: any C-contiguous buffer of (height, width, channels) uint8, grey, RGB or RGBA.
 
         A network with one channel gets the luma, one with three no alpha, one with four an opaque photo where
         there is no alpha. Scaled to the network's input row by row as the first layer needs it, as Darknet's
-        `letterbox_image` and `resize_image` do (`letterbox` false: stretched), or with `centres` as OpenCV's
-        `resize`. Raises WeightsError when weights cannot be read
-        meanwhile, KeyboardInterrupt (or what a signal handler raises) within some 20 ms of a signal.
+        `letterbox_image` and `resize_image` do (`letterbox` false: stretched), with `crop` as its
+        `resize_min` and `crop_image`; with `centres` the pixels are OpenCV's `resize`'s. Raises WeightsError
+        when weights cannot be read meanwhile, KeyboardInterrupt (or what a signal handler raises) within some
+        20 ms of a signal.
         """
 
     def run_chw(self, data: Any) -> None:

@@ -216,13 +216,14 @@ cdef class Engine(_Structs):
 
     # -- frames ---------------------------------------------------------------------------------------
 
-    def run_image(self, pixels, int width, int height, bint letterbox=True, int channels=3, bint centres=False):
+    def run_image(self, pixels, int width, int height, bint letterbox=True, int channels=3, bint centres=False,
+                  bint crop=False):
         if self.program.input_channels not in PHOTO_CHANNELS or channels not in PHOTO_CHANNELS:
             raise DarkfuseError(f"the network takes {self.program.input_channels} channels, the photo has {channels}; "
                                 "both must be 1 (grey), 3 (RGB) or 4 (RGBA)")
         if width < 1 or height < 1:
             raise DarkfuseError(f"a photo of {width}x{height} pixels")
-        self.e.frame.channels, self.e.frame.centres = channels, centres
+        self.e.frame.channels, self.e.frame.centres, self.e.frame.crop = channels, centres, crop
         self._run(pixels, "B", <int64_t>width * height * channels, width, height, letterbox)
 
     def run_chw(self, data):

@@ -141,7 +141,7 @@ typedef struct {
     const uint8_t *pixels;
     const float *chw;
     int32_t width, height, channels; /* of the photo: grey, RGB or RGBA */
-    bool letterbox;
+    bool letterbox, crop; /* neither: stretched */
     bool centres; /* scaled as OpenCV does, not as Darknet */
 } df_frame;
 

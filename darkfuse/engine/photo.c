@@ -10,13 +10,22 @@
 #else
 #define ROUND_APART
 #endif
+#define LONGEST (1 << 30)
 #define EVERYWHERE ROUND_APART static inline __attribute__((always_inline))
 
-/* Darknet's letterbox_image: the short side by integer division. */
+/* Darknet's letterbox_image: the short side by integer division. Its resize_min and crop_image: the short side is the
+ * network's width, the long one by integer division, and the middle of that is taken. */
 df_placement df_place_photo(const df_frame *f, int width, int height)
 {
     df_placement p = {.width = width, .height = height};
-    if (f->letterbox) {
+    if (f->crop) {
+        int shorter = df_min(f->width, f->height);
+        int64_t longer = (int64_t)df_max(f->width, f->height) * width / shorter;
+        p.height = p.width = width;
+        *(f->width < f->height ? &p.height : &p.width) = longer < LONGEST ? (int)longer : LONGEST;
+        p.left = -((p.width - width) / 2);
+        p.top = -((p.height - height) / 2);
+    } else if (f->letterbox) {
         if ((float)width / f->width < (float)height / f->height)
             p.height = (int)((int64_t)f->height * width / f->width);
         else
@@ -125,16 +134,24 @@ ROUND_APART static void scaled_row(const df_frame *f, const df_placement *p, con
         corners(f, p, unit, y, x0, x1, out, step, f->channels, to);
 }
 
+/* A cropped photo that does not reach across the network goes on as at its edge; around others it is grey. */
 void df_photo_row(const df_frame *f, const df_placement *p, const float *unit, const df_view *out, int y, df_region r)
 {
+    int row = y - p->top, c = out->channels;
     int x0 = df_min(df_max(p->left, r.x0), r.x1), x1 = df_max(df_min(p->left + p->width, r.x1), x0);
-    if (y < p->top || y >= p->top + p->height)
+    if (f->crop)
+        row = within(row, p->height);
+    else if (row < 0 || row >= p->height)
         x0 = x1 = r.x1;
-    for (int x = r.x0; x < r.x1; x++)
-        if (x < x0 || x >= x1)
-            for (int k = 0; k < out->channels; k++)
-                df_pixel(out, y, 0, x)[k] = 0.5f;
+    for (int x = r.x0; x < r.x1; x++) {
+        if (x >= x0 && x < x1)
+            continue;
+        int edge = within(x - p->left, p->width);
+        if (f->crop)
+            scaled_row(f, p, unit, row, edge, edge + 1, df_pixel(out, y, 0, x), out->pixel, c);
+        for (int k = 0; k < c && !f->crop; k++)
+            df_pixel(out, y, 0, x)[k] = 0.5f;
+    }
     if (x0 < x1)
-        scaled_row(f, p, unit, y - p->top, x0 - p->left, x1 - p->left, df_pixel(out, y, 0, x0), out->pixel,
-                   out->channels);
+        scaled_row(f, p, unit, row, x0 - p->left, x1 - p->left, df_pixel(out, y, 0, x0), out->pixel, c);
 }

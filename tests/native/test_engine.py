@@ -290,6 +290,26 @@ def test_a_network_of_other_channels_takes_no_photo(tmp_path):
         engine.run_image(bytes(48), 4, 4)
 
 
+def cropped(photo: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Darknet's `resize_min` to the network's width, then `crop_image` of the middle."""
+    rows, cols, _ = photo.shape
+    w, h = (width, rows * width // cols) if cols < rows else (cols * width // rows, width)
+    scaled = letterbox(photo, w, h, False)
+    left, top = int((w - width) / 2), int((h - height) / 2)
+    down, across = np.arange(height) + top, np.arange(width) + left
+    return scaled[:, np.clip(down, 0, h - 1)][:, :, np.clip(across, 0, w - 1)]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (40, 3), (17, 23), (20, 14), (64, 64), (301, 199)])
+@pytest.mark.parametrize("net", [(14, 14), (20, 13), (13, 20)])
+def test_photos_are_cropped_as_darknet_does(size, net, tmp_path):
+    width, height = size
+    photo = np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
+    engine = identity(tmp_path, *net, 3)
+    engine.run_image(photo, width, height, crop=True)
+    assert np.array_equal(np.array(engine.output(0)), cropped(photo, *net))
+
+
 @pytest.mark.parametrize(("photo", "net"), [
     ((64, 48), (40, 30)), ((64, 48), (32, 24)), ((33, 17), (50, 40)), ((768, 576), (416, 416)),
     ((100, 7), (13, 13)), ((1, 9), (5, 5)), ((833, 700), (416, 350)),
