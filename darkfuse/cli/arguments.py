@@ -39,6 +39,24 @@ def add_dialect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=size, metavar="WxH", help="size of the network in place of the cfg's")
 
 
+def add_running(parser: argparse.ArgumentParser) -> None:
+    """Add what decides how the network is run, and in what memory: no answer depends on it."""
+    from darkfuse.session.network import ISAS
+
+    parser.add_argument("--threads", type=threads, metavar="N", help="default: one a core")
+    parser.add_argument("--mem", metavar="SIZE", help=MEM_HELP)
+    parser.add_argument("--plan", metavar="PLAN", help="a plan's JSON file, or groups like 5x5/8/2x2")
+    parser.add_argument("--device", metavar="NAME", help="plan for this device profile")
+    parser.add_argument("--exact", action="store_true", help="only kernels that round like Darknet's")
+    parser.add_argument("--isa", choices=ISAS, help="instruction set to use")
+    parser.add_argument("--stats", action="store_true", help="time and memory of each picture")
+
+
+def running(args: argparse.Namespace) -> dict[str, Any]:
+    """`add_running`'s options as keywords of `session.network.load`."""
+    return {name: getattr(args, name) for name in ("threads", "mem", "plan", "device", "exact", "isa")}
+
+
 def loading(args: argparse.Namespace) -> dict[str, Any]:
     """`add_dialect`'s options as keywords of `session.network.load`."""
     width, height = args.size or (None, None)

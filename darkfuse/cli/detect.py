@@ -13,7 +13,6 @@ from darkfuse.errors import DarkfuseError, ImageError
 from darkfuse.host.files import WholeFile
 
 if TYPE_CHECKING:
-    from darkfuse.detect.types import Result
     from darkfuse.session.network import Network
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pnm")
@@ -21,8 +20,6 @@ PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", "
 
 def add(subparsers: Any) -> None:
     """Add the verb."""
-    from darkfuse.session.network import ISAS
-
     parser = subparsers.add_parser(
         "detect", help="find objects in pictures", allow_abbrev=False,
         usage="darkfuse detect [CFG] [WEIGHTS] IMAGE... [options]",
@@ -36,18 +33,17 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--no-draw", action="store_true", help="write no annotated picture")
     parser.add_argument("--json", metavar="FILE", help="write the detections as JSON too (-: to stdout)")
     parser.add_argument("--names", metavar="FILE", help="class names, one a line, or a Darknet .data file")
-    parser.add_argument("--threads", type=arguments.threads, metavar="N", help="default: one a core")
-    parser.add_argument("--mem", metavar="SIZE", help=arguments.MEM_HELP)
-    parser.add_argument("--plan", metavar="PLAN", help="a plan's JSON file, or groups like 5x5/8/2x2")
-    parser.add_argument("--device", metavar="NAME", help="plan for this device profile")
-    parser.add_argument("--exact", action="store_true", help="only kernels that round like Darknet's")
-    parser.add_argument("--isa", choices=ISAS, help="instruction set to use")
-    parser.add_argument("--stats", action="store_true", help="time and memory of each picture")
+    arguments.add_running(parser)
     parser.add_argument("--dont-show", action="store_true", help=argparse.SUPPRESS)  # Darknet's
 
 
 def run(args: argparse.Namespace) -> int:
     """Detect in each picture in turn; among several a bad one is reported and the rest still done."""
+    return look_at(args, Job)
+
+
+def look_at(args: argparse.Namespace, kind: type[Job]) -> int:
+    """Load the network of `args` and have a job of that kind done; the exit status."""
     from darkfuse.detect.report import json_document
     from darkfuse.engine._engine import give_back
     from darkfuse.session.network import load
@@ -57,9 +53,8 @@ def run(args: argparse.Namespace) -> int:
     if pictures is not None and not pictures:
         raise ImageError(f"{sources[0]}: no pictures in this folder")
     give_back()  # before what is taken is measured and the rest given to the network
-    net = load(cfg, weights, threads=args.threads, mem=args.mem, exact=args.exact, plan=args.plan,
-               device=args.device, names=args.names or data, isa=args.isa, **arguments.loading(args))
-    job = Job(net, args, pictures)
+    net = load(cfg, weights, names=args.names or data, **arguments.loading(args), **arguments.running(args))
+    job = kind(net, args, pictures)
     with net, JsonFile(args.json) as json:
         for piece in json_document(job.frames()):
             json.write(piece)
@@ -78,19 +73,17 @@ class Job:
     def frames(self) -> Iterator[str]:
         """Detect, print and draw each picture; give the JSON of each."""
         from darkfuse.cli.progress import Progress
-        from darkfuse.detect.report import json_frame
 
         total = len(self.pictures) if self.pictures and self.several else None
         with Progress("pictures", total) as bar:
             done = 0
             for path in asked_for() if self.pictures is None else self.pictures:
                 try:
-                    result = self.net.detect(path, **arguments.answers(self.args))
+                    result = self.see(path)
                     bar.close()
                     self.report(result)
-                    yield json_frame(result, done + 1, self.net.stats, self.net.dialect)
-                    if not self.args.no_draw:
-                        self.net.draw(result, self.drawn_name(path))
+                    yield self.json(result, done + 1)
+                    self.draw(result, path)
                     done += 1
                 except ImageError as error:
                     if not self.several:
@@ -100,6 +93,27 @@ class Job:
                     self.bad += 1
                 if total:
                     bar.update(done + self.bad)
+
+    def see(self, path: str) -> Any:
+        """What the network makes of one picture."""
+        return self.net.detect(path, **arguments.answers(self.args))
+
+    def lines(self, result: Any) -> list[str]:
+        """It in words."""
+        from darkfuse.detect.report import lines
+
+        return lines(result)
+
+    def json(self, result: Any, number: int) -> str:
+        """It as JSON."""
+        from darkfuse.detect.report import json_frame
+
+        return json_frame(result, number, self.net.stats, self.net.dialect)
+
+    def draw(self, result: Any, path: str) -> None:
+        """Write the annotated copy, if that is wanted."""
+        if not self.args.no_draw:
+            self.net.draw(result, self.drawn_name(path))
 
     def drawn_name(self, path: str) -> str:
         """Where the annotated copy of `path` goes; among several each keeps its name, in a folder."""
@@ -114,12 +128,10 @@ class Job:
         self.drawn.add(name)
         return name + ".jpg"
 
-    def report(self, result: Result) -> None:
+    def report(self, result: Any) -> None:
         """Print what was found; beside JSON on standard output only the statistics, on standard error."""
-        from darkfuse.detect.report import lines
-
         if self.to_stdout:
-            for line in lines(result):
+            for line in self.lines(result):
                 print(line, flush=True)
         if self.args.stats:
             print(self.net.stats_line(), file=sys.stdout if self.to_stdout else sys.stderr, flush=True)

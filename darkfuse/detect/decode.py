@@ -17,6 +17,8 @@ from darkfuse.graph.layers.region import RegionOptions
 from darkfuse.graph.layers.yolo import YoloOptions
 from darkfuse.model.dialect import NMS_KINDS
 
+DETECTION = ("region", "yolo")  # kinds of layers that detect
+
 
 def detection_nodes(graph: Graph) -> tuple[Node, ...]:
     """Region and yolo layers of a graph; raises `DarkfuseError` when there are none."""

@@ -18,6 +18,14 @@ class Box(NamedTuple):
     h: float
 
 
+class Label(NamedTuple):
+    """One class of a picture as a whole, and the network's output for it."""
+
+    class_id: int
+    name: str
+    confidence: float
+
+
 @dataclass(frozen=True)
 class Detection:
     """One label on one box; a box that passes for several classes makes several detections.
@@ -89,6 +97,13 @@ class Result:
                 groups.append((detection.box, []))
             groups[-1][1].append(detection)
         return groups
+
+    def marks(self) -> list[tuple[int, str, float, float, float, float]]:
+        """What is drawn of each box: class of its colour, labels, left, top, right, bottom as fractions."""
+        return [(labels[0].class_id,
+                 ", ".join(f"{label.name} {label.confidence * 100:.0f}%" for label in labels),
+                 box.cx - box.w / 2, box.cy - box.h / 2, box.cx + box.w / 2, box.cy + box.h / 2)
+                for box, labels in self.by_box()]
 
     def numpy(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """`xyxy` (n, 4) float32, `confidence` (n,) float32 and `class_id` (n,) int32; imports numpy."""

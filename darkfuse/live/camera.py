@@ -315,12 +315,7 @@ class Live:
 
         (result, record), self._boxes = self._boxes, None
         image = self._held.image
-        marks = []
-        for box, labels in result.by_box():
-            text = ", ".join(f"{label.name} {label.confidence * 100:.0f}%" for label in labels)
-            marks.append((labels[0].class_id, text, box.cx - box.w / 2, box.cy - box.h / 2,
-                          box.cx + box.w / 2, box.cy + box.h / 2))
-        draw_marks(image, marks, self._classes)
+        draw_marks(image, result.marks(), self._classes)
         memory = record["memory"]
         parts = [f"{record['fps']:.1f} fps", f"{record['latency_ms']:.0f} ms"]
         if memory["now"] is not None:

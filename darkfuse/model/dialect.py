@@ -35,6 +35,8 @@ class Dialect:
     epsilon_in_root : bool
     letterbox : bool
         Pictures keep their aspect inside the network (the rest is grey); otherwise they are stretched.
+    classify : str
+        How a classifier's pictures get its shape: 'crop', 'letterbox' or 'stretch'.
     resize : str
         How a picture is scaled to the network. 'corners': bilinear in float32, the corner pixels of both on
         each other (both Darknets). 'centres': bilinear between the middles of pixels, rounded to whole levels
@@ -54,6 +56,7 @@ class Dialect:
     epsilon: float
     epsilon_in_root: bool
     letterbox: bool
+    classify: str
     resize: str
     thresh: float
     nms: float
@@ -75,10 +78,10 @@ class Dialect:
                 f"{'one label' if self.one_label else 'every label above the threshold'} a box"]
 
 
-DARKNET = Dialect("darknet", "the cfg has no key or section of another program", 1e-6, False, True, "corners",
-                  0.5, 0.45, False, False)
-ALEXEYAB = Dialect("alexeyab", "", 1e-5, True, False, "corners", 0.25, 0.45, True, False)
-OPENCV = Dialect("opencv", "", 1e-6, True, False, "centres", 0.5, 0.4, False, True)
+DARKNET = Dialect("darknet", "the cfg has no key or section of another program", 1e-6, False, True, "crop",
+                  "corners", 0.5, 0.45, False, False)
+ALEXEYAB = Dialect("alexeyab", "", 1e-5, True, False, "crop", "corners", 0.25, 0.45, True, False)
+OPENCV = Dialect("opencv", "", 1e-6, True, False, "stretch", "centres", 0.5, 0.4, False, True)
 _BY_NAME = {dialect.name: dialect for dialect in (DARKNET, ALEXEYAB, OPENCV)}
 
 # What only AlexeyAB's fork reads: sections, keys of sections, and activations. A key the original reads too

@@ -6,24 +6,25 @@ import os
 import warnings
 from typing import TYPE_CHECKING, Any, Sequence
 
-from darkfuse.detect.decode import class_count, decode
+from darkfuse.detect.decode import DETECTION, class_count, decode
 from darkfuse.detect.types import Result
 from darkfuse.errors import DarkfuseError, ImageError
 from darkfuse.graph import Graph, load_graph
 from darkfuse.graph.weights import weight_offsets
 from darkfuse.host import process
 from darkfuse.media.decode import Picture
-from darkfuse.model.locate import DEFAULT_CFG, class_names, find_cfg, find_weights
+from darkfuse.model.locate import DEFAULT_CFG, find_cfg, find_weights
 from darkfuse.plan.types import Plan
 from darkfuse.session.budget import Budget, share
 from darkfuse.session.choose import choose, written_plan
+from darkfuse.session.inputs import as_picture, check_classifies, check_takes_pictures, names_of
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from darkfuse.detect.types import Label
     from darkfuse.model.weights import WeightsIndex
 
-DETECTION = ("region", "yolo")
 ISAS = ("generic", "avx2", "avx512", "neon")
 # Of the numbers the engine keeps, those in `Network.stats`
 COUNTED = ("latency_ms", "arena_bytes", "bytes_read", "macs")
@@ -98,13 +99,15 @@ def load(
     # Loaded before the memory left is measured: its code counts too
     import darkfuse.engine._engine  # noqa: F401
 
-    written = written_plan(graph, threads, exact) if plan is None and device is None else None
+    own_size = (width or graph.input.w, height or graph.input.h) == tuple(
+        graph.cfg.net.integer(side) for side in ("width", "height"))
+    written = written_plan(graph, threads, exact) if plan is None and device is None and own_size else None
     team = threads or (written.threads if written else process.cpu_count())
     if mem is None and written:
         mem = written.budget_bytes or None
     budget = share(mem, graph.input.c * graph.input.h * graph.input.w, len(graph.nodes), team, video_bytes)
     chosen, budget = choose(graph, budget, team, exact, plan, device, written)
-    return Network(graph, index, chosen, budget, _names(graph, weights_path, names), isa)
+    return Network(graph, index, chosen, budget, names_of(graph, weights_path, names), isa)
 
 
 class Network:
@@ -185,23 +188,47 @@ class Network:
         thresh = self.dialect.thresh if thresh is None else thresh
         nms = self.dialect.nms if nms is None else nms
         letterbox = self.dialect.letterbox if letterbox is None else letterbox
-        path = os.fspath(image) if isinstance(image, (str, os.PathLike)) else ""
-        if self.graph.input.c not in (1, 3, 4):
-            raise DarkfuseError(f"{self.graph.path}: takes {self.graph.input.c} channels; a picture has 1, 3 "
-                                "or 4 (for other maps there is `forward`)")
-        picture = self._decode(path, letterbox) if path else _picture(image)
-        engine = self._running(())
-        engine.run_image(picture.pixels, picture.width, picture.height, letterbox, picture.channels,
-                         self.dialect.resize == "centres")
-        self._note(engine)
+        picture, path = self._see(image, "letterbox" if letterbox else "stretch")
         if not self._detects:
             warnings.warn(f"{self.graph.path}: no [region] or [yolo] layer: it runs, but finds nothing",
                           stacklevel=2)
             return Result((), picture.original_width, picture.original_height, path,
                           self.stats["latency_ms"] / 1000)
-        raw = {index: engine.output(index) for index in self.graph.outputs}
+        raw = {index: self._engine.output(index) for index in self.graph.outputs}
         return decode(self.graph, raw, picture.original_width, picture.original_height, thresh, nms,
                       letterbox, self.names or None, path, self.stats["latency_ms"] / 1000, nms_kind)
+
+    def classify(self, image: Any, top: int = 5, fit: str | None = None) -> list[Label]:
+        """What a picture shows, by a network that classifies.
+
+        Parameters
+        ----------
+        image : path or array
+            As for `detect`.
+        top : int
+            How many classes to give, best first.
+        fit : str, optional
+            How the picture gets the network's shape: 'crop' (its short side scaled to the network's width,
+            then the middle, as Darknet validates), 'letterbox' or 'stretch'. Default: the dialect's.
+
+        Returns
+        -------
+        list of Label
+            `class_id`, `name` (the number where there is none), `confidence`: the network's own output.
+
+        Raises
+        ------
+        ImageError
+            Not a picture.
+        DarkfuseError
+            The network has detection layers; `top` is not positive; there is no such fit.
+        """
+        from darkfuse.detect.classes import best
+
+        fit = self.dialect.classify if fit is None else fit
+        check_classifies(self.graph, top, fit)
+        self._see(image, fit)
+        return best(self._engine.output(self.graph.outputs[0]), top, self.names)
 
     def forward(self, chw: Any, layers: Sequence[int] | None = None) -> dict[int, np.ndarray]:
         """Run the network on a map as it is, and give maps of layers as Darknet has them.
@@ -257,35 +284,36 @@ class Network:
 
         if not result.path:
             raise ImageError("this result came from an array, not from a file: no picture to draw on")
-        marks = []
-        for box, labels in result.by_box():
-            text = ", ".join(f"{label.name} {label.confidence * 100:.0f}%" for label in labels)
-            marks.append((labels[0].class_id, text, box.cx - box.w / 2, box.cy - box.h / 2,
-                          box.cx + box.w / 2, box.cy + box.h / 2))
         self._make_room()
         classes = class_count(self.graph) if self._detects else 1
-        return draw(result.path, marks, classes, os.fspath(out),
-                    self._work(), self.budget.aside)
+        return draw(result.path, result.marks(), classes, os.fspath(out), self._work(), self.budget.aside)
 
     def stats_line(self) -> str:
         """The last frame's `stats` for people to read."""
-        from darkfuse.host.units import format_bytes
+        from darkfuse.session.words import stats_line
 
-        peak = self.stats.get("peak_rss_bytes")
-        memory = "" if peak is None else f", process peak {format_bytes(peak)}" + (
-            f" of {format_bytes(self.budget.total)}" if self.budget.total else "")
-        arena, read = (format_bytes(self.stats[name]) for name in ("arena_bytes", "bytes_read"))
-        return (f"{self.stats['latency_ms']:.1f} ms, arena {arena}{memory}, {read} of weights read, "
-                f"{self.stats['macs'] / 1e9:.3f} G multiply-adds, "
-                f"dialect {self.dialect.name} ({self.dialect.why})")
+        return stats_line(self.stats, self.budget, self.dialect)
 
-    def _decode(self, path: str, letterbox: bool) -> Picture:
+    def _see(self, image: Any, fit: str) -> tuple[Picture, str]:
+        """Run the network on a picture; with it comes its path, empty for an array."""
+        check_takes_pictures(self.graph)
+        path = os.fspath(image) if isinstance(image, (str, os.PathLike)) else ""
+        picture = self._decode(path, fit) if path else as_picture(image)
+        engine = self._running(())
+        engine.run_image(picture.pixels, picture.width, picture.height, fit == "letterbox", picture.channels,
+                         self.dialect.resize == "centres", fit == "crop")
+        self._note(engine)
+        return picture, path
+
+    def _decode(self, path: str, fit: str) -> Picture:
         from darkfuse.media.decode import decode as decode_picture
 
         self._make_room()
         source = self.graph.input
-        return decode_picture(path, (source.w, source.h), letterbox, self.budget.picture, self._work(),
-                              self.budget.aside)
+        if fit == "crop":  # shrunk to the network, its middle would not be what it is
+            return decode_picture(path, aside=self.budget.aside)
+        return decode_picture(path, (source.w, source.h), fit == "letterbox", self.budget.picture,
+                              self._work(), self.budget.aside)
 
     def _work(self) -> int | None:
         """Bytes decoding and drawing may take for pixels."""
@@ -320,39 +348,3 @@ class Network:
         self.engine_stats = engine.stats()
         self.stats = {name: self.engine_stats[name] for name in COUNTED}
         self.stats["peak_rss_bytes"] = process.peak_rss_bytes()
-
-
-def _picture(image: Any) -> Picture:
-    """An array as a picture; without numpy, any buffer of bytes of that shape will do."""
-    try:
-        view = memoryview(image)
-    except TypeError:
-        kind = type(image).__name__
-        raise ImageError(f"expected a path or a (height, width, 3) uint8 array, not {kind}") from None
-    shape = (*(view.shape or ()), 1) if view.ndim == 2 else view.shape or ()
-    if len(shape) != 3 or shape[2] not in (1, 3, 4) or view.format != "B" or 0 in shape:
-        raise ImageError(f"expected a (height, width, 3) uint8 array (or grey, or RGBA), not {view.shape} of "
-                         f"{view.format!r}")
-    height, width, channels = shape
-    pixels = view.cast("B") if view.c_contiguous else view.tobytes()
-    return Picture(width, height, pixels, width, height, channels)
-
-
-def _names(
-    graph: Graph, weights: str, names: str | os.PathLike[str] | Sequence[str] | None
-) -> tuple[str, ...]:
-    from darkfuse.model.names import read_data, read_names
-
-    if names is None:
-        detects = any(node.kind in DETECTION for node in graph.nodes)
-        found = class_names(graph.path, weights, class_count(graph)) if detects else None
-        return found or ()
-    if not isinstance(names, (str, os.PathLike)):
-        return tuple(names)
-    path = os.fspath(names)
-    if path.endswith(".data"):
-        data = read_data(path)
-        if data.names is None:
-            raise DarkfuseError(f"{path}: has no names= line")
-        path = data.names
-    return read_names(path)

@@ -1,0 +1,72 @@
+"""`darkfuse classify [DATA] CFG [WEIGHTS] IMAGE...`: the best classes of photos as a whole."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from darkfuse.cli import arguments
+from darkfuse.cli.detect import Job, look_at
+
+
+def add(subparsers: Any) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "classify", help="name what pictures show", allow_abbrev=False,
+        usage="darkfuse classify [DATA] CFG [WEIGHTS] IMAGE... [options]",
+        description="The best classes of pictures (files, folders, or '-' for paths on standard input) by "
+                    "a network that classifies. DATA is a Darknet .data file that says where the names are.")
+    parser.add_argument("files", nargs="*", metavar="FILE",
+                        help="x.data, x.cfg, x.weights, pictures, folders, -")
+    parser.add_argument("-t", "--top", type=_classes, metavar="N", help="classes to name (default 5)")
+    fit = parser.add_mutually_exclusive_group()
+    fit.add_argument("--crop", dest="fit", action="store_const", const="crop",
+                     help="scale the short side to the network's width and take the middle (default, but in "
+                     "OpenCV's dialect)")
+    fit.add_argument("--letterbox", "--letter-box", dest="fit", action="store_const", const="letterbox",
+                     help="keep all of the picture and its aspect, as the original's classifier predict")
+    fit.add_argument("--stretch", dest="fit", action="store_const", const="stretch",
+                     help="stretch the picture to the network")
+    arguments.add_dialect(parser)
+    parser.add_argument("--json", metavar="FILE", help="write the classes as JSON too (-: to stdout)")
+    parser.add_argument("--names", metavar="FILE", help="class names, one a line, or a Darknet .data file")
+    arguments.add_running(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Classify each picture in turn; among several a bad one is reported and the rest still done."""
+    return look_at(args, Classes)
+
+
+class Classes(Job):
+    """Pictures to be named rather than searched; a result is the picture's path and its labels."""
+
+    def see(self, path: str) -> Any:
+        """The best labels of one picture."""
+        return path, self.net.classify(path, self.args.top or 5, self.args.fit)
+
+    def lines(self, result: Any) -> list[str]:
+        """Darknet's words: the time, then a line a class."""
+        path, labels = result
+        seconds = self.net.stats["latency_ms"] / 1000
+        return [f"{path}: Predicted in {seconds:f} seconds.",
+                *(f"{label.confidence * 100:5.2f}%: {label.name}" for label in labels)]
+
+    def json(self, result: Any, number: int) -> str:
+        """A frame with `classes` where detection has `objects`."""
+        path, labels = result
+        dialect = self.net.dialect
+        return json.dumps({
+            "frame_id": number, "filename": path, "classes": [label._asdict() for label in labels],
+            "stats": self.net.stats, "dialect": {"name": dialect.name, "why": dialect.why},
+        }, indent=1)
+
+    def draw(self, result: Any, path: str) -> None:
+        """There is nothing to draw."""
+
+
+def _classes(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= len(text) <= 6 and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of classes, 1 or more")
+    return int(text)

@@ -1,0 +1,71 @@
+"""What a caller hands over, as the session uses it: arrays as pictures, class names from where they are."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Sequence
+
+from darkfuse.detect.decode import DETECTION, class_count
+from darkfuse.errors import DarkfuseError, ImageError
+from darkfuse.graph import Graph
+from darkfuse.media.decode import Picture
+from darkfuse.model.locate import class_names
+
+FITS = ("crop", "letterbox", "stretch")
+
+
+def check_takes_pictures(graph: Graph) -> None:
+    """Raise `DarkfuseError` for a network whose input is no picture."""
+    if graph.input.c not in (1, 3, 4):
+        raise DarkfuseError(f"{graph.path}: takes {graph.input.c} channels; a picture has 1, 3 or 4 (for "
+                            "other maps there is `forward`)")
+
+
+def check_classifies(graph: Graph, top: int, fit: str) -> None:
+    """Raise `DarkfuseError` for what `Network.classify` cannot do."""
+    if any(node.kind in DETECTION for node in graph.nodes):
+        raise DarkfuseError(f"{graph.path}: this network detects, it does not classify; use detect")
+    if top < 1:
+        raise DarkfuseError(f"top={top} is not a number of classes, 1 or more")
+    if fit not in FITS:
+        raise DarkfuseError(f"there is no fit {fit!r}; there are {', '.join(FITS)}")
+
+
+def as_picture(image: Any) -> Picture:
+    """An array as a picture; without numpy, any buffer of bytes of that shape will do."""
+    try:
+        view = memoryview(image)
+    except TypeError:
+        kind = type(image).__name__
+        raise ImageError(f"expected a path or a (height, width, 3) uint8 array, not {kind}") from None
+    shape = (*(view.shape or ()), 1) if view.ndim == 2 else view.shape or ()
+    if len(shape) != 3 or shape[2] not in (1, 3, 4) or view.format != "B" or 0 in shape:
+        raise ImageError(f"expected a (height, width, 3) uint8 array (or grey, or RGBA), not {view.shape} of "
+                         f"{view.format!r}")
+    height, width, channels = shape
+    pixels = view.cast("B") if view.c_contiguous else view.tobytes()
+    return Picture(width, height, pixels, width, height, channels)
+
+
+def names_of(
+    graph: Graph, weights: str, names: str | os.PathLike[str] | Sequence[str] | None
+) -> tuple[str, ...]:
+    """Class names of a network: those given, or of the file named, or as many as it needs found beside it.
+
+    Raises `DarkfuseError` for a `.data` file without names, `CfgError` for a file that cannot be read.
+    """
+    from darkfuse.model.names import read_data, read_names
+
+    if names is None:
+        detects = any(node.kind in DETECTION for node in graph.nodes)
+        classes = class_count(graph) if detects else graph.node(graph.outputs[0]).out_shape.values
+        return class_names(graph.path, weights, classes) or ()
+    if not isinstance(names, (str, os.PathLike)):
+        return tuple(names)
+    path = os.fspath(names)
+    if path.endswith(".data"):
+        data = read_data(path)
+        if data.names is None:
+            raise DarkfuseError(f"{path}: has no names= line")
+        path = data.names
+    return read_names(path)
