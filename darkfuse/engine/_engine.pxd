@@ -15,7 +15,9 @@ cdef extern from "engine.h" nogil:
     enum: DF_PINNED, DF_LOADED, DF_STREAMED
     enum:
         DF_INPUT, DF_CONV, DF_MAXPOOL, DF_AVGPOOL, DF_UPSAMPLE, DF_SHORTCUT, DF_REORG, DF_COPY, DF_EXPORT
-        DF_CONNECTED, DF_SOFTMAX, DF_ACTIVATE
+        DF_CONNECTED, DF_SOFTMAX, DF_ACTIVATE, DF_LOCAL, DF_LOCAL_AVGPOOL, DF_REORG3D, DF_CROP, DF_BATCHNORM
+        DF_SAM, DF_SCALE_CHANNELS
+    enum: DF_UNWEIGHTED, DF_BY_MAP, DF_BY_CHANNEL
     enum: DF_RUNNING, DF_INTERRUPTED, DF_READ_FAILED, DF_NO_THREAD
     enum: DF_POLLED
     enum: DF_PAGE, DF_HUGE_PAGE
@@ -63,14 +65,16 @@ cdef extern from "engine.h" nogil:
     ctypedef struct df_op:
         int kind
         int32_t node
-        df_tensor *inputs "in"[2]
+        df_tensor **inputs "in"
         df_tensor *out
+        int32_t n_in
         const df_span *y
         const df_span *x
         df_weights *weights
         df_conv conv
-        int32_t kernel, strip, size, stride, pad, act, groups
-        float scale
+        int32_t kernel, strip, size, stride, pad, act, groups, stride_x, top, left, weighting
+        c_bool relu_weights, softmax_weights
+        float scale, shift
         int32_t from_channel, to_channel, channels
         c_bool keep_in, keep_out
 

@@ -21,7 +21,7 @@ from darkfuse.kernels._kernels cimport (
     df_wino_u_floats,
 )
 
-from darkfuse.engine.check import blocks, check, conv_output, fail
+from darkfuse.engine.check import blocks, check, conv_output, fail, stride_of
 from darkfuse.errors import BudgetError, DarkfuseError, WeightsError
 from darkfuse.plan.program import slot_bytes
 

@@ -31,9 +31,12 @@ BLOCK = 16
 PANEL = 32
 PIXEL = {"blocks": BLOCK, "image": 3, "chw": 1}
 LIMIT = 2**31 - 1
-WHOLE_MAP = ("avgpool", "reorg", "softmax", "connected")  # read all of their input at once
-SAME_CHANNELS = ("maxpool", "avgpool", "upsample", "softmax", "activate", "export")
-INPUTS = {"input": 0, "shortcut": 2}
+WHOLE_MAP = ("avgpool", "reorg", "softmax", "connected", "local")  # read all of their input at once
+SAME_CHANNELS = ("maxpool", "local_avgpool", "avgpool", "upsample", "softmax", "activate", "export", "crop",
+                 "batchnorm")
+SAME_MAP = ("export", "softmax", "activate", "batchnorm")
+INPUTS = {"input": 0, "shortcut": 2, "sam": 2, "scale_channels": 2}
+MOST_INPUTS = 64  # of a shortcut
 
 
 def fail(message: str) -> None:
@@ -46,10 +49,15 @@ def blocks(channels: int) -> int:
     return -(-channels // BLOCK)
 
 
-def conv_output(options: Any, length: int) -> int:
-    """Rows (or columns) of a convolution's own output."""
+def conv_output(options: Any, length: int, across: bool = False) -> int:
+    """Rows of a convolution's own output, or `across` its columns."""
     extent = (options.size - 1) * options.dilation + 1
-    return int((length + 2 * options.pad - extent) // options.stride + 1)
+    return int((length + 2 * options.pad - extent) // stride_of(options, across) + 1)
+
+
+def stride_of(options: Any, across: bool) -> int:
+    """The stride from row to row, or `across` from column to column."""
+    return int(getattr(options, "stride_x", 0) if across else 0) or int(getattr(options, "stride", 1))
 
 
 def check(program: Program, threads: int) -> None:
@@ -117,14 +125,16 @@ def _tensor(program: Program, t: Tensor) -> None:
 
 def _weights(program: Program, w: Weights) -> None:
     where = f"the weights of layer {w.node}"
-    if w.residency not in ("pinned", "loaded", "streamed") or not 1 <= w.filters <= LIMIT or w.per_filter < 1:
+    bare = w.per_filter == 0 and w.residency == "pinned" and w.packed < 0  # parameters only
+    if w.residency not in ("pinned", "loaded", "streamed") or not 1 <= w.filters <= LIMIT \
+            or (w.per_filter < 1 and not bare):
         fail(f"{where} have impossible sizes")
     if not all(0.0 <= value <= 1.0 for value in w.epsilons):
         fail(f"{where} are normalised with impossible epsilons")
     params = -(-w.filters // PANEL) * PANEL * FLOAT
     if min(_bytes(program, w.scale, where), _bytes(program, w.bias, where)) < params:
         fail(f"scale or bias of layer {w.node} reach past their buffers")
-    if w.packed >= 0 or w.residency != "streamed":
+    if (w.packed >= 0 or w.residency != "streamed") and not bare:
         _bytes(program, w.packed, where)  # its size depends on the kernel: the engine asks the kernels
     if w.residency == "pinned":
         return
@@ -191,7 +201,8 @@ def _one_strip(op: Op) -> bool:
 
 def _op(program: Program, stage: Stage, op: Op) -> None:
     where = f"{op.kind} of layer {op.node}"
-    if len(op.inputs) != INPUTS.get(op.kind, 1) \
+    few = INPUTS.get(op.kind, 1)
+    if not few <= len(op.inputs) <= (MOST_INPUTS if op.kind == "shortcut" else few) \
             or not all(0 <= n < len(program.tensors) for n in (*op.inputs, op.output)):
         fail(f"{where} names maps that are not there")
     out, inputs = program.tensors[op.output], [program.tensors[n] for n in op.inputs]
@@ -205,14 +216,16 @@ def _op(program: Program, stage: Stage, op: Op) -> None:
     _channels(where, op, out, inputs)
     if op.kind == "conv":
         _conv(program, stage, op, out, inputs[0])
-    elif op.kind == "connected":
-        w = _weights_of(program, op)
-        values = inputs[0].channels * inputs[0].height * inputs[0].width
-        if (w.filters, w.per_filter) != (out.channels, values):
-            fail(f"{where} does not fit its weights")
+    elif op.kind in ("connected", "local"):
+        _rows(where, op, _weights_of(program, op), out, inputs[0])
+    elif op.kind == "batchnorm" or (op.kind == "shortcut" and _weighting(op)):
+        _parameters(where, op, _weights_of(program, op), out)
+    elif op.weights >= 0:
+        fail(f"{where} has weights it does not read")
     if (op.kind in ("avgpool", "connected") and (out.height, out.width) != (1, 1)) or (
-            op.kind == "connected" and op.y != ((0, 1),)):
-        fail(f"{where} does not make one pixel")
+            op.kind == "connected" and op.y != ((0, 1),)) or (
+            op.kind == "local" and (op.y, op.x) != (((0, out.height),), ((0, out.width),))):
+        fail(f"{where} does not make its whole map at once")
     for j, x in enumerate(op.x):
         if out.layout != "chw":
             _inside(where, out, j, x)
@@ -249,7 +262,7 @@ def _channels(where: str, op: Op, out: Tensor, inputs: Sequence[Tensor]) -> None
                                          all(layout == "blocks" for layout in layouts))
     if op.kind in SAME_CHANNELS and inputs[0].channels != out.channels:
         ok = False
-    if op.kind in ("export", "softmax", "activate") \
+    if op.kind in SAME_MAP \
             and (inputs[0].height, inputs[0].width) != (out.height, out.width):
         ok = False
     if op.kind == "copy":
@@ -258,8 +271,21 @@ def _channels(where: str, op: Op, out: Tensor, inputs: Sequence[Tensor]) -> None
             and op.block_offset + count <= inputs[0].channels and op.dest_channel + count <= out.channels \
             and (inputs[0].height, inputs[0].width) == (out.height, out.width)
     if op.kind == "shortcut":
+        plain = len(inputs) == 2 and not _weighting(op)
+        ok = ok and all(_size(t) == _size(out) for t in (inputs[:1] if plain else inputs))
+    if op.kind == "sam":
+        ok = ok and all(_size(t) == _size(out) for t in inputs)
+    if op.kind == "scale_channels":
+        ok = ok and _size(inputs[1]) == _size(out) \
+            and _size(inputs[0]) in ((out.channels, 1, 1), (1, out.height, out.width))
+    if op.kind == "crop":
+        o: Any = op.options
         here = inputs[0]
-        ok = ok and (here.channels, here.height, here.width) == (out.channels, out.height, out.width)
+        ok = ok and min(o.top, o.left) >= 0 and o.top + out.height <= here.height \
+            and o.left + out.width <= here.width
+    if op.kind == "reorg3d":
+        s, here = getattr(op.options, "stride", 0), inputs[0]
+        ok = ok and s >= 1 and _size(out) == (here.channels * s * s, here.height // s, here.width // s)
     if op.kind == "reorg":
         s, here = getattr(op.options, "stride", 0), inputs[0]
         ok = ok and s >= 1 and here.channels % (s * s) == 0 and here.height % s == here.width % s == 0
@@ -267,6 +293,33 @@ def _channels(where: str, op: Op, out: Tensor, inputs: Sequence[Tensor]) -> None
             and (out.height, out.width) == (here.height // s, here.width // s)
     if not ok:
         fail(f"{where} joins maps that do not fit each other")
+
+
+def _size(t: Tensor) -> Tuple[int, int, int]:
+    return t.channels, t.height, t.width
+
+
+def _rows(where: str, op: Op, w: Weights, out: Tensor, source: Tensor) -> None:
+    """A row of weights for each output value (local), or unit (connected)."""
+    size = int(getattr(op.options, "size", 1))
+    if op.kind == "local":
+        fits = 0 < size <= 1024 and 0 < stride_of(op.options, False) <= 1024 \
+            and w.filters == out.channels * out.height * out.width \
+            and w.per_filter == source.channels * size * size
+    else:
+        fits = (w.filters, w.per_filter) == (out.channels, source.channels * source.height * source.width)
+    if not fits:
+        fail(f"{where} does not fit its weights")
+
+
+def _parameters(where: str, op: Op, w: Weights, out: Tensor) -> None:
+    """One float a channel, or a map, or a channel of each map."""
+    if op.kind == "batchnorm":
+        count = out.channels
+    else:
+        count = len(op.inputs) * (out.channels if _weighting(op) == "channel" else 1)
+    if w.per_filter or w.filters != count:
+        fail(f"{where} does not fit its parameters")
 
 
 def _weights_of(program: Program, op: Op) -> Weights:
@@ -285,11 +338,13 @@ def _conv(program: Program, stage: Stage, op: Op, out: Tensor, source: Tensor) -
     if source.channels % groups or out.channels % groups or w.filters != out.channels \
             or w.per_filter != source.channels // groups * size * size:
         fail(f"{where} does not fit its weights")
-    for before, after in ((source.height, out.height), (source.width, out.width)):
-        conv = conv_output(o, before)
+    if not 0 <= int(getattr(o, "stride_x", 0)) <= 1024:
+        fail(f"{where} has impossible options")
+    for before, after, across in ((source.height, out.height, False), (source.width, out.width, True)):
+        conv = conv_output(o, before, across)
         if conv < 1 or after != (-(-conv // 2) if op.pool else conv):
             fail(f"{where} does not make a map of that size")
-    plain = groups == 1
+    plain = groups == 1 and not int(getattr(o, "stride_x", 0))
     winograd = plain and (size, stride, dilation, pad) == (3, 1, 1, 1)
     able = {"first": plain and dilation == 1, "direct": plain, "general": True, "winograd": winograd}
     if not able.get(op.kernel, False):
@@ -310,16 +365,23 @@ def _reads(where: str, op: Op, n: int, source: Tensor, out: Tensor, x: Span) -> 
     same = (source.height, source.width) == (out.height, out.width)
     if op.kind in WHOLE_MAP or (op.kind == "shortcut" and not same):
         return 0, source.width
+    if op.kind == "scale_channels" and n == 0 and not same:
+        return 0, 1
+    across = stride_of(o, True)
     if op.kind == "conv":
         if op.pool:
-            x = 2 * x[0], min(2 * x[1], conv_output(o, source.width))
-        return x[0] * o.stride - o.pad, (x[1] - 1) * o.stride - o.pad + (o.size - 1) * o.dilation + 1
-    if op.kind == "maxpool":
-        if o.size < 1 or o.stride < 1 or o.padding < 0:
+            x = 2 * x[0], min(2 * x[1], conv_output(o, source.width, True))
+        return x[0] * across - o.pad, (x[1] - 1) * across - o.pad + (o.size - 1) * o.dilation + 1
+    if op.kind in ("maxpool", "local_avgpool"):
+        if o.size < 1 or min(o.stride, across) < 1 or o.padding < 0:
             fail(f"{where} has impossible options")
         before = o.padding // 2
-        start, end = x[0] * o.stride - before, (x[1] - 1) * o.stride - before + o.size
+        start, end = x[0] * across - before, (x[1] - 1) * across - before + o.size
         return max(start, 0), min(end, source.width)
+    if op.kind == "reorg3d":
+        return x[0] * across, x[1] * across
+    if op.kind == "crop":
+        return x[0] + o.left, x[1] + o.left
     if op.kind == "upsample":
         if o.stride < 1 or source.width * o.stride < out.width or source.height * o.stride < out.height:
             fail(f"{where} makes a map too large")
@@ -341,3 +403,7 @@ def _keep(where: str, stage: Stage, op: Op, out: Tensor, k: Keep) -> None:
         _inside(where, out, j, (first, x[1]))
         if k.buffer >= 0 and first < x[1] and not k.x0 <= first <= x[1] <= k.x0 + k.cols:
             fail(f"{where}: columns {first}..{x[1]} are not in the row cache")
+
+
+def _weighting(op: Op) -> str:
+    return str(getattr(op.options, "weighting", ""))

@@ -1,4 +1,5 @@
-/* Fully connected layers: a dot product of the whole map, in Darknet's order, with each row of weights. */
+/* Fully connected layers: a dot product of the whole map, in Darknet's order, with each row of weights.  And local
+ * ones, whose rows are dot products with a window each. */
 #include <string.h>
 
 #include "engine.h"
@@ -11,6 +12,40 @@ static double dot(const df_tensor *map, const df_view *in, const float *row)
             for (int x = 0; x < in->width; x++)
                 sum += (double)*row++ * *df_value(map, in, c, y, x);
     return sum;
+}
+
+/* Row `row` of a local layer: its place, then its filter. Values outside the map count as zeros. */
+static double local_dot(const df_op *op, const df_view *in, const df_view *out, int row, const float *w)
+{
+    int place = row / out->channels, pad = op->pad;
+    int top = place / out->width * op->stride - pad, left = place % out->width * op->stride - pad;
+    double sum = 0;
+    for (int c = 0; c < in->channels; c++)
+        for (int i = 0; i < op->size; i++)
+            for (int k = 0; k < op->size; k++, w++) {
+                int y = top + i, x = left + k;
+                if (y >= 0 && y < in->height && x >= 0 && x < in->width)
+                    sum += (double)*w * *df_value(op->in[0], in, c, y, x);
+            }
+    return sum;
+}
+
+static void one_row(const df_op *op, const df_view *in, const df_view *out, int row, const float *weights)
+{
+    const df_weights *w = op->weights;
+    int place = 0, o = row;
+    float sum;
+    if (op->kind == DF_LOCAL) {
+        place = row / out->channels;
+        o = row % out->channels;
+        sum = (float)local_dot(op, in, out, row, weights);
+    } else {
+        sum = (float)dot(op->in[0], in, weights);
+    }
+    /* Biases lie in the order of the map: channel, row, column. */
+    int64_t at = (int64_t)o * out->height * out->width + place;
+    *df_value(op->out, out, o, place / out->width, place % out->width) =
+        df_activate(sum * w->scale[at] + w->bias[at], op->act);
 }
 
 void df_connected(df_team *t, const df_op *op, int j)
@@ -28,8 +63,7 @@ void df_connected(df_team *t, const df_op *op, int j)
         int base = streamed ? first : 0;
         for (long n; (n = df_take(t, count)) >= 0;) {
             int o = first + (int)n;
-            float sum = (float)dot(op->in[0], &in, w->packed + (o - base) * w->per_filter);
-            *df_value(op->out, &out, o, 0, 0) = df_activate(sum * w->scale[o] + w->bias[o], op->act);
+            one_row(op, &in, &out, o, w->packed + (o - base) * w->per_filter);
         }
         df_join(t, count);
     }
@@ -37,9 +71,10 @@ void df_connected(df_team *t, const df_op *op, int j)
         return;
     if (t->id == 0) {
         int used = out.channels % DF_CB;
-        if (used)
-            memset(df_pixel(&out, 0, out.blocks - 1, 0) + used, 0, (size_t)(DF_CB - used) * sizeof(float));
-        df_zero_margin(&out, 0, 1, 0, out.blocks);
+        for (int y = 0; used && y < out.height; y++)
+            for (int x = 0; x < out.width; x++)
+                memset(df_pixel(&out, y, out.blocks - 1, x) + used, 0, (size_t)(DF_CB - used) * sizeof(float));
+        df_zero_margin(&out, 0, out.height, 0, out.blocks);
     }
     df_meet(t);
 }

@@ -15,7 +15,8 @@ enum df_layout { DF_BLOCKS, DF_IMAGE, DF_CHW };
 enum df_residency { DF_PINNED, DF_LOADED, DF_STREAMED };
 enum df_kind {
     DF_INPUT, DF_CONV, DF_MAXPOOL, DF_AVGPOOL, DF_UPSAMPLE, DF_SHORTCUT, DF_REORG, DF_COPY, DF_EXPORT,
-    DF_CONNECTED, DF_SOFTMAX, DF_ACTIVATE
+    DF_CONNECTED, DF_SOFTMAX, DF_ACTIVATE, DF_LOCAL, DF_LOCAL_AVGPOOL, DF_REORG3D, DF_CROP, DF_BATCHNORM, DF_SAM,
+    DF_SCALE_CHANNELS
 };
 enum df_stop { DF_RUNNING, DF_INTERRUPTED, DF_READ_FAILED, DF_NO_THREAD };
 
@@ -63,17 +64,27 @@ typedef struct {
     int32_t parts;       /* of a panel's tiles, each by one thread of the team, where a block has too few panels */
 } df_weights;
 
+/* Weights of a shortcut: none, one for each map, one for each channel of each map */
+enum df_weighting { DF_UNWEIGHTED, DF_BY_MAP, DF_BY_CHANNEL };
+
 /* plan.program.Op */
 typedef struct {
     enum df_kind kind;
     int32_t node;
-    df_tensor *in[2], *out;
+    df_tensor **in; /* (n_in,) */
+    df_tensor *out;
+    int32_t n_in;
     const df_span *y, *x; /* per tile row; per tile column */
     df_weights *weights;
     df_conv conv;
     int32_t kernel, strip;
     int32_t size, stride, pad, act, groups;
-    float scale; /* upsample; softmax: temperature */
+    int32_t stride_x;  /* along a row */
+    int32_t top, left; /* crop */
+    int32_t weighting; /* shortcut: enum df_weighting */
+    bool relu_weights, softmax_weights; /* shortcut: how its weights are normalised */
+    float scale; /* upsample, crop; softmax: temperature */
+    float shift; /* crop */
     int32_t from_channel, to_channel, channels; /* copy */
     bool keep_in, keep_out; /* first, last operation of the stage to write this tensor */
 } df_op;
@@ -219,6 +230,12 @@ void df_layer_op(df_team *t, const df_op *op, int j, df_region r);
 void df_reorg(df_team *t, const df_op *op, int j, df_region r);
 void df_copy(df_team *t, const df_op *op, int j, df_region r);
 void df_shortcut(df_team *t, const df_op *op, int j, df_region r);
+void df_weighted_sum(df_team *t, const df_op *op, int j, df_region r);
+void df_scale_channels(df_team *t, const df_op *op, int j, df_region r);
+void df_batchnorm(df_team *t, const df_op *op, int j, df_region r);
+void df_pool(df_team *t, const df_op *op, int j, df_region r);
+void df_reorg3d(df_team *t, const df_op *op, int j, df_region r);
+void df_crop(df_team *t, const df_op *op, int j, df_region r);
 float df_activate(float x, int act);
 
 /* Chunks of the frame, in order of use, for an arena of so many bytes. Returns false when memory is refused. */

@@ -113,6 +113,10 @@ void df_layer_op(df_team *t, const df_op *op, int j, df_region r)
     int64_t floats = (int64_t)out.blocks * DF_CB * (r.y1 - r.y0) * (r.x1 - r.x0);
     switch (op->kind) {
     case DF_MAXPOOL:
+        if (op->stride_x != op->stride) {
+            df_pool(t, op, j, r);
+            break;
+        }
         p = df_cut(t, floats * op->size * op->size, out.blocks, r.y0, r.y1);
         while (df_next(t, &p)) {
             k->maxpool(&in, &out, op->size, op->stride, op->pad, p.y0, p.y1, r.x0, r.x1, p.b, p.b + 1);
@@ -129,6 +133,12 @@ void df_layer_op(df_team *t, const df_op *op, int j, df_region r)
     case DF_AVGPOOL: avgpool(t, op, j); break;
     case DF_SHORTCUT: df_shortcut(t, op, j, r); break;
     case DF_REORG: df_reorg(t, op, j, r); break;
+    case DF_REORG3D: df_reorg3d(t, op, j, r); break;
+    case DF_LOCAL_AVGPOOL: df_pool(t, op, j, r); break;
+    case DF_CROP: df_crop(t, op, j, r); break;
+    case DF_BATCHNORM: df_batchnorm(t, op, j, r); break;
+    case DF_SAM:
+    case DF_SCALE_CHANNELS: df_scale_channels(t, op, j, r); break;
     case DF_COPY: df_copy(t, op, j, r); break;
     case DF_EXPORT: export_chw(t, op, j, r); break;
     case DF_SOFTMAX: softmax(t, op, j); break;

@@ -109,6 +109,10 @@ static void shortcut_any(df_team *t, const df_op *op, int j, df_region r)
 void df_shortcut(df_team *t, const df_op *op, int j, df_region r)
 {
     const df_tensor *a = op->in[0], *b = op->in[1];
+    if (op->n_in > 2 || op->weighting) {
+        df_weighted_sum(t, op, j, r);
+        return;
+    }
     if (a->channels != b->channels || a->height != b->height || a->width != b->width) {
         shortcut_any(t, op, j, r);
         return;

@@ -11,7 +11,7 @@ static void run_op(df_team *t, const df_stage *s, const df_op *op, int i, int j)
             df_input(t, op, j, r);
         else if (op->kind == DF_CONV)
             df_convolve(t, s, op, j, r);
-        else if (op->kind == DF_CONNECTED)
+        else if (op->kind == DF_CONNECTED || op->kind == DF_LOCAL)
             df_connected(t, op, j);
         else
             df_layer_op(t, op, j, r);

@@ -6,8 +6,11 @@ KERNELS = {"direct": DF_DIRECT, "first": DF_FIRST, "general": DF_GENERAL, "winog
 KINDS = {
     "input": DF_INPUT, "conv": DF_CONV, "maxpool": DF_MAXPOOL, "avgpool": DF_AVGPOOL, "upsample": DF_UPSAMPLE,
     "shortcut": DF_SHORTCUT, "reorg": DF_REORG, "copy": DF_COPY, "export": DF_EXPORT,
-    "connected": DF_CONNECTED, "softmax": DF_SOFTMAX, "activate": DF_ACTIVATE,
+    "connected": DF_CONNECTED, "softmax": DF_SOFTMAX, "activate": DF_ACTIVATE, "local": DF_LOCAL,
+    "local_avgpool": DF_LOCAL_AVGPOOL, "reorg3d": DF_REORG3D, "crop": DF_CROP, "batchnorm": DF_BATCHNORM,
+    "sam": DF_SAM, "scale_channels": DF_SCALE_CHANNELS,
 }
+WEIGHTINGS = {"": DF_UNWEIGHTED, "feature": DF_BY_MAP, "channel": DF_BY_CHANNEL}
 # In the order of enum df_act.
 ACTIVATIONS = ("linear", "leaky", "relu", "logistic", "mish", "swish", "relu6", "tanh", "elu")
 
@@ -161,20 +164,33 @@ cdef class _Structs:
         cdef Py_ssize_t n
         options = source.options
         op.kind, op.node = KINDS[source.kind], source.node
-        for n in range(len(source.inputs)):
+        op.n_in = len(source.inputs)
+        op.inputs = <df_tensor **>self._new(op.n_in, sizeof(df_tensor *))
+        for n in range(op.n_in):
             op.inputs[n] = &self.e.tensors[<int>source.inputs[n]]
         op.out = &self.e.tensors[<int>source.output]
         op.y, op.x = self._spans(source.y), self._spans(source.x)
         op.stride, op.size = getattr(options, "stride", 1), getattr(options, "size", 1)
+        op.stride_x = stride_of(options, True)
         op.pad = getattr(options, "padding", 0) // 2
+        if source.kind == "local":
+            op.pad = 1 if options.pad else 0
+        op.top, op.left = getattr(options, "top", 0), getattr(options, "left", 0)
+        op.weighting = WEIGHTINGS[getattr(options, "weighting", "")]
+        normalization = getattr(options, "normalization", "")
+        op.relu_weights, op.softmax_weights = normalization == "relu", normalization == "softmax"
         op.act = ACTIVATIONS.index(getattr(options, "activation", "linear"))
         op.groups = getattr(options, "groups", 1)
         op.scale = getattr(options, "temperature", getattr(options, "scale", 1.0))
+        if source.kind == "crop" and not options.noadjust:
+            op.scale, op.shift = 2.0, -1.0
         op.from_channel, op.to_channel = source.block_offset, source.dest_channel
         if source.kind == "copy":
             op.channels = source.channels or self.program.tensors[source.inputs[0]].channels
-        if source.kind in ("conv", "connected"):
+        if source.kind in ("conv", "connected", "local"):
             self._weighted(source, options, op)
+        elif source.weights >= 0:
+            op.weights = &self.e.weights[<int>source.weights]
         return 0
 
     cdef int _weighted(self, source, options, df_op *op) except -1:
@@ -183,7 +199,7 @@ cdef class _Structs:
         cdef size_t need
         op.weights = w
         at_once = w.block if w.residency == DF_STREAMED else w.filters
-        if source.kind == "connected":
+        if source.kind != "conv":
             w.connected = True
             need = <size_t>min(at_once, w.filters) * <size_t>w.per_filter
         else:
@@ -192,7 +208,8 @@ cdef class _Structs:
             op.conv = df_conv(
                 in_c=before.channels, out_c=w.filters, size=options.size, stride=options.stride, pad=options.pad,
                 dilation=options.dilation, groups=options.groups, act=op.act, pool=source.pool,
-                conv_h=conv_output(options, before.height), conv_w=conv_output(options, before.width))
+                conv_h=conv_output(options, before.height), conv_w=conv_output(options, before.width, True),
+                stride_x=op.stride_x)
             w.conv, w.kernel = op.conv, op.kernel
             if op.kernel == DF_WINOGRAD and w.residency == DF_STREAMED:
                 return 0  # from the reader's slots

@@ -54,6 +54,8 @@ static int pin_transposed(df_engine *e, df_weights *w, float *through)
 
 static int pin(df_engine *e, df_weights *w, float *through, size_t through_bytes)
 {
+    if (w->per_filter == 0)
+        return 0; /* parameters only: folded */
     if (w->file_offset < 0) {
         memset(w->packed, 0, w->packed_bytes);
         return 0;

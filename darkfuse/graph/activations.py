@@ -11,6 +11,8 @@ ACTIVATIONS = ("linear", "leaky", "relu", "logistic", "mish", "swish", "relu6", 
 def activation(section: Section, default: str) -> str:
     """Read `activation=`; an unknown word is refused, where Darknet would fall back to relu."""
     name = section.text("activation", default)
+    if name == "silu":  # another name for x * logistic(x)
+        name = "swish"
     if name not in ACTIVATIONS:
         section.fail(f"activation={name} is not one of {', '.join(ACTIVATIONS)}", "activation")
     return name

@@ -7,10 +7,12 @@ import os
 import darkfuse.graph.layers  # noqa: F401  (fills the registry)
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph.ir import MAX_VALUES, Graph, Node, Shape
-from darkfuse.graph.registry import LAYERS
+from darkfuse.graph.registry import LAYERS, REFUSED
 from darkfuse.model.cfg import Cfg, read_cfg
 from darkfuse.model.dialect import dialect_of
 
+# Layers whose maps are decoded to boxes.
+DETECTION = ("region", "yolo", "Gaussian_yolo", "detection")
 # Well past any camera; a larger number in a cfg is a slip of the hand.
 MAX_SIDE = 16384
 MAX_CHANNELS = 1024
@@ -55,11 +57,14 @@ def build_graph(cfg: Cfg, width: int | None = None, height: int | None = None,
     nodes: list[Node] = []
     for index, section in enumerate(cfg.layers):
         layer = LAYERS.get(section.kind)
+        if layer is None and section.kind in REFUSED:
+            section.fail(f"[{section.kind}] is not supported: {REFUSED[section.kind]}")
         if layer is None:
             section.fail(f"unknown section [{section.kind}]: darkfuse runs {', '.join(sorted(LAYERS))}")
         options = layer.parse(section, index)
         inputs = options.producers(index)
         in_shapes = tuple(source if i < 0 else nodes[i].out_shape for i in inputs)
+        options = options.fitted(in_shapes)
         out_shape = options.output(in_shapes, section)
         if out_shape.values > MAX_VALUES:
             section.fail(f"layer {index} would make a map of {out_shape} values, more than {MAX_VALUES}")
@@ -71,7 +76,7 @@ def build_graph(cfg: Cfg, width: int | None = None, height: int | None = None,
 
 def _outputs(nodes: list[Node]) -> tuple[int, ...]:
     """Detection layers, or else the last layer that is not a training loss (Darknet's network output)."""
-    detection = tuple(node.index for node in nodes if node.kind in ("region", "yolo"))
+    detection = tuple(node.index for node in nodes if node.kind in DETECTION)
     if detection:
         return detection
     rest = [node.index for node in nodes if node.kind != "cost"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
 from darkfuse.model.cfg import Cfg, Section
@@ -99,6 +99,10 @@ class Options:
         """Read the options of layer `index` from its section; raises `CfgError`."""
         return cls()
 
+    def fitted(self, inputs: tuple[Shape, ...]) -> Options:
+        """These options with what follows from the shapes of the inputs filled in."""
+        return self
+
     def producers(self, index: int) -> tuple[int, ...]:
         """Indices of the layers this one reads; -1 is the network input."""
         return (index - 1,)
@@ -118,6 +122,15 @@ class Options:
     def window(self) -> Window | None:
         """Window geometry, or None when an output row does not depend on a run of input rows."""
         return None
+
+    def columns_window(self) -> Window | None:
+        """Window geometry along columns, where it is another one than along rows."""
+        return self.window()
+
+    def unusual(self) -> list[tuple[str, object]]:
+        """Options most networks leave alone (fields left out of `repr`) that this layer has set."""
+        return [(item.name, getattr(self, item.name)) for item in fields(self)
+                if not item.repr and getattr(self, item.name) != item.default]
 
 
 @dataclass(frozen=True)
@@ -164,8 +177,23 @@ class Node:
 
     @property
     def window(self) -> Window | None:
-        """Window geometry of the layer, None where it has none."""
+        """Window geometry of the layer along rows, None where it has none."""
         return self.options.window()
+
+    @property
+    def columns_window(self) -> Window | None:
+        """The same along columns."""
+        return self.options.columns_window()
+
+    @property
+    def filters(self) -> int:
+        """Rows of the layer's weights: output channels, or for [local] output values; 0 without weights."""
+        return self.weights.biases if self.weights else 0
+
+    @property
+    def has_kernels(self) -> bool:
+        """Whether the layer has weights that are read filter by filter, and not a few parameters only."""
+        return self.weights is not None and self.weights.kernels > 0
 
 
 @dataclass(frozen=True)
@@ -228,6 +256,8 @@ class Graph:
         (Not from hashlib: importing it costs megabytes for OpenSSL.)
         """
         facts = repr((self.input, [(n.kind, n.options, n.inputs, n.out_shape) for n in self.nodes]))
+        # Apart, so that plans written before there were such options still belong to their networks
+        facts += "".join(f" {n.index} {found!r}" for n in self.nodes for found in n.options.unusual())
         value = 0xCBF29CE484222325
         for byte in facts.encode():
             value = ((value ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF

@@ -9,6 +9,16 @@ from darkfuse.graph.ir import Options
 
 LAYERS: dict[str, type[Options]] = {}
 
+_RECURRENT = "darkfuse runs networks over pictures, and this layer remembers from one input to the next"
+# Sections of Darknet that are not run, and why.
+REFUSED = {
+    "rnn": _RECURRENT, "gru": _RECURRENT, "lstm": _RECURRENT, "crnn": _RECURRENT, "conv_lstm": _RECURRENT,
+    "history": _RECURRENT,
+    "deconvolutional": "no detector or classifier of the public collections has it",
+    "deconv": "no detector or classifier of the public collections has it",
+    "iseg": "instance masks are not decoded",
+}
+
 _T = TypeVar("_T", bound=type[Options])
 
 

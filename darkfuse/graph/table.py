@@ -47,7 +47,7 @@ def _columns(node: Node) -> tuple[str, str]:
         part = f" {options.group_id}/{options.groups}" if options.groups > 1 else ""
         return "", " ".join(map(str, options.layers)) + part
     if isinstance(options, ShortcutOptions):
-        return "", str(options.source)
+        return "", " ".join(map(str, options.sources))
     if isinstance(options, ReorgOptions):
         return "", f"      / {options.stride}"
     if isinstance(options, UpsampleOptions):

@@ -17,7 +17,7 @@ cdef extern from "df_kernels.h" nogil:
     enum: DF_DIRECT, DF_FIRST, DF_GENERAL, DF_WINOGRAD
 
     ctypedef struct df_conv:
-        int32_t in_c, out_c, size, stride, pad, dilation, groups, act, pool, conv_h, conv_w
+        int32_t in_c, out_c, size, stride, pad, dilation, groups, act, pool, conv_h, conv_w, stride_x
 
     ctypedef struct df_strip:
         int32_t y0, y1, x0, x1, tiles_y, tiles_x

@@ -33,7 +33,8 @@ DF_INLINE void general_tile(const lanes_job *g, const enum reading how, const in
 {
     const df_conv *c = g->c;
     const df_view *in = g->in;
-    const int64_t step = (int64_t)c->stride * in->pixel;
+    const int stride_x = c->stride_x ? c->stride_x : c->stride;
+    const int64_t step = (int64_t)stride_x * in->pixel;
     vf acc[PIXELS];
 #pragma GCC unroll 8
     for (int p = 0; p < pixels; p++)
@@ -42,7 +43,7 @@ DF_INLINE void general_tile(const lanes_job *g, const enum reading how, const in
         const int row = y * c->stride - c->pad + k * c->dilation;
         if (row < 0 || row >= in->height)
             continue;
-        const float *from = df_pixel(in, row, 0, x * c->stride - c->pad);
+        const float *from = df_pixel(in, row, 0, x * stride_x - c->pad);
         for (int i = 0; i < g->per_group; i++) {
             const float *f = g->w + (int64_t)(i * c->size + k) * c->size * DF_PANEL;
             const float *a = from + channel(in, g->first[0] + i);

@@ -49,6 +49,7 @@ typedef struct {
     int32_t pool; /* 0; or 2: a following 2x2/2 max pooling (Darknet's: odd maps round up, cells outside
                      ignored) is done in the store, and the out view is the pooled map */
     int32_t conv_h, conv_w; /* size of the convolution's own output, before pooling */
+    int32_t stride_x;       /* along a row, where only conv_general may have another than `stride`; 0: the same */
 } df_conv;
 
 /* Winograd F(4,3): the output region [y0, y1) x [x0, x1) (of the convolution, before pooling) cut into

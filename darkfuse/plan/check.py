@@ -139,23 +139,26 @@ class _Walk:
             y = 2 * y[0], min(2 * y[1], out.h)
             x = 2 * x[0], min(2 * x[1], out.w)
         found = []
-        for layer, shape in zip(node.inputs, node.in_shapes):
+        for number, (layer, shape) in enumerate(zip(node.inputs, node.in_shapes)):
             rows, columns = (0, shape.h), (0, shape.w)
-            window = node.window
-            if window is not None:
+            window, across = node.window, node.columns_window
+            if window is not None and across is not None:
                 rows = y[0] * window.stride - window.pad_before, \
                     (y[1] - 1) * window.stride - window.pad_before + window.extent
-                columns = x[0] * window.stride - window.pad_before, \
-                    (x[1] - 1) * window.stride - window.pad_before + window.extent
+                columns = x[0] * across.stride - across.pad_before, \
+                    (x[1] - 1) * across.stride - across.pad_before + across.extent
                 rows = max(rows[0], 0), min(rows[1], shape.h)
-                if node.kind == "maxpool":
+                if node.kind != "convolutional":
                     columns = max(columns[0], 0), min(columns[1], shape.w)
             elif node.kind == "upsample":
                 scale = getattr(node.options, "stride", 1)
                 rows = y[0] // scale, (y[1] - 1) // scale + 1
                 columns = x[0] // scale, (x[1] - 1) // scale + 1
-            elif node.kind == "shortcut" and (shape.h, shape.w) == (node.out_shape.h, node.out_shape.w):
+            elif node.kind in ("shortcut", "sam", "scale_channels") \
+                    and (shape.h, shape.w) == (node.out_shape.h, node.out_shape.w):
                 rows, columns = y, x
+            elif node.kind == "scale_channels" and number == 0:
+                rows = columns = 0, 1
             found.append((layer, rows, columns))
         return found
 

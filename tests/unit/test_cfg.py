@@ -65,7 +65,7 @@ def test_keys_nobody_reads_do_no_harm() -> None:
 
 @pytest.mark.parametrize(("text", "line", "words"), [
     (NET + "[conv olutional]\nfilters=8\n", 5, "unknown section [conv olutional]"),
-    (NET + "[lstm]\noutput=8\n", 5, "unknown section [lstm]"),
+    (NET + "[lstm]\noutput=8\n", 5, "[lstm] is not supported"),
     (NET + "[convolutional]\nsize=3\n", 5, "needs a filters= line"),
     (NET + "[convolutional]\nfilters=many\n", 6, "filters=many"),
     (NET + "[convolutional]\nfilters=8.5\n", 6, "not a whole number"),
@@ -77,7 +77,7 @@ def test_keys_nobody_reads_do_no_harm() -> None:
     (NET + "[convolutional]\nfilters=8\nactivation=sine\n", 7, "activation=sine"),
     (NET + "[convolutional]\nfilters=8\ngroups=3\n", 7, "groups=3"),
     (NET + "[convolutional]\nfilters=8\nsize=99\n", 7, "does not fit"),
-    (NET + "[convolutional]\nfilters=8\nxnor=1\n", 7, "xnor=1"),
+    (NET + "[convolutional]\nfilters=8\nantialiasing=1\n", 7, "antialiasing=1"),
     (NET + CONV + "[route]\nlayers=-2\n", 11, "route to nowhere"),
     (NET + CONV + "[route]\nlayers=1\n", 11, "route to nowhere"),
     (NET + CONV + "[route]\nlayers=0,7\n", 11, "route to nowhere"),

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from darkfuse.graph.layers import (
     avgpool,
+    batchnorm,
     connected,
+    contrastive,
     convolutional,
     cost,
+    crop,
+    detection,
     dropout,
+    gaussian_yolo,
+    local,
+    local_avgpool,
     maxpool,
     region,
     reorg,
+    reorg3d,
     route,
+    sam,
+    scale_channels,
     shortcut,
     softmax,
     upsample,
@@ -19,6 +29,7 @@ from darkfuse.graph.layers import (
 )
 
 __all__ = [
-    "avgpool", "connected", "convolutional", "cost", "dropout", "maxpool", "region", "reorg", "route",
-    "shortcut", "softmax", "upsample", "yolo",
+    "avgpool", "batchnorm", "connected", "contrastive", "convolutional", "cost", "crop", "detection",
+    "dropout", "gaussian_yolo", "local", "local_avgpool", "maxpool", "region", "reorg", "reorg3d", "route",
+    "sam", "scale_channels", "shortcut", "softmax", "upsample", "yolo",
 ]

@@ -33,18 +33,11 @@ class YoloOptions(Options):
     @classmethod
     def parse(cls, section: Section, index: int) -> YoloOptions:
         """Read the section; without `mask` every anchor is used."""
-        count = section.integer("num", None, 1, 256)
-        values = section.numbers("anchors", 0.0, 1e6)
-        if len(values) < 2 * count:
-            section.fail(f"num={count} needs {2 * count} anchors, found {len(values)}", "anchors")
-        mask = section.integers("mask", tuple(range(count)))
-        for number in mask:
-            if not 0 <= number < count:
-                section.fail(f"mask names anchor {number}, but num={count}", "mask")
+        anchors, mask = picked_anchors(section)
         section.refuse("map")
         return cls(
             classes=section.integer("classes", None, 1, 1 << 16),
-            anchors=tuple((values[2 * i], values[2 * i + 1]) for i in mask),
+            anchors=anchors,
             mask=mask,
             scale_x_y=section.number("scale_x_y", 1.0, 0.01, 100.0),
             new_coords=section.integer("new_coords", 0, 0, 1) == 1,
@@ -69,3 +62,16 @@ def nms_kind(section: Section) -> str:
     if kind not in NMS_KINDS:
         section.fail(f"nms_kind={kind} is none of default, {', '.join(NMS_KINDS)}", "nms_kind")
     return kind
+
+
+def picked_anchors(section: Section) -> tuple[tuple[tuple[float, float], ...], tuple[int, ...]]:
+    """((width, height) of the anchors `mask` picks, the mask); without `mask` all of `num`."""
+    count = section.integer("num", None, 1, 256)
+    values = section.numbers("anchors", 0.0, 1e6)
+    if len(values) < 2 * count:
+        section.fail(f"num={count} needs {2 * count} anchors, found {len(values)}", "anchors")
+    mask = section.integers("mask", tuple(range(count)))
+    for number in mask:
+        if not 0 <= number < count:
+            section.fail(f"mask names anchor {number}, but num={count}", "mask")
+    return tuple((values[2 * i], values[2 * i + 1]) for i in mask), mask

@@ -20,7 +20,7 @@ from darkfuse.plan.layout.weights import (
     wino_u_floats,
 )
 from darkfuse.plan.layout.windows import FLOAT
-from darkfuse.plan.layout.wiring import BLOCK, INPUT, Leaf, View
+from darkfuse.plan.layout.wiring import BLOCK, FILTERED, INPUT, Leaf, View
 from darkfuse.plan.program import Keep, Op, Span, Stage, Tensor
 
 
@@ -124,14 +124,14 @@ def _weights(draft: Draft) -> Dict[int, int]:
         node = graph.node(layer)
         if node.weights is None:
             continue
-        pinned = draft.layer_plan[layer].residency == "pinned"
+        resident = draft.layer_plan[layer].residency in ("pinned", "none")
 
         def add(name: str, size: int, always: bool, steps: Span = draft.steps[stage]) -> int:
             return draft.add_buffer(name, size, *((-1, draft.steps[-1][1]) if always else steps))
 
         found[layer] = len(draft.weights)
         draft.weights.append(place_weights(node, draft.layer_plan[layer], offsets[layer], transposed,
-                                           -1 if pinned else readers[stage], graph.dialect.epsilons, add))
+                                           -1 if resident else readers[stage], graph.dialect.epsilons, add))
     return found
 
 
@@ -158,7 +158,7 @@ def _stage(draft: Draft, known: Dict[Tuple[int, int, int], int], number: int,
             kernel=kernel,
             pool=2 if leaf.kind == "conv" and leaf.layer != leaf.node else 0,
             strip=layer.strip if layer and kernel == "winograd" else 0,
-            weights=weights.get(leaf.layer, -1) if leaf.kind in ("conv", "connected") else -1,
+            weights=-1 if leaf.kind in ("copy", "export") else weights.get(leaf.layer, -1),
             block_offset=leaf.from_channel,
             dest_channel=leaf.to_channel,
             channels=leaf.shape.c if leaf.kind == "copy" else 0,
@@ -181,11 +181,11 @@ def _options(draft: Draft, leaf: Leaf) -> Optional[Options]:
 def _work(draft: Draft, leaf: Leaf, kernel: str, strip: int, y: Sequence[Span],
           x: Sequence[Span]) -> Tuple[int, int, int]:
     """Multiply-adds over all tiles, and Winograd's scratch: bytes shared, bytes per thread."""
-    if leaf.layer == INPUT or leaf.kind not in ("conv", "connected"):
+    if leaf.layer == INPUT or leaf.kind not in FILTERED:
         return 0, 0, 0
     node = draft.graph.node(leaf.layer)
     assert node.weights is not None
-    if leaf.kind == "connected":
+    if leaf.kind != "conv":
         return node.macs, 0, 0
     rows, columns = list(y), list(x)
     if leaf.layer != leaf.node:  # a fused pair: its regions are those of the pooled map

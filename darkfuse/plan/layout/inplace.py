@@ -31,13 +31,13 @@ def overwritten(
     Returns
     -------
     dict of int to int
-        Layer index of the shortcut to the number of the operand (0 or 1).
+        Layer index of the shortcut to the number of the operand.
     """
     found: Dict[int, int] = {}
     for node in graph.nodes:
-        if node.kind != "shortcut" or node.index not in place or node.inputs[0] == node.inputs[1]:
+        if node.kind != "shortcut" or node.index not in place or len(set(node.inputs)) < len(node.inputs):
             continue
-        for number in (0, 1):
+        for number in range(len(node.inputs)):
             if _free(graph, groups, place, wanted, node, node.inputs[number]):
                 found[node.index] = number
                 break

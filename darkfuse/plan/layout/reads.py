@@ -26,7 +26,7 @@ def streamed_ways(node: Node, kernel: str, threads: int) -> Tuple[Tuple[int, int
     """
     if kernel == "winograd":
         panels, large = min(threads, MAX_SLOTS - 3), PANEL
-        while 16 * large <= node.out_shape.c and 2 * large * filter_bytes(node) <= LARGE_READ:
+        while 16 * large <= node.filters and 2 * large * filter_bytes(node) <= LARGE_READ:
             large *= 2
         team = PANEL * panels
         block = up(team, large)
@@ -47,6 +47,6 @@ def loaded_way(node: Node) -> Tuple[int, int]:
 def _filters(node: Node, reads: int) -> int:
     """Filters that make a read worth its beginning; few enough to leave so many reads."""
     raw = 16
-    while raw < 128 and raw * filter_bytes(node) < READ_BYTES and 2 * raw * reads <= node.out_shape.c:
+    while raw < 128 and raw * filter_bytes(node) < READ_BYTES and 2 * raw * reads <= node.filters:
         raw *= 2
     return raw

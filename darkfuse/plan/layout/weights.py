@@ -30,9 +30,9 @@ def up(count: int, to: int) -> int:
 def packed_floats(node: Node, kernel: str, filters: int) -> int:
     """Floats of `filters` packed output channels; the formulas of `df_packed_floats` in the kernels."""
     options = node.options
-    if isinstance(options, ConnectedOptions):
-        return up(filters, PANEL) * node.in_shapes[0].values
-    assert isinstance(options, ConvOptions)
+    if not isinstance(options, ConvOptions):  # connected, local: rows as they lie in the file
+        assert node.weights is not None
+        return up(filters, PANEL) * (node.weights.kernels // node.weights.biases)
     channels = node.in_shapes[0].c // options.groups
     if kernel in ("direct", "winograd"):
         channels = up(channels, 16)
@@ -53,10 +53,11 @@ def wino_scratch_floats(node: Node, tiles: int) -> int:
 def check_kernel(graph: Graph, node: Node, layer: LayerPlan, image: bool) -> None:
     """Raise PlanError when the plan's kernel or residency cannot run this layer."""
     where = f"{graph.name}: layer {node.index}"
-    if node.weights is None:
+    if not node.has_kernels:
         if layer.kernel != "none" or layer.residency != "none":
-            raise PlanError(f"{where} ({node.kind}) has no weights; kernel and residency must be 'none'")
+            raise PlanError(f"{where} ({node.kind}) has no filters; kernel and residency must be 'none'")
         return
+    assert node.weights is not None
     if layer.residency not in ("pinned", "loaded", "streamed"):
         raise PlanError(f"{where}: residency {layer.residency!r} is not pinned, loaded or streamed")
     if layer.block < PANEL or layer.block % PANEL or layer.raw < 1 or layer.strip < 0 \
@@ -78,17 +79,25 @@ def check_kernel(graph: Graph, node: Node, layer: LayerPlan, image: bool) -> Non
         if layer.kernel != "none":
             raise PlanError(f"{where} ({node.kind}) is run by no kernel of a convolution")
         return
-    from_image = image and node.inputs[0] == -1
-    able = {
-        "first": from_image and options.groups == options.dilation == 1,
-        "direct": not from_image and options.groups == 1,
-        "general": not from_image,
-        "winograd": not from_image and options.groups == 1
-        and (options.size, options.stride, options.dilation, options.pad) == (3, 1, 1, 1),
-    }
-    if not able.get(layer.kernel, False):
-        names = ", ".join(name for name, ok in able.items() if ok)
-        raise PlanError(f"{where}: kernel {layer.kernel!r} cannot run it; {names} can")
+    able = able_kernels(options, image and node.inputs[0] == -1)
+    if layer.kernel not in able:
+        raise PlanError(f"{where}: kernel {layer.kernel!r} cannot run it; {', '.join(able) or 'none'} can")
+
+
+def able_kernels(options: ConvOptions, from_image: bool) -> tuple[str, ...]:
+    """Kernels that can run a convolution.
+
+    Parameters
+    ----------
+    options : ConvOptions
+    from_image : bool
+        Whether its input is the network's, kept as interleaved pixels: then only 'first' reads it.
+    """
+    plain = options.groups == 1 and not options.stride_x
+    if from_image:
+        return ("first",) if plain and options.dilation == 1 else ()
+    winograd = plain and (options.size, options.stride, options.dilation, options.pad) == (3, 1, 1, 1)
+    return (*(("direct",) if plain else ()), "general", *(("winograd",) if winograd else ()))
 
 
 def file_offsets(graph: Graph, index: Optional[WeightsIndex]) -> list[Optional[int]]:
@@ -105,10 +114,26 @@ def file_offsets(graph: Graph, index: Optional[WeightsIndex]) -> list[Optional[i
 
 def raw_bytes(node: Node, layer: LayerPlan) -> int:
     """Bytes of the reader's slots for one layer; 0 for one that is pinned or has no weights."""
-    if node.weights is None or layer.residency == "pinned":
+    if node.weights is None or layer.residency in ("pinned", "none"):
         return 0
     per_filter = node.weights.kernels // node.weights.biases
     return reader_bytes(layer.slots, min(layer.raw, node.weights.biases), per_filter)
+
+
+def _parameters(node: Node, offset: Optional[int], scale: int, bias: int,
+                epsilons: Tuple[float, float]) -> Weights:
+    """The record of a layer without filters."""
+    record = node.weights
+    assert record is not None
+
+    def part(which: str) -> int:
+        return -1 if offset is None else offset + record.offset(which) * FLOAT
+
+    return Weights(
+        node=node.index, residency="pinned", filters=record.biases, per_filter=0, file_offset=part("kernels"),
+        params_offset=part("biases"), batch_normalize=record.scales > 0, scale=scale, bias=bias, packed=-1,
+        raw=-1, block=PANEL, raw_filters=1, slots=1, norm_offset=part("scales") if record.scales else -1,
+        epsilons=epsilons)
 
 
 def place_weights(node: Node, layer: LayerPlan, offset: Optional[int], transposed: bool, raw: int,
@@ -140,6 +165,9 @@ def place_weights(node: Node, layer: LayerPlan, offset: Optional[int], transpose
     raw_filters = min(layer.raw, filters)
     name = f"layer {node.index}"
     params = up(filters, PANEL) * FLOAT
+    if not record.kernels:  # biases, or batch normalisation, and nothing else: there from the first frame on
+        scale, bias = add(f"{name} scale", params, True), add(f"{name} bias", params, True)
+        return _parameters(node, offset, scale, bias, epsilons)
     scale = add(f"{name} scale", params, True)
     bias = add(f"{name} bias", params, True)
     resident_raw = -1

@@ -19,7 +19,11 @@ from darkfuse.graph.layers.route import RouteOptions
 from darkfuse.plan.layout.region import POINT, Step
 
 BLOCK = 16  # channels in one block of an activation row
-ALIASES = ("dropout", "cost", "region", "yolo")
+ALIASES = ("dropout", "cost", "region", "yolo", "Gaussian_yolo", "detection", "contrastive", "empty")
+# Operations that read just the positions they write, where their inputs have the output's size.
+POINTWISE = ("shortcut", "sam", "scale_channels")
+# Operations whose weights are read filter by filter, and not once as a few parameters.
+FILTERED = ("conv", "connected", "local")
 INPUT = -1
 
 
@@ -169,16 +173,20 @@ class Wiring:
         sources = tuple(self.views[i] for i in node.inputs)
         rows: List[Tuple[Step, ...]] = []
         columns: List[Tuple[Step, ...]] = []
-        for shape in node.in_shapes:
-            same = (shape.h, shape.w) == (node.out_shape.h, node.out_shape.w)
-            for steps, length in ((rows, shape.h), (columns, shape.w)):
-                window = node.window
+        out = node.out_shape
+        for number, shape in enumerate(node.in_shapes):
+            same = (shape.h, shape.w) == (out.h, out.w)
+            gate = node.kind == "scale_channels" and number == 0 and not same  # one number a channel
+            for steps, length, made, window in ((rows, shape.h, out.h, node.window),
+                                                (columns, shape.w, out.w, node.columns_window)):
                 if window is not None:
                     padded = node.kind == "convolutional" and steps is columns
                     steps.append((Step(length, window, padded=padded),))
                 elif node.kind == "upsample":
                     steps.append((Step(length, POINT, scale=getattr(node.options, "stride", 1)),))
-                elif node.kind == "shortcut" and same:
+                elif gate:
+                    steps.append((Step(length, POINT, scale=made),))  # always position 0
+                elif node.kind in POINTWISE and same:
                     steps.append((Step(length),))
                 else:
                     steps.append((Step(length, whole=True),))
@@ -186,10 +194,10 @@ class Wiring:
         return self._leaf(node.index, node.index, kind, sources, tuple(rows), tuple(columns), node.out_shape)
 
     def _fused(self, conv: Node, pool: Node) -> View:
-        assert conv.window is not None and pool.window is not None
+        assert conv.window is not None and pool.window is not None and conv.columns_window is not None
         before, after = conv.in_shapes[0], conv.out_shape
         rows = (Step(after.h, pool.window), Step(before.h, conv.window))
-        columns = (Step(after.w, pool.window), Step(before.w, conv.window, padded=True))
+        columns = (Step(after.w, pool.window), Step(before.w, conv.columns_window, padded=True))
         return self._leaf(conv.index, pool.index, "conv", (self.views[conv.inputs[0]],), (rows,), (columns,),
                           pool.out_shape)
 
@@ -261,7 +269,7 @@ def poolable(graph: Graph, conv: Node) -> int:
     window = pool.window
     if pool.kind != "maxpool" or window is None:
         return -1
-    if (window.kernel, window.stride, window.pad_before) != (2, 2, 0):
+    if (window.kernel, window.stride, window.pad_before) != (2, 2, 0) or pool.columns_window != window:
         return -1
     full = ((conv.out_shape.h + 1) // 2, (conv.out_shape.w + 1) // 2)
     return pool.index if (pool.out_shape.h, pool.out_shape.w) == full else -1

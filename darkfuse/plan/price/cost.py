@@ -114,7 +114,7 @@ def pack_ms(rates: Rates, node: Node) -> float:
 
 def read_ms(rates: Rates, read: float, node: Node, raw: int) -> float:
     """Reading the weights of one layer from storage of so many GB/s, `raw` filters at a time."""
-    return node.weight_bytes / read * 1e-6 - (-node.out_shape.c // raw) * rates.read_us * 1e-3
+    return node.weight_bytes / read * 1e-6 - (-node.filters // raw) * rates.read_us * 1e-3
 
 
 def loaded_ms(pack: float, read: float) -> float:
@@ -142,7 +142,7 @@ def streamed_work_ms(rates: Rates, node: Node, compute: float, kernel: str, stri
         work = compute + TURN * pack_ms(rates, node) * (-(-down // strip) if strip else 1)
     if kernel == "winograd" and strip:  # strips transform the input anew for every block
         tiles = ((node.out_shape.w + 3) // 4) * down
-        work += 1e-6 * tiles * node.in_shapes[0].c / rates.wino_in * (-(-node.out_shape.c // block) - 1)
+        work += 1e-6 * tiles * node.in_shapes[0].c / rates.wino_in * (-(-node.filters // block) - 1)
     return work * (LOCKSTEP if block < PANEL * threads else 1.0)
 
 
@@ -165,7 +165,7 @@ def streamed_ms(rates: Rates, read: float, node: Node, compute: float, kernel: s
     ahead = slots * raw - (block if kernel == "winograd" else 0)
     overlap = max(0.0, min(1.0, ahead / block))
     # The first block of a layer is read while nothing computes.
-    first = reading * min(1.0, block / node.out_shape.c)
+    first = reading * min(1.0, block / node.filters)
     return max(work, reading) + (1.0 + BESIDE - overlap) * min(work, reading) + first
 
 

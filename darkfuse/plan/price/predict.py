@@ -165,7 +165,7 @@ class _Pricer:
         tensors = [self.program.tensors[n] for n in (*op.inputs, op.output)]
         if op.kind == "conv":
             ms = self._conv(op, heights, widths)
-        elif op.kind == "connected":
+        elif op.kind in ("connected", "local"):
             ms = bytes_ms(self.rates, self.graph.node(op.node).weight_bytes)
         elif op.kind == "input":
             ms = input_ms(self.rates, pixels, tiles)

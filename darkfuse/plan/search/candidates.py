@@ -11,6 +11,7 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 from darkfuse.plan.layout.arena import aligned
 from darkfuse.plan.layout.reads import streamed_ways
 from darkfuse.plan.layout.weights import FLOAT, PANEL, packed_floats, up
+from darkfuse.plan.layout.wiring import FILTERED
 from darkfuse.plan.price.cost import bytes_ms, conv_ms, input_ms, streamed_ms
 from darkfuse.plan.price.device import Device
 from darkfuse.plan.program import reader_bytes
@@ -136,7 +137,7 @@ class Candidates:
                     scratch -= self.net.never_together(at, end)
             plan = LayerPlan(node.index, kernel, "pinned", strip=strip)
             found.append(Option(stage + scratch, piece.packed, ms, recipe._replace(single=plan)))
-            if piece.leaf.kind == "conv":
+            if piece.leaf.kind in FILTERED:
                 held = stage + scratch + piece.packed + self.prices.readers[at]
                 plan = LayerPlan(node.index, kernel, "loaded", strip=strip)
                 found.append(Option(held, 0, ms + self.prices.loading[at],
@@ -158,7 +159,7 @@ class Candidates:
                   recipe: Recipe) -> List[Option]:
         node = piece.node
         assert node is not None
-        filters = node.out_shape.c
+        filters = node.filters
         strip_again = 0 if 4 * strip >= node.out_shape.h else strip
         found = []
         for block, raw, slots in streamed_ways(node, kernel, self.threads):

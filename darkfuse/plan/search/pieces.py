@@ -10,7 +10,7 @@ from darkfuse.plan.layout.arena import aligned
 from darkfuse.plan.layout.inplace import readers
 from darkfuse.plan.layout.region import read
 from darkfuse.plan.layout.weights import FLOAT, PANEL, packed_floats, up
-from darkfuse.plan.layout.wiring import ALIASES, BLOCK, INPUT, Leaf, Wiring, poolable
+from darkfuse.plan.layout.wiring import ALIASES, BLOCK, FILTERED, INPUT, Leaf, Wiring, poolable
 from darkfuse.plan.search.simple import choose_kernel
 
 
@@ -115,7 +115,7 @@ class Pieces:
         node = self.graph.node(leaf.layer)
         root = self.wiring.root(leaf.view).storage
         moved = FLOAT * (leaf.shape.values + sum(s.values for s in node.in_shapes))
-        if node.weights is None or leaf.kind not in ("conv", "connected"):
+        if node.weights is None or leaf.kind not in FILTERED:
             return Piece(leaf, number, layers, None, root, "none", 0, 0, moved)
         rule = choose_kernel(self.graph, node, self.exact)
         packed = aligned(packed_floats(node, rule, up(node.weights.biases, PANEL)) * FLOAT)
@@ -204,7 +204,7 @@ class Pieces:
         node = self.graph.node(self.pieces[number].leaf.layer)
         at = {layer: position for position, piece in enumerate(self.pieces) for layer in piece.layers}
         found: List[Tuple[int, int]] = []
-        for layer in node.inputs if node.inputs[0] != node.inputs[1] else ():
+        for layer in node.inputs if len(set(node.inputs)) == len(node.inputs) else ():
             source = self.graph.node(layer) if layer >= 0 else None
             if source is None or source.kind in (*ALIASES, "route") or source.out_shape != node.out_shape:
                 continue

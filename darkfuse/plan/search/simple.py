@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from darkfuse.graph import Graph, Node
 from darkfuse.graph.layers.convolutional import ConvOptions
+from darkfuse.plan.layout.weights import able_kernels
 from darkfuse.plan.types import Group, LayerPlan, Plan
 
 READ_BYTES = 256 << 10  # large enough that a read costs its bytes and no more
@@ -18,23 +19,20 @@ def choose_kernel(graph: Graph, node: Node, exact: bool = False) -> str:
     options = node.options
     if not isinstance(options, ConvOptions):
         return "none"
-    if options.groups > 1:
-        return "general"
     if node.inputs[0] == -1 and graph.input.c == 3 and _only_convolutions_read_input(graph):
         return "first"
+    able = able_kernels(options, False)
     shape = node.out_shape
-    fits = (options.size, options.stride, options.dilation, options.pad) == (3, 1, 1, 1)
     tiles = -(-shape.h // 4) * -(-shape.w // 4)
-    if not exact and fits and tiles >= 8 and node.in_shapes[0].c >= 32 and shape.c >= 32:
+    if not exact and "winograd" in able and tiles >= 8 and node.in_shapes[0].c >= 32 and shape.c >= 32:
         return "winograd"
-    return "direct"
+    return able[0]
 
 
 def _only_convolutions_read_input(graph: Graph) -> bool:
     for index in graph.consumers(-1):
         options = graph.node(index).options
-        if not isinstance(options, ConvOptions) or options.groups > 1 \
-                or options.dilation > 1:
+        if not isinstance(options, ConvOptions) or not able_kernels(options, True):
             return False
     return True
 
@@ -48,7 +46,7 @@ def choose_strip(node: Node) -> int:
 
 def choose_raw(node: Node, block: int = 32) -> int:
     """Filters in one read: up to `READ_BYTES`, 8 at least; a block is a whole number of reads."""
-    if node.weights is None:
+    if node.weights is None or not node.has_kernels:
         return 16
     per_filter = 4 * node.weights.kernels // node.weights.biases
     raw = block
@@ -67,7 +65,7 @@ def plan_layer(graph: Graph, node: Node, residency: str, exact: bool = False, bl
     return LayerPlan(
         node=node.index,
         kernel=kernel,
-        residency=residency if node.weights is not None else "none",
+        residency=residency if node.has_kernels else "none",
         block=block,
         raw=raw,
         slots=1 + block // raw if kernel == "winograd" else 2,  # Winograd computes from a whole block of them

@@ -1,0 +1,20 @@
+"""Sections that only training reads: at inference the map passes through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from darkfuse.graph.ir import Options
+from darkfuse.graph.registry import layer
+
+
+@layer("contrastive")
+@dataclass(frozen=True)
+class ContrastiveOptions(Options):
+    """The contrastive loss of AlexeyAB's re-identification networks; nothing is computed at inference."""
+
+
+@layer("empty", "silence")
+@dataclass(frozen=True)
+class EmptyOptions(Options):
+    """A placeholder; the map before it goes on unchanged."""

@@ -1,0 +1,14 @@
+"""[local_avgpool]: mean over a window; cells outside the map do not take part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from darkfuse.graph.layers.maxpool import MaxpoolOptions
+from darkfuse.graph.registry import layer
+
+
+@layer("local_avgpool", "localavgpool", short="lavg")
+@dataclass(frozen=True)
+class LocalAvgpoolOptions(MaxpoolOptions):
+    """Windows as a max pooling has them; the mean is over the cells of a window that are inside the map."""
