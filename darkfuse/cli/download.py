@@ -1,9 +1,10 @@
-"""`darkfuse download NAME`: fetch official Darknet weights into weights/."""
+"""`darkfuse download NAME`: fetch the weights of a well-known model into weights/."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import warnings
 from typing import Any
 
 from darkfuse.model.zoo import OFFICIAL
@@ -12,13 +13,13 @@ from darkfuse.model.zoo import OFFICIAL
 def add(subparsers: Any) -> None:
     """Register the verb."""
     sizes = "\n".join(
-        f"  {e.name:<16} {(e.header or 16) + 4 * e.floats:>11,} bytes  {e.about}" for e in OFFICIAL.values()
+        f"  {e.name:<20} {(e.header or 16) + 4 * e.floats:>11,} bytes  {e.about}" for e in OFFICIAL.values()
     )
     parser = subparsers.add_parser(
         "download",
-        help="fetch official Darknet weights",
+        help="fetch weights of well-known models",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Fetch official Darknet weights, going on where an earlier try stopped.",
+        description="Fetch weights of well-known models over https, going on where an earlier try stopped.",
         epilog=f"Known files:\n{sizes}",
     )
     parser.add_argument("name", choices=list(OFFICIAL), metavar="NAME", help=", ".join(OFFICIAL))
@@ -29,7 +30,7 @@ def add(subparsers: Any) -> None:
         "--from",
         dest="address",
         metavar="URL",
-        help="another place to take it from; size and checksum still must be the official ones",
+        help="another https address to take it from; size and checksum still must be the official ones",
     )
 
 
@@ -45,9 +46,12 @@ def run(args: argparse.Namespace) -> int:
     checked = (
         f"{entry.digest.split(':')[0]} checked"
         if entry.digest
-        else "header and size checked; no checksum of it is known to us"
+        else "header and size checked"
     )
     print(
         f"{path}: {'already there' if present else 'downloaded'}, {os.path.getsize(path):,} bytes, {checked}"
     )
+    if not entry.digest:
+        warnings.warn(f"{path}: no checksum of it is known; only the address it came from vouches for it",
+                      stacklevel=1)
     return 0

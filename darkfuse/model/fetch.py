@@ -1,4 +1,8 @@
-"""Download a `.weights` file: resumed where it stopped, checked, and in place only when it is whole."""
+"""Download a `.weights` file: resumed where it stopped, checked, and in place only when it is whole.
+
+Only over https: of files without a known checksum nothing but the address vouches for what they hold. A
+redirect to anything else is refused as well.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
+from typing import IO
 
 from darkfuse.errors import DownloadError, WeightsError
 from darkfuse.model.weights import read_header
@@ -68,16 +73,19 @@ def fetch(
     progress : callable, optional
         Called with bytes so far and bytes in all (None if unknown).
     addresses : sequence of str, optional
-        Tried in order; default the entry's own.
+        Tried in order, https all of them; default the entry's own.
     timeout : float
         Seconds of silence before giving up.
 
     Raises
     ------
     DownloadError
-        The file there is not the official one, no address answers, the connection breaks, or what came is
-        not the official file (it is then deleted).
+        The file there is not the official one, an address is not https or leads elsewhere, none answers, the
+        connection breaks, or what came is not the official file (it is then deleted).
     """
+    for address in addresses or ():
+        if not _is_https(address):
+            raise DownloadError(f"{address}: not an https address, and nothing is downloaded from another")
     path = os.path.join(folder, entry.filename)
     if os.path.exists(path):
         try:
@@ -129,11 +137,28 @@ def _receive_from_any(
     )
 
 
+def _is_https(address: str) -> bool:
+    return address.lower().startswith("https://")
+
+
+class _HttpsOnly(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to https addresses alone."""
+
+    def redirect_request(self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str,
+                         headers: http.client.HTTPMessage, newurl: str) -> urllib.request.Request | None:
+        """Refuse another scheme before anything is asked of it."""
+        if not _is_https(newurl):
+            fp.close()
+            raise urllib.error.URLError(f"it redirects to {newurl}, which is not https")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 def _open(address: str, start: int, timeout: float) -> http.client.HTTPResponse:
     request = urllib.request.Request(address, headers={"User-Agent": AGENT})
     if start:
         request.add_header("Range", f"bytes={start}-")
-    return urllib.request.urlopen(request, timeout=timeout)  # type: ignore[no-any-return]
+    opener = urllib.request.build_opener(_HttpsOnly)
+    return opener.open(request, timeout=timeout)  # type: ignore[no-any-return]
 
 
 def _receive(entry: Official, address: str, part: str, progress: Progress | None, timeout: float) -> None:

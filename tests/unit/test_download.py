@@ -1,10 +1,13 @@
-"""Downloads from a real HTTP server here: whole, resumed, broken off, of wrong size or checksum."""
+"""Downloads from a real HTTPS server here: whole, resumed, broken off, of wrong size or checksum."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import ssl
 import struct
+import subprocess
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -34,12 +37,34 @@ class Site:
         self.ranges = True
         self.breaks_after: int | None = None
         self.status: int | None = None
+        self.leads_to: str | None = None
         self.asked: list[str | None] = []
         self.url = ""
 
 
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate of this machine and its key, of an hour's life."""
+    if shutil.which("openssl") is None:
+        pytest.skip("the command openssl is not there: no server with a certificate of its own")
+    folder = tmp_path_factory.mktemp("certificate")
+    key, made = folder / "key.pem", folder / "certificate.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-keyout", key,
+                    "-out", made, "-subj", "/CN=tests", "-addext", "subjectAltName=IP:127.0.0.1"],
+                   check=True, capture_output=True)
+    return made, key
+
+
 @pytest.fixture
-def site() -> Iterator[Site]:
+def trusted(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """The certificate, which this process and those it starts trust."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    monkeypatch.setenv("no_proxy", "*")
+    return certificate
+
+
+@pytest.fixture
+def site(trusted: tuple[Path, Path]) -> Iterator[Site]:
     state = Site()
 
     class Handler(BaseHTTPRequestHandler):
@@ -49,6 +74,12 @@ def site() -> Iterator[Site]:
         def do_GET(self) -> None:
             wanted = self.headers.get("Range")
             state.asked.append(wanted)
+            if state.leads_to:
+                self.send_response(302)
+                self.send_header("Location", state.leads_to)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             if state.status:
                 self.send_error(state.status)
                 return
@@ -67,7 +98,10 @@ def site() -> Iterator[Site]:
             self.wfile.write(body)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state.url = f"http://127.0.0.1:{server.server_port}/model.weights"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*trusted)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    state.url = f"https://127.0.0.1:{server.server_port}/model.weights"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield state
@@ -167,9 +201,36 @@ def test_whole_part_of_unknown_size_is_recognised(site, tmp_path):
 
 
 def test_the_second_address_helps_out(site, tmp_path):
-    nobody = "http://127.0.0.1:9/model.weights"
+    nobody = "https://127.0.0.1:9/model.weights"
     fetch(entry(), str(tmp_path), addresses=[nobody, site.url])
     assert (tmp_path / "model.weights").read_bytes() == BODY
+
+
+def test_only_https_is_asked(site, tmp_path):
+    for address in ("http://127.0.0.1:9/model.weights", "ftp://host/model.weights", f"file://{tmp_path}/x"):
+        with pytest.raises(DownloadError, match="not an https address"):
+            fetch(entry(), str(tmp_path / "new"), addresses=[site.url, address])
+    assert site.asked == [] and not (tmp_path / "new").exists()
+
+
+def test_a_redirect_to_another_https_address_is_followed(site, tmp_path):
+    site.leads_to = site.url.replace("model", "moved")
+    with pytest.raises(DownloadError, match="infinite loop|30[12]"):
+        fetch(entry(), str(tmp_path), addresses=[site.url])
+    assert len(site.asked) > 1
+
+
+@pytest.mark.parametrize("scheme", ["http", "ftp"])
+def test_a_redirect_away_from_https_is_refused(site, tmp_path, scheme):
+    site.leads_to = site.url.replace("https", scheme)
+    with pytest.raises(DownloadError, match=f"it redirects to {scheme}://.*, which is not https"):
+        fetch(entry(), str(tmp_path), addresses=[site.url])
+    assert len(site.asked) == 1 and os.listdir(tmp_path) == []
+
+
+def test_every_known_file_is_asked_for_over_https():
+    for official in OFFICIAL.values():
+        assert official.addresses and all(a.startswith("https://") for a in official.addresses)
 
 
 def test_refusal_names_the_answer(site, tmp_path):
@@ -184,7 +245,7 @@ def test_silence_times_out(tmp_path):
     with socket.socket() as quiet:
         quiet.bind(("127.0.0.1", 0))
         quiet.listen()
-        url = f"http://127.0.0.1:{quiet.getsockname()[1]}/model.weights"
+        url = f"https://127.0.0.1:{quiet.getsockname()[1]}/model.weights"
         with pytest.raises(DownloadError, match="timed out"):
             fetch(entry(), str(tmp_path), addresses=[url], timeout=0.2)
 
@@ -204,11 +265,11 @@ def download(command, tmp_path):
 
 def test_command_offline(tmp_path, download):
     """One line with the address and the place, status 2, nothing half-written."""
-    done = download("yolov3-tiny", "--from", "http://127.0.0.1:9/yolov3-tiny.weights")
+    done = download("yolov3-tiny", "--from", "https://127.0.0.1:9/yolov3-tiny.weights")
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
-    assert "http://127.0.0.1:9/yolov3-tiny.weights" in done.stderr
+    assert "https://127.0.0.1:9/yolov3-tiny.weights" in done.stderr
     assert os.path.join("weights", "yolov3-tiny.weights") in done.stderr
     assert os.listdir(tmp_path / "weights") == []
 
@@ -222,6 +283,18 @@ def test_command_fetches_the_official_file(site, tmp_path, shared, download):
     assert (tmp_path / "weights" / "yolov3-tiny.weights").stat().st_size == 35_434_956
     again = download("yolov3-tiny")
     assert again.returncode == 0 and "already there" in again.stdout
+
+
+def test_a_file_without_a_known_checksum_is_warned_of(tmp_path, download):
+    official = OFFICIAL["yolov7-tiny"]
+    assert official.digest is None
+    (tmp_path / "weights").mkdir()
+    with open(tmp_path / "weights" / official.filename, "wb") as file:
+        file.write(struct.pack("<iiiq", 0, 2, 5, 0))
+        file.truncate(20 + 4 * official.floats)
+    done = download("yolov7-tiny")
+    assert done.returncode == 0 and "24,967,560 bytes, header and size checked" in done.stdout
+    assert done.stderr.startswith("darkfuse: warning: ") and "no checksum of it is known" in done.stderr
 
 
 def test_command_unknown_name(download):

@@ -86,7 +86,9 @@ def test_every_layer_has_the_shape_darknet_gave_it(root: Path, shared: Path) -> 
             dataclasses.astuple(node.out_shape) for node in graph.nodes]
 
 
-@pytest.mark.parametrize("name", ["yolov2", "yolov2-tiny", "yolov3-tiny"])
+@pytest.mark.parametrize("name", [
+    "yolov2", "yolov2-tiny", "yolov3-tiny", "yolov4-tiny", "yolo-fastest-1.1-xl",
+])
 def test_our_cfgs_describe_the_same_networks(root: Path, shared: Path, name: str) -> None:
     ours, theirs = load_graph(str(root / f"cfg/{name}.cfg")), load_graph(str(shared / f"models/{name}.cfg"))
     assert ours.fingerprint() == theirs.fingerprint()
