@@ -17,13 +17,19 @@ from setuptools.command.build_ext import build_ext
 
 KERNELS = Path("darkfuse/kernels")
 ENGINE = Path("darkfuse/engine")
+OBJECTS = Path("build/kernels")  # kept: an editable install's own build folder is a new one each time
 PLAIN = {"dispatch.c"}  # compiled once, without ISA flags
 
 COMMON = ["-std=gnu11", "-O3", "-fPIC", "-Wall", "-Wextra",
           "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 SANITIZE = os.environ.get("DARKFUSE_SANITIZE", "")  # for example "address,undefined"
+DEBUG = bool(SANITIZE or os.environ.get("DARKFUSE_DEBUG"))  # C asserts its preconditions
 if SANITIZE:
-    COMMON += [f"-fsanitize={SANITIZE}", "-g", "-fno-omit-frame-pointer"]
+    COMMON += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
+COMMON += ["-UNDEBUG", "-g"] if DEBUG else ["-DNDEBUG"]
+# Warnings are errors in CI only: the next compiler's new warning is not the user's problem.
+STRICT = ["-Werror"] if os.environ.get("DARKFUSE_WERROR") else []
+VARIANT = f"sanitize-{SANITIZE.replace(',', '-')}-" if SANITIZE else "debug-" if DEBUG else ""
 
 X86 = {
     "generic": [],
@@ -61,14 +67,14 @@ class BuildPerIsa(build_ext):
                 continue
             plain = source.name in PLAIN
             for name, flags in ({"plain": have} if plain else isas).items():
-                folder = Path(self.build_temp) / (f"sanitize-{name}" if SANITIZE else name)
+                folder = OBJECTS / self.plat_name / (VARIANT + name)
                 target = folder / source.with_suffix(".o")
                 objects.append(str(target))
                 newest = max([source.stat().st_mtime, *headers])
                 if not self.force and target.exists() and target.stat().st_mtime > newest:
                     continue
                 defines = [] if plain else [f"-DDF_ISA={name}", f"-DDF_ISA_{name.upper()}=1"]
-                stale.append((source, folder, [*COMMON, *flags, *defines]))
+                stale.append((source, folder, [*COMMON, *STRICT, *flags, *defines]))
         for folder in {target.parent for target in map(Path, objects)}:
             folder.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # each waits for a compiler of its own
@@ -87,7 +93,7 @@ def extension(name: str, sources: list[Path]) -> Extension:
     link = ["-fopenmp", "-lpthread", "-lm"] + ([f"-fsanitize={SANITIZE}"] if SANITIZE else [])
     return Extension(
         name, [str(s) for s in sources], include_dirs=[str(KERNELS), str(ENGINE)], depends=depends,
-        extra_compile_args=[*COMMON, "-fopenmp"], extra_link_args=link,
+        extra_compile_args=[*COMMON, *STRICT, "-fopenmp"], extra_link_args=link,
     )
 
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, Callable
 
+import profiles  # noqa: F401  (loads the profile before any test module is read)
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent

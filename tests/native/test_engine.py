@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from networks import networks
+from profiles import examples
 from reference import forward
 
 from darkfuse.detect.activated import activated
@@ -75,7 +76,7 @@ def close_to(have: np.ndarray, want: np.ndarray, rms: float = 2e-5) -> None:
 # -- the right numbers ------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=(HealthCheck.function_scoped_fixture,))
+@examples(60, function_fixtures=True)
 @given(data=st.data())
 def test_random_networks_match_the_reference(data, tmp_path):
     text = "".join(data.draw(networks()).cfg.lines)

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from networks import networks, plans
+from profiles import examples
 
 from darkfuse.engine._engine import Engine
 from darkfuse.graph import Graph, build_graph
@@ -21,8 +22,7 @@ from darkfuse.plan.show.notation import parse_plan
 from darkfuse.plan.types import Group, LayerPlan, Plan
 from tools.make_weights import make_weights
 
-runs = settings(max_examples=120, deadline=None,
-                suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large))
+runs = examples(120)
 
 
 def whole(graph: Graph, plan: Plan) -> Plan:
@@ -70,7 +70,7 @@ def check(graph: Graph, plan: Plan, threads: int, seed: int) -> None:
             assert stats["bytes_read"] == sum(w.filters * w.per_filter * 4 for w in read)
 
 
-@settings(runs, max_examples=40)
+@examples(40)
 @given(st.data())
 def test_without_any_of_the_passes_that_save_memory_the_bits_are_the_same(data):
     """A wrong picture can be bisected: each pass can be left out by itself, or all of them."""

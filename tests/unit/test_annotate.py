@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from networks import networks, plans
+from profiles import examples
 
 from darkfuse.errors import CfgError
 from darkfuse.graph import Graph, build_graph, load_graph
@@ -55,7 +56,7 @@ def test_a_plan_comes_back_equal_and_the_text_stays(root: Path, name: str) -> No
     assert annotate(again.cfg, plan) == written == annotate(graph.cfg, plan)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(80, function_fixtures=True)
 @given(data=st.data())
 def test_any_plan_comes_back(data: st.DataObject) -> None:
     graph = data.draw(networks())

@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import examples
 
 from darkfuse.plan.layout.arena import ALIGN, Block, Packing, Tie, aligned, alive, pack, shared
 
@@ -47,7 +48,7 @@ def check(packed: list[Block], packing: Packing, ties: tuple[Tie, ...] | list[Ti
         assert packing.offsets[tie.source] == packing.offsets[tie.target] + tie.shift
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(blocks)
 def test_blocks_alive_together_never_overlap(given_blocks):
     packing = pack(given_blocks)
@@ -58,7 +59,7 @@ def test_blocks_alive_together_never_overlap(given_blocks):
     assert packing == pack(given_blocks)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(tied())
 def test_tied_blocks_lie_as_they_must_and_share_once(given_tied):
     given_blocks, ties = given_tied

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import examples
 
 from darkfuse.errors import CfgError, DarkfuseError
 from darkfuse.graph import build_graph, load_graph
@@ -140,7 +141,7 @@ WORDS = st.sampled_from([
 ])
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.lists(st.one_of(WORDS, WORDS, WORDS, st.text(max_size=8)), max_size=40))
 def test_any_text_is_a_graph_or_a_clear_refusal(lines: list[str]) -> None:
     text = NET + "\n".join(lines)

@@ -8,8 +8,9 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import examples
 
 from darkfuse.graph import Graph, Shape, build_graph, load_graph
 from darkfuse.graph.activations import ACTIVATIONS
@@ -160,7 +161,7 @@ def test_shapes_of_the_other_layers() -> None:
     assert graph_of((1, 13, 13), "maxpool size=2 stride=2 padding=0").nodes[0].out_shape == Shape(1, 6, 6)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 4), st.integers(0, 6), st.integers(1, 3))
 def test_window_tells_which_input_rows_an_output_row_reads(side: int, size: int, stride: int, padding: int,
                                                            dilation: int) -> None:
@@ -187,7 +188,7 @@ def test_window_tells_which_input_rows_an_output_row_reads(side: int, size: int,
     assert node.macs == 2 * 3 * size * size * len(tops) ** 2
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 5), st.one_of(st.none(), st.integers(0, 12)))
 def test_every_maxpool_window_holds_a_pixel(side: int, size: int, stride: int, padding: int | None) -> None:
     keys = f"maxpool size={size} stride={stride}" + ("" if padding is None else f" padding={padding}")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from networks import networks, plans
+from profiles import examples
 
 from darkfuse.errors import PlanError
 from darkfuse.graph import build_graph
@@ -19,8 +20,7 @@ from darkfuse.plan.program import PAGE, arrived, slot_bytes
 from darkfuse.plan.search.simple import layer_by_layer
 from darkfuse.plan.show.notation import parse_plan
 
-walks = settings(max_examples=150, deadline=None,
-                 suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large))
+walks = examples(150)
 
 
 @walks

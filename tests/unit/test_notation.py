@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from networks import networks, tileable
+from profiles import examples
 
 from darkfuse.errors import PlanError
 from darkfuse.graph import load_graph
@@ -82,7 +83,7 @@ def test_what_cannot_be_tiled_is_refused(yolov2):
         lower(yolov2, parse_plan("5x5/8/2x2", yolov2))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=(HealthCheck.too_slow,))
+@examples(100)
 @given(st.data())
 def test_any_notation_of_any_network_comes_back(data):
     graph = data.draw(networks())
@@ -109,7 +110,7 @@ def test_any_notation_of_any_network_comes_back(data):
     lower(graph, again)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=(HealthCheck.too_slow,))
+@examples(100)
 @given(networks(max_layers=12))
 def test_orders_are_possible(graph):
     for order in execution_orders(graph):

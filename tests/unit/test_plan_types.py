@@ -6,9 +6,10 @@ import dataclasses
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from networks import networks, plans
+from profiles import examples
 
 from darkfuse.errors import PlanError
 from darkfuse.graph import load_graph
@@ -22,7 +23,7 @@ def tiny(root):
     return load_graph(str(root / "cfg" / "yolov2-tiny.cfg"))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=(HealthCheck.too_slow,))
+@examples(60)
 @given(st.data())
 def test_json_gives_back_an_equal_plan(data):
     graph = data.draw(networks())
@@ -71,7 +72,7 @@ def test_json_that_is_no_object_is_refused():
             Plan.from_json(text)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=(HealthCheck.too_slow,))
+@examples(300)
 @given(st.data())
 def test_a_spoilt_plan_is_refused_in_one_line_or_runs(tiny, data):
     """Any number or word of a plan may be changed: lowering says so in one line, or lays it out."""

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from networks import networks, plans
+from profiles import examples
 
 from darkfuse.graph import Graph, load_graph
 from darkfuse.plan.layout.lower import lower
@@ -28,7 +29,7 @@ def sixteen(root: Path) -> Graph:
     return load_graph(str(root / "cfg" / "yolov2-16.cfg"))
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(80, function_fixtures=True)
 @given(data=st.data())
 def test_any_plan_is_priced(data: st.DataObject) -> None:
     graph = data.draw(networks())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from profiles import examples
 
 from darkfuse.graph.ir import Window
 from darkfuse.plan.layout.region import Link, Step, clip, partition, read, solve
@@ -69,7 +70,7 @@ def reads(chain: tuple[Step, ...], position: int) -> set[int]:
     return wanted
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(problems(), st.booleans())
 def test_every_dependency_is_there(problem: Problem, cached: bool):
     """A tile finds all it reads computed by then, and still kept; at the end nothing is missing."""
@@ -98,7 +99,7 @@ def test_every_dependency_is_there(problem: Problem, cached: bool):
             assert done[number] == set(range(length))
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(problems())
 def test_without_caches_nothing_beyond_the_dependency_hull_is_computed(problem: Problem):
     """Halo recompute computes just the smallest span that holds the windows of the tile."""

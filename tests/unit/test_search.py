@@ -7,9 +7,10 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from networks import networks
+from profiles import examples
 
 from darkfuse.errors import BudgetError, PlanError
 from darkfuse.graph import Graph, build_graph, load_graph
@@ -72,7 +73,7 @@ def brute_force(spans: Candidates) -> list[Cost]:
     return behind[0]
 
 
-@settings(max_examples=220, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(220, function_fixtures=True)
 @given(graph=networks(max_layers=6, max_side=40), seed=st.integers(0, 1 << 30))
 def test_equal_to_brute_force(graph: Graph, seed: int) -> None:
     choice = random.Random(seed)

@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""Run tests against native code that a sanitizer watches.
+
+    sanitize.py address,undefined tests/native/test_engine.py ...
+    sanitize.py thread tests/native/test_reader.py ...
+
+Builds a copy of this checkout in `build/sanitize-...` (so that the checkout's own extensions stay as they
+are), with C assertions on, and runs pytest there with the interpreter this tool was started with. Words after
+the sanitizer go to pytest.
+
+The thread sanitizer only knows about waits it has seen. gcc's OpenMP library is not instrumented, so that
+every barrier of a team would look like a race; with "thread", clang compiles, its OpenMP library runs the
+team, and archer tells the sanitizer what that library does. Debian: clang, libomp-dev, libclang-rt-dev.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LEFT_OUT = shutil.ignore_patterns("build", "dist", ".*", "*.so", "*.egg-info", "__pycache__", "_engine.c",
+                                  "_kernels.c")
+
+
+class Missing(Exception):
+    """Something a sanitizer needs that this machine does not have."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Build, run; returns pytest's exit status, or 2 with one line that says what is missing."""
+    if not argv or argv[0].startswith("-"):
+        print(__doc__.strip())
+        return 0 if argv[:1] in (["-h"], ["--help"]) else 2
+    sanitizer, tests = argv[0], list(argv[1:])
+    try:
+        environment = with_threads() if "thread" in sanitizer else with_address()
+    except Missing as missing:
+        print(f"sanitize: {missing}", file=sys.stderr)
+        return 2
+    copy = copied(sanitizer)
+    environment["DARKFUSE_SANITIZE"] = sanitizer
+    built = {k: v for k, v in environment.items() if k != "LD_PRELOAD"}  # compilers are not to be watched
+    build = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
+    subprocess.run(build, cwd=copy, env=built, check=True)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *tests]
+    return subprocess.run(command, cwd=copy, env=environment).returncode
+
+
+def copied(sanitizer: str) -> Path:
+    """The sources in a folder of their own, with the checkout's neighbour `shared` beside them."""
+    top = ROOT / "build" / ("sanitize-" + sanitizer.replace(",", "-"))
+    copy = top / "darkfuse"
+    shutil.copytree(ROOT, copy, ignore=LEFT_OUT, dirs_exist_ok=True)
+    neighbour = top / "shared"
+    if (ROOT.parent / "shared").exists() and not neighbour.exists():
+        neighbour.symlink_to(ROOT.parent / "shared")
+    return copy
+
+
+def with_address() -> dict[str, str]:
+    """The environment of a Python that was itself built without the address sanitizer."""
+    runtime = library("gcc", "libasan.so")
+    # Python keeps what it allocates till it ends: leaks of ours are looked for by tests that count memory
+    return {**os.environ, "LD_PRELOAD": str(runtime), "UBSAN_OPTIONS": "print_stacktrace=1",
+            "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:handle_segv=0"}
+
+
+def with_threads() -> dict[str, str]:
+    """The environment that builds with clang and runs its OpenMP library under archer."""
+    runtime = library("clang", "libclang_rt.tsan-x86_64.so", "libclang_rt.tsan-aarch64.so")
+    asked = subprocess.run(["clang", "-print-resource-dir"], capture_output=True, text=True)
+    archer = Path(asked.stdout.strip()).parent.parent / "libarcher.so"
+    if not archer.exists():
+        raise Missing("clang's OpenMP library is without archer; on Debian: apt-get install libomp-dev")
+    suppressed = ROOT / "tests" / "native" / "thread_sanitizer.txt"
+    options = f"ignore_noninstrumented_modules=1:halt_on_error=1:suppressions={suppressed}"
+    return {**os.environ, "CC": "clang", "LD_PRELOAD": str(runtime), "OMP_TOOL_LIBRARIES": str(archer),
+            "TSAN_OPTIONS": options}
+
+
+def library(compiler: str, *names: str) -> Path:
+    """Where the compiler finds the first of these libraries that it has."""
+    if not shutil.which(compiler):
+        raise Missing(f"needs {compiler}, which is not installed")
+    for name in names:
+        found = subprocess.run([compiler, f"-print-file-name={name}"], capture_output=True, text=True)
+        if os.path.isabs(found.stdout.strip()):
+            return Path(found.stdout.strip())
+    raise Missing(f"{compiler} has no {names[0]}; on Debian: apt-get install libclang-rt-dev")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
