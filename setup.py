@@ -90,7 +90,9 @@ class BuildPerIsa(build_ext):
 def extension(name: str, sources: list[Path]) -> Extension:
     depends = [str(p) for p in [*KERNELS.glob("*.[ch]"), *ENGINE.glob("*.h"), *ENGINE.glob("*.pxi")]
                if not p.name.startswith("_")]
-    link = ["-fopenmp", "-lpthread", "-lm"] + ([f"-fsanitize={SANITIZE}"] if SANITIZE else [])
+    # DARKFUSE_OPENMP: another library than the compiler's that has its entry points
+    link = [os.environ.get("DARKFUSE_OPENMP", "-fopenmp"), "-lpthread", "-lm"]
+    link += [f"-fsanitize={SANITIZE}"] if SANITIZE else []
     return Extension(
         name, [str(s) for s in sources], include_dirs=[str(KERNELS), str(ENGINE)], depends=depends,
         extra_compile_args=[*COMMON, *STRICT, "-fopenmp"], extra_link_args=link,

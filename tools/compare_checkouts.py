@@ -91,8 +91,8 @@ def weights_of(cfg: Path, folder: Path) -> Path | None:
 
 def main() -> int:
     if sys.argv[1:2] == ["--answer"]:
-        cfg, weights, photo, mem, threads = sys.argv[2:]
-        print(json.dumps(answers(cfg, weights, photo, mem, int(threads))))
+        cfg_path, weights_path, photo, mem_text, count = sys.argv[2:]
+        print(json.dumps(answers(cfg_path, weights_path, photo, mem_text, int(count))))
         return 0
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)

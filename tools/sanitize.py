@@ -9,8 +9,8 @@ are), with C assertions on, and runs pytest there with the interpreter this tool
 the sanitizer go to pytest.
 
 The thread sanitizer only knows about waits it has seen. gcc's OpenMP library is not instrumented, so that
-every barrier of a team would look like a race; with "thread", clang compiles, its OpenMP library runs the
-team, and archer tells the sanitizer what that library does. Debian: clang, libomp-dev, libclang-rt-dev.
+every barrier of a team would look like a race. With "thread" LLVM's library takes its place, which has the
+same entry points, and its tool archer tells the sanitizer what that library does. Debian: libomp-dev.
 """
 
 from __future__ import annotations
@@ -64,34 +64,32 @@ def copied(sanitizer: str) -> Path:
 
 def with_address() -> dict[str, str]:
     """The environment of a Python that was itself built without the address sanitizer."""
-    runtime = library("gcc", "libasan.so")
+    runtime = library("libasan.so")
     # Python keeps what it allocates till it ends: leaks of ours are looked for by tests that count memory
     return {**os.environ, "LD_PRELOAD": str(runtime), "UBSAN_OPTIONS": "print_stacktrace=1",
             "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:handle_segv=0"}
 
 
 def with_threads() -> dict[str, str]:
-    """The environment that builds with clang and runs its OpenMP library under archer."""
-    runtime = library("clang", "libclang_rt.tsan-x86_64.so", "libclang_rt.tsan-aarch64.so")
-    asked = subprocess.run(["clang", "-print-resource-dir"], capture_output=True, text=True)
-    archer = Path(asked.stdout.strip()).parent.parent / "libarcher.so"
-    if not archer.exists():
-        raise Missing("clang's OpenMP library is without archer; on Debian: apt-get install libomp-dev")
+    """The environment that links LLVM's OpenMP library and runs it under archer."""
+    found = sorted(Path("/usr").glob("lib*/llvm*/lib/libarcher.so"))
+    if not found:
+        raise Missing("needs LLVM's OpenMP library with archer; on Debian: apt-get install libomp-dev")
+    runtime, archer = library("libtsan.so"), found[-1]
     suppressed = ROOT / "tests" / "native" / "thread_sanitizer.txt"
-    options = f"ignore_noninstrumented_modules=1:halt_on_error=1:suppressions={suppressed}"
-    return {**os.environ, "CC": "clang", "LD_PRELOAD": str(runtime), "OMP_TOOL_LIBRARIES": str(archer),
-            "TSAN_OPTIONS": options}
+    return {**os.environ, "LD_PRELOAD": str(runtime), "DARKFUSE_OPENMP": str(archer.with_name("libomp.so.5")),
+            "OMP_TOOL_LIBRARIES": str(archer),
+            "TSAN_OPTIONS": f"ignore_noninstrumented_modules=1:halt_on_error=1:suppressions={suppressed}"}
 
 
-def library(compiler: str, *names: str) -> Path:
-    """Where the compiler finds the first of these libraries that it has."""
-    if not shutil.which(compiler):
-        raise Missing(f"needs {compiler}, which is not installed")
-    for name in names:
-        found = subprocess.run([compiler, f"-print-file-name={name}"], capture_output=True, text=True)
-        if os.path.isabs(found.stdout.strip()):
-            return Path(found.stdout.strip())
-    raise Missing(f"{compiler} has no {names[0]}; on Debian: apt-get install libclang-rt-dev")
+def library(name: str) -> Path:
+    """Where gcc finds one of its libraries."""
+    if not shutil.which("gcc"):
+        raise Missing("needs gcc, which is not installed")
+    found = subprocess.run(["gcc", f"-print-file-name={name}"], capture_output=True, text=True)
+    if not os.path.isabs(found.stdout.strip()):
+        raise Missing(f"gcc has no {name}")
+    return Path(found.stdout.strip())
 
 
 if __name__ == "__main__":

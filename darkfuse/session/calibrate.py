@@ -16,8 +16,7 @@ import struct
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional
 
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph import Graph, load_graph
@@ -26,22 +25,18 @@ from darkfuse.host import process
 from darkfuse.host.files import failed
 from darkfuse.plan.layout.lower import lower
 from darkfuse.plan.layout.weights import MAX_SLOTS
-from darkfuse.plan.price.device import Device, Rates, cache_folder, estimated_rates
+from darkfuse.plan.price.device import Device, Rates, cache_folder
 from darkfuse.plan.price.predict import predict
 from darkfuse.plan.program import Landing, Program
 from darkfuse.plan.search.simple import plan_layer
 from darkfuse.plan.types import Group, LayerPlan, Plan
+from darkfuse.session.fit import RATES, Sample, fit
 
-RATES = tuple(field.name for field in dataclasses.fields(Rates))
-ARITHMETIC = ("direct3", "direct1", "first", "general", "gemm", "wino_in", "wino_out", "wino_filter")
 PICTURE_SIZE = 320, 240
 PICTURE = (bytes(range(251)) * 918)[: 320 * 240 * 3]
 ENDLESS = 1e30  # a rate at which something takes no time
 ROUNDS = 2
 MOST_WALKED = 256 << 20  # bytes of weights walked for the tiles of a frame, or a slow machine takes too long
-AT_MOST = 3  # times a usual rate: more is a busy moment while something else was measured
-HOLD = 0.2  # how much a usual rate counts beside a sample
-CLOSE = 0.05  # relative error from which on a sample counts less
 SMALL_READ, LARGE_READ = 8, 32  # filters: reads that cost their beginning, and those that cost their bytes
 
 # Pieces of cfgs: widths as networks have them, in maps small enough for a slow board.
@@ -66,15 +61,6 @@ LARGE = _text(512, 320, (32, 3, 1), (32, 1, 1), _POOL, (64, 3, 1), (32, 1, 1), (
 WEIGHTS = _text(4, 4, (256, 3, 1), (512, 3, 1))  # of the last layer: how fast they are packed
 READS = _text(4, 4, (512, 3, 1), (1024, 3, 1))  # 19 MB with next to nothing to compute: how fast they come
 NETWORKS = (EARLY, LATE, GROUPED, LARGE)
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One stage as measured: amounts of work by rate (milliseconds at a rate of 1), and milliseconds."""
-
-    what: str
-    amounts: Dict[str, float]
-    ms: float
 
 
 def calibrate(name: str, threads: Sequence[int], seconds: float = 10.0,
@@ -260,63 +246,6 @@ def _free(name: str) -> float:
     return 0.0 if name.endswith("_us") else ENDLESS
 
 
-def fit(samples: Sequence[Sample], pack: float, read_us: float) -> Rates:
-    """Rates that predict the samples best, in the sense of least squares of relative errors.
-
-    Every rate is an unknown time per amount, at least zero. What the samples hardly tell apart (the
-    transforms of Winograd, say) is settled by a few weak equations that hold every rate to what a core with
-    this one's direct kernels should reach. Samples far off, as the machine was busy with something else,
-    count less in further turns.
-    """
-    rows = [{k: v / s.ms for k, v in s.amounts.items() if v > 1e-12} for s in samples]
-    wanted = [1.0] * len(rows)
-    least = dict.fromkeys(RATES, 0.0)
-    times = _solve(rows, wanted, least)
-    if times["direct3"] > 0:
-        usual = estimated_rates(1 / times["direct3"] / 0.75, 1 / max(1e-6, times["memory"]), read_us)
-        rows += [{name: HOLD / _time(usual, name)} for name in RATES]
-        wanted += [HOLD] * len(RATES)
-        least.update((name, _time(usual, name) / AT_MOST) for name in ARITHMETIC)
-        times = _solve(rows, wanted, least)
-    for _ in range(3):
-        trust = [min(1.0, CLOSE / max(1e-9, abs(sum(v * times[k] for k, v in row.items()) - want)))
-                 for row, want in zip(rows, wanted)]
-        times = _solve([{k: v * t for k, v in row.items()} for row, t in zip(rows, trust)],
-                       [want * t for want, t in zip(wanted, trust)], least)
-    values = {name: round(1 / max(seconds, 1e-6), 6) for name, seconds in times.items()}
-    values["op_us"] = round(max(times["op_us"], 0.01), 3)
-    values["pack"], values["read_us"] = round(pack, 3), read_us
-    return Rates(**values)
-
-
-def _time(rates: Rates, name: str) -> float:
-    """Milliseconds an amount of 1 takes."""
-    value = float(getattr(rates, name))
-    return value if name.endswith("_us") else 1 / value
-
-
-def _solve(rows: Sequence[Dict[str, float]], wanted: Sequence[float],
-           least: Dict[str, float]) -> Dict[str, float]:
-    """Times, none below its `least`, whose sums over each row's amounts come nearest to `wanted`."""
-    times = dict(least)
-    rest = [want - sum(a * times[name] for name, a in row.items()) for row, want in zip(rows, wanted)]
-    for _ in range(400):
-        moved = 0.0
-        for name in RATES:
-            using = [(n, row[name]) for n, row in enumerate(rows) if name in row]
-            square = sum(a * a for _, a in using)
-            if not square:
-                continue
-            step = max(least[name] - times[name], sum(a * rest[n] for n, a in using) / square)
-            times[name] += step
-            moved = max(moved, abs(step) / max(times[name], 1e-12))
-            for n, a in using:
-                rest[n] -= a * step
-        if moved < 1e-5:
-            break
-    return times
-
-
 def packing(seconds: float) -> float:
     """GB/s of packing with one thread, from a file in memory where such a thing can be had."""
     shared = "/dev/shm" if os.path.isdir("/dev/shm") and os.access("/dev/shm", os.W_OK) else None
@@ -360,13 +289,3 @@ def loading(graph: Graph, threads: int, raw: int, seconds: float) -> float:
         ms = _run(graph, plan, seconds / 2 / ROUNDS)[-1]
         cost[residency] = min(ms, cost.get(residency, ms))
     return max(1e-3, cost["loaded"] - cost["pinned"])
-
-
-def errors(samples: Sequence[Sample], rates: Rates) -> List[Tuple[str, float, float]]:
-    """(what, predicted, measured) in milliseconds: how well `rates` explain the samples."""
-    found = []
-    for sample in samples:
-        ms = sum(amount * (getattr(rates, name) if name == "op_us" else 1 / getattr(rates, name))
-                 for name, amount in sample.amounts.items() if name != "pack")
-        found.append((sample.what, ms, sample.ms))
-    return found

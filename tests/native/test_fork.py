@@ -61,7 +61,7 @@ def test_interrupt_in_a_forked_child(root: Path, tmp_path: Path) -> None:
 import os, signal, sys, threading, time
 from pathlib import Path
 sys.path[:0] = [{str(root / "tests" / "native")!r}, {str(root / "tests")!r}]
-from test_engine import HEAVY, made, noise, program_of
+from small import HEAVY, made, noise, program_of
 from darkfuse.engine._engine import Engine
 graph, weights = made(HEAVY, Path({str(tmp_path)!r}))
 engine, frame = Engine(program_of(graph, weights, 2, "streamed"), weights, 2), noise(graph)

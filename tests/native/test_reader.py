@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_engine import CONV, LONG, made, noise
+from small import CONV, LONG, made, noise
 
 from darkfuse.engine._engine import Engine
 from darkfuse.errors import WeightsError

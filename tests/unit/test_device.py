@@ -12,7 +12,7 @@ import pytest
 from darkfuse.cli.main import main
 from darkfuse.errors import DarkfuseError
 from darkfuse.plan.price.device import BUILTIN, Device, Rates, likeness, load_device, save_device
-from darkfuse.session import calibrate
+from darkfuse.session import calibrate, fit
 
 
 @pytest.fixture(autouse=True)
@@ -52,9 +52,9 @@ def test_without_a_measured_profile_the_most_similar_counts(machine: str, board:
 
 def test_busy_moments_do_not_bend_the_fit() -> None:
     true = BUILTIN["rpi4"].at(1)
-    samples = [calibrate.Sample("", {"direct3": ms * true.direct3}, 3.0 * ms if ms in (4, 9) else ms)
+    samples = [fit.Sample("", {"direct3": ms * true.direct3}, 3.0 * ms if ms in (4, 9) else ms)
                for ms in range(1, 20)]
-    assert calibrate.fit(samples, pack=1, read_us=1).direct3 == pytest.approx(true.direct3, rel=0.03)
+    assert fit.fit(samples, pack=1, read_us=1).direct3 == pytest.approx(true.direct3, rel=0.03)
 
 
 def test_more_threads_than_measured_are_scaled() -> None:
@@ -83,14 +83,14 @@ def test_the_fit_finds_the_rates_samples_were_made_with() -> None:
     samples = []
     for _ in range(120):
         amounts = {name: dice.uniform(0.1, 5) * (1 if name == "op_us" else getattr(true, name))
-                   for name in dice.sample(calibrate.RATES, 3) if name not in ("pack", "read_us")}
+                   for name in dice.sample(fit.RATES, 3) if name not in ("pack", "read_us")}
         ms = sum(a * true.op_us if name == "op_us" else a / getattr(true, name)
                  for name, a in amounts.items())
-        samples.append(calibrate.Sample("made up", amounts, ms))
-    found = calibrate.fit(samples, pack=true.pack, read_us=true.read_us)
-    for name in calibrate.RATES:
+        samples.append(fit.Sample("made up", amounts, ms))
+    found = fit.fit(samples, pack=true.pack, read_us=true.read_us)
+    for name in fit.RATES:
         assert getattr(found, name) == pytest.approx(getattr(true, name), rel=0.02), name
-    assert max(abs(p / m - 1) for _, p, m in calibrate.errors(samples, found)) < 0.02
+    assert max(abs(p / m - 1) for _, p, m in fit.errors(samples, found)) < 0.02
 
 
 def test_reads_are_timed_with_any_number_of_threads(tmp_path: Path) -> None:
@@ -105,9 +105,9 @@ def test_a_busy_moment_makes_no_rate_endless() -> None:
     samples = []
     for amount in (1.0, 2.0, 3.0, 4.0):
         alone = {"direct3": amount * true.direct3}
-        samples += [calibrate.Sample("busy", alone, 2 * amount),
-                    calibrate.Sample("idle", {**alone, "direct1": amount * true.direct1}, 1.9 * amount)]
-    found = calibrate.fit(samples, pack=true.pack, read_us=true.read_us)
+        samples += [fit.Sample("busy", alone, 2 * amount),
+                    fit.Sample("idle", {**alone, "direct1": amount * true.direct1}, 1.9 * amount)]
+    found = fit.fit(samples, pack=true.pack, read_us=true.read_us)
     assert 0 < found.direct1 < 4 * found.direct3
 
 
@@ -124,7 +124,7 @@ def test_calibrate_measures_and_keeps_a_profile(tmp_path: Path, capsys: pytest.C
     (["--threads", "0"], "write numbers from 1 to 256"),
     (["--threads", "1,,2"], "write numbers from 1 to 256"),
     (["--seconds", "0"], "is outside 1..600"),
-    (["--storage", "/nowhere/at/all"], "/nowhere/at/all"),
+    (["--storage", "/proc/nowhere"], "/proc/nowhere"),
 ])
 def test_bad_options_are_one_line(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["calibrate", *words]) == 2
