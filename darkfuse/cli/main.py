@@ -20,7 +20,7 @@ from darkfuse.host.lazy import lazy
 lazy("inspect")  # `dataclasses` imports it, up to Python 3.12 for nothing we use: 0.8 MB
 argparse._ = str  # type: ignore[attr-defined]  # no catalogue has its words: looking takes 0.3 MB
 
-VERBS = ("detect", "classify", "info", "plan", "calibrate", "map", "download", "demo", "watch")
+VERBS = ("detect", "classify", "info", "plan", "calibrate", "map", "download", "demo", "watch", "doctor")
 
 _DARKNET_SPELLING = re.compile(r"-([a-z]{2}[a-z_-]*)((?:=.*)?)", re.DOTALL)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from darkfuse.host.extras import need
+
 # All of these are read once, by the libraries, when they load or open a video. What a person has set stays.
 _QUIET = {
     "OPENBLAS_NUM_THREADS": "1",  # numpy's and OpenCV's own copies start a thread a core each
@@ -21,7 +23,6 @@ def opencv() -> Any:
     """The `cv2` module. Costs some 45 MB with numpy, so it is called only where video is."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    import cv2
-
+    cv2 = need("cv2", "video")
     cv2.setNumThreads(1)  # the cores belong to the network
     return cv2
