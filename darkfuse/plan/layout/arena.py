@@ -163,21 +163,22 @@ def _arrange(blocks: Sequence[Block], chains: Sequence[Chain], near: Sequence[Se
     sizes = [max(at + aligned(blocks[n].bytes) for n, at in chain) for chain in chains]
     first = [min(blocks[n].first for n, _ in chain) for chain in chains]
     life = [max(blocks[n].last for n, _ in chain) - begin + 1 for chain, begin in zip(chains, first)]
-    all_chains = range(len(chains))
+    numbers = range(len(chains))
     starts = [
-        sorted(all_chains, key=lambda n: (-sizes[n], -life[n], n)),
-        sorted(all_chains, key=lambda n: (-sizes[n] * life[n], n)),
-        sorted(all_chains, key=lambda n: (-life[n], -sizes[n], n)),
-        sorted(all_chains, key=lambda n: (first[n], -sizes[n], n)),
+        sorted(numbers, key=lambda n: (-sizes[n], -life[n], n)),
+        sorted(numbers, key=lambda n: (-sizes[n] * life[n], n)),
+        sorted(numbers, key=lambda n: (-life[n], -sizes[n], n)),
+        sorted(numbers, key=lambda n: (first[n], -sizes[n], n)),
     ]
-    order = starts[0]
-    placed, top = _place(sizes, near, order)
+    order, placed = starts[0], [-1] * len(chains)
+    top = _place(sizes, near, order, 0, placed, 1 << 62)
     for other in starts[1:]:
         if top <= goal:
             break
-        new, new_top = _place(sizes, near, other)
-        if new_top < top:
-            order, placed, top = other, new, new_top
+        changed = [-1] * len(chains)
+        end = _place(sizes, near, other, 0, changed, top - 1)
+        if end < top:
+            order, placed, top = other, changed, end
     best, least, chance = placed, top, 1
     for _ in range(effort // len(chains)):
         if least <= goal:
@@ -186,21 +187,27 @@ def _arrange(blocks: Sequence[Block], chains: Sequence[Chain], near: Sequence[Se
         chance = (chance * 6364136223846793005 + 1442695040888963407) % (1 << 64)
         crown = next(n for n in order if placed[n] + sizes[n] == top)
         beside = {crown, *(ban[0] for ban in near[crown])}
-        movers = [n for n in order if n in beside]
-        mover = movers[(chance >> 48) % len(movers)]
-        changed = [n for n in order if n != mover]
-        changed.insert((chance >> 32) % len(order), mover)
-        new, new_top = _place(sizes, near, changed)
-        if new_top <= top:
-            order, placed, top = changed, new, new_top
-        if new_top < least:
-            best, least = new, new_top
+        movers = [at for at, n in enumerate(order) if n in beside]
+        old = movers[(chance >> 48) % len(movers)]
+        new = (chance >> 32) % len(order)
+        changed_order = order[:old] + order[old + 1 :]
+        changed_order.insert(new, order[old])
+        same = min(old, new)
+        changed = placed[:]
+        for n in changed_order[same:]:
+            changed[n] = -1
+        end = _place(sizes, near, changed_order, same, changed, top)
+        if end <= top:
+            order, placed, top = changed_order, changed, end
+        if end < least:
+            best, least = changed, end
     return best, least
 
 
-def _place(sizes: Sequence[int], near: Sequence[Sequence[Ban]],
-           order: Sequence[int]) -> tuple[list[int], int]:
-    """One chain after another, each into the smallest gap that holds it, or else on top of its neighbours.
+def _place(sizes: Sequence[int], near: Sequence[Sequence[Ban]], order: Sequence[int], done: int,
+           placed: list[int], most: int) -> int:
+    """Place one chain after another, each into the smallest gap that holds it, or else on top of its
+    neighbours.
 
     Parameters
     ----------
@@ -208,12 +215,17 @@ def _place(sizes: Sequence[int], near: Sequence[Sequence[Ban]],
         Bytes of each chain, from its first to its last.
     near : sequence of sequence of Ban
         What each must keep away from.
+    order : sequence of int
+        Chains as they get their turn; the first `done` of them have their places.
+    placed : list of int
+        Where each chain begins, -1 for none as yet; filled in.
+    most : int
+        Bytes beyond which the order is of no use: placing ends there.
 
-    Returns places and the highest end.
+    Returns the highest end, more than `most` where it was not placed to the end.
     """
-    placed = [-1] * len(sizes)
-    highest = 0
-    for chain in order:
+    highest = max((placed[n] + sizes[n] for n in order[:done]), default=0)
+    for chain in order[done:]:
         taken = [(placed[n] + low, placed[n] + high) for n, low, high in near[chain] if placed[n] >= 0]
         taken.sort()
         top, choice, slack = 0, -1, 0
@@ -222,10 +234,12 @@ def _place(sizes: Sequence[int], near: Sequence[Sequence[Ban]],
                 choice, slack = top, low - top
             if high > top:
                 top = high
-        placed[chain] = at = choice if choice >= 0 else top
+        at = placed[chain] = choice if choice >= 0 else top
         if at + sizes[chain] > highest:
             highest = at + sizes[chain]
-    return placed, highest
+            if highest > most:
+                break
+    return highest
 
 
 def pack_tied(blocks: Sequence[Block], ties: Sequence[Tie]) -> tuple[list[Tie], Packing]:
