@@ -1,12 +1,18 @@
-"""Cfgs with the shapes of published networks, for tools that plan them: each is written down in a few lines.
+"""Cfgs with the shapes of published networks, for tools that plan them: each is written in a few lines.
 
-Activations and detection layers only matter as far as planning sees them. `cfg(name)` is the text; `NAMES` are
-those it knows beside the cfgs that come with the package.
+Activations and detection layers only matter as far as planning sees them. `cfg(name)` is the text, `NETWORKS`
+are those it knows beside the cfgs that come with the package, `network(name)` is either's graph.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+
+from darkfuse.graph import Graph, build_graph, load_graph
+from darkfuse.model.cfg import parse_cfg
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 class Net:
@@ -132,7 +138,7 @@ def _csp(net: Net, filters: int, inner: int, blocks: int, activation: str = "mis
 def _spp(net: Net) -> int:
     """Three poolings of one map, and all of them behind one another."""
     source = net.count - 1
-    found = []
+    found: list[int] = []
     for size in (5, 9, 13):
         if found:
             net.route(source)
@@ -310,3 +316,10 @@ NETWORKS: dict[str, Callable[[], Net]] = {
 def cfg(name: str) -> str:
     """The cfg of one of `NETWORKS`."""
     return "".join(NETWORKS[name]().text)
+
+
+def network(name: str) -> Graph:
+    """A network by name: one that comes with the package, or one of `NETWORKS`."""
+    if name in NETWORKS:
+        return build_graph(parse_cfg(cfg(name)))
+    return load_graph(str(ROOT / "cfg" / f"{name}.cfg"))

@@ -21,7 +21,7 @@ from darkfuse.plan.layout.order import execution_orders
 from darkfuse.plan.price.device import BUILTIN, Device
 from darkfuse.plan.price.predict import predict
 from darkfuse.plan.search.candidates import NO_LIMIT, Candidates
-from darkfuse.plan.search.cuts import Cuts, grids
+from darkfuse.plan.search.cuts import Cuts, columns_of_tiles, rows_of_tiles
 from darkfuse.plan.search.mafat import mafat_plan
 from darkfuse.plan.search.pieces import Pieces
 from darkfuse.plan.search.search import frontier, plan_for
@@ -45,7 +45,8 @@ def every_option(spans: Candidates, a: int, b: int) -> list[Cost]:
         return []
     options = list(spans.single(a)) if b == spans.after(a) else []
     tail = spans.pieces[b - 1].leaf.shape
-    for grid, cache in grids(tail.h, tail.w, a <= spans.net.entry < b):
+    columns = columns_of_tiles(tail.h, tail.w) if a <= spans.net.entry < b else []
+    for grid, cache in [*rows_of_tiles(tail.h, tail.w), *columns]:
         for tiled in spans.tiled(b, grid, cache):
             options += spans.fused(tiled, b, grid, cache) if tiled.a == a else []
     return [(option.stage, option.pinned, option.ms) for option in options]

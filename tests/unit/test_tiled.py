@@ -14,7 +14,7 @@ from darkfuse.plan.layout.arena import Block, Packing, Tie, aligned, alive, pack
 from darkfuse.plan.layout.lower import lower
 from darkfuse.plan.price.device import BUILTIN
 from darkfuse.plan.search.candidates import Candidates
-from darkfuse.plan.search.cuts import grids
+from darkfuse.plan.search.cuts import rows_of_tiles
 from darkfuse.plan.search.pieces import Pieces
 from darkfuse.plan.types import Plan
 
@@ -47,7 +47,7 @@ def cases(graph: Graph, ends: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) 
     single = [spans.group(spans.single(a)[0].recipe, 0) for a in range(count)]
     for b in ends or range(1, count + 1):
         tail = spans.pieces[b - 1].leaf.shape
-        for grid, cache in grids(tail.h, tail.w, False):
+        for grid, cache in rows_of_tiles(tail.h, tail.w):
             for tiled in spans.tiled(b, grid, cache):
                 group = spans.group(spans.fused(tiled, b, grid, cache)[0].recipe, 0)
                 groups = (*single[: tiled.a], group, *single[b:])

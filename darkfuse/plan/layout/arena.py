@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, Tuple
 
 Chain = Tuple[Tuple[int, int], ...]  # blocks, and where each begins in what they take together
@@ -243,11 +244,17 @@ def _place(sizes: Sequence[int], near: Sequence[Sequence[Ban]], order: Sequence[
 
 
 def pack_tied(blocks: Sequence[Block], ties: Sequence[Tie]) -> tuple[list[Tie], Packing]:
-    """Place blocks with those ties that make the arena smaller.
+    """Place blocks with those ties that make the arena smaller. The last few answers are remembered: a plan
+    is laid out several times, with other reads or for other purposes, before it runs.
 
     Blocks in a row of ties are hard to place: every map of the row lies further down than the one before. So
     first only those are kept without which a step would need more than the whole arena does.
     """
+    return _pack_tied(tuple(blocks), tuple(ties))
+
+
+@lru_cache(maxsize=16)
+def _pack_tied(blocks: tuple[Block, ...], ties: tuple[Tie, ...]) -> tuple[list[Tie], Packing]:
     live = alive(blocks, ties)
     needed = []
     for tie in ties:

@@ -137,6 +137,7 @@ class _Pricer:
         self.graph, self.plan, self.device, self.program = graph, plan, device, program
         self.rates = device.at(plan.threads)
         self.timeline = Timeline(program)
+        self.alive = alive_bytes(program)
 
     def group(self, number: int) -> GroupCost:
         """The next group."""
@@ -153,7 +154,7 @@ class _Pricer:
         for n, (op, ms) in enumerate(zip(stage.ops, costs)):
             extra = taken.get(n, ms if n in streamed else 0.0) - (ms if n in streamed else 0.0)
             layers.append(LayerCost(op.node, op.kind, ms + extra, extra, op.macs))
-        return GroupCost(sum(layer.ms for layer in layers), alive_bytes(self.program, number), tuple(layers))
+        return GroupCost(sum(layer.ms for layer in layers), self.alive[number], tuple(layers))
 
     def _op(self, op: Op) -> float:
         """Milliseconds of an operation with its weights in place."""
@@ -211,20 +212,19 @@ def sizes(spans: Sequence[Span]) -> Sizes:
     return sorted(counted.items())
 
 
-def alive_bytes(program: Program, stage: int) -> int:
-    """Arena bytes in use while a stage runs, in the step that needs most; what two buffers share (input and
-    output of a group) once."""
-    steps = range(program.stages[stage].first, program.stages[stage].last + 1)
-    return max(_alive(program, step) for step in steps)
-
-
-def _alive(program: Program, step: int) -> int:
-    total = end = 0
-    for buffer in sorted((b for b in program.buffers if b.first <= step <= b.last), key=lambda b: b.offset):
-        top = buffer.offset + aligned(buffer.bytes)
-        total += max(0, top - max(end, buffer.offset))
-        end = max(end, top)
-    return total
+def alive_bytes(program: Program) -> List[int]:
+    """Per stage, arena bytes in use while it runs, in the step that needs most; what two buffers share (input
+    and output of a group) once."""
+    steps = 1 + max(stage.last for stage in program.stages) if program.stages else 0
+    total, end = [0] * steps, [0] * steps
+    for buffer in sorted(program.buffers, key=lambda b: b.offset):
+        low, high = buffer.offset, buffer.offset + aligned(buffer.bytes)
+        for step in range(max(buffer.first, 0), min(buffer.last + 1, steps)):
+            before = end[step]
+            if high > before:
+                total[step] += high - (low if low > before else before)
+                end[step] = high
+    return [max(total[stage.first : stage.last + 1]) for stage in program.stages]
 
 
 def _map_bytes(tensor: Tensor) -> int:

@@ -17,10 +17,8 @@ from darkfuse.plan.price.device import Device
 from darkfuse.plan.program import reader_bytes
 from darkfuse.plan.search.pieces import Piece, Pieces
 from darkfuse.plan.search.prices import Prices
-from darkfuse.plan.search.tiled import Tiled, Walk
+from darkfuse.plan.search.tiled import LONGEST, NO_LIMIT, Tiled, Walk
 from darkfuse.plan.types import Group, LayerPlan
-
-NO_LIMIT = 1 << 62
 
 
 class Option(NamedTuple):
@@ -64,14 +62,22 @@ class Candidates:
             end += 1
         return end
 
+    def layer_by_layer(self) -> int:
+        """Bytes that will do for one layer after another, each in the way that takes least."""
+        ways = [min((option.pinned, option.stage) for option in self.single(at))
+                for at, piece in enumerate(self.pieces) if piece.layers]
+        return max((stage for _, stage in ways), default=0) + sum(pinned for pinned, _ in ways)
+
     # -- tiled groups ---------------------------------------------------------------------------------
 
-    def tiled(self, b: int, grid: Tuple[int, int], cache: str) -> Iterator[Tiled]:
-        """All groups that end before piece `b`, the shortest first; none for a grid finer than its map."""
+    def tiled(self, b: int, grid: Tuple[int, int], cache: str, limit: int = NO_LIMIT,
+              longest: int = LONGEST) -> Iterator[Tiled]:
+        """Groups of up to `longest` pieces that end before piece `b`, the shortest first, until none can fit
+        `limit` bytes; none for a grid finer than its map."""
         tail = self.pieces[b - 1].leaf.shape
         if grid[0] > tail.h or grid[1] > tail.w:
             return iter(())
-        return Walk(self.prices, b, grid, cache).groups()
+        return Walk(self.prices, b, grid, cache).groups(limit, longest)
 
     def fused(self, tiled: Tiled, b: int, grid: Tuple[int, int], cache: str, limit: int = NO_LIMIT,
               worth: int = NO_LIMIT, worth_direct: int = NO_LIMIT) -> List[Option]:

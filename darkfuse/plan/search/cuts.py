@@ -9,50 +9,65 @@ as no cut holds more labels than are kept; the tests compare with brute force.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from darkfuse.plan.search.candidates import NO_LIMIT, Candidates, Option, Recipe
 from darkfuse.plan.search.tiled import LONGEST
 
+ROUGH = 8  # labels kept at a cut in a rough search
 LABELS = 400  # labels kept at a cut, at most
 WORK = 250_000  # labels tried in one search, roughly; a network with many options keeps fewer labels
+SHORT = 7  # pieces in one fused group, where memory is not short
+TIGHT = 3  # times what the largest group must have: memory is short
 PAPER = 5  # MAFAT's grids: 1x1 to 5x5
 
 
 class Label(NamedTuple):
-    stage: int
-    pinned: int
+    """A way to come as far as a cut. `back` is the label before the last span, `recipe` how that is run."""
+
     ms: float
+    bytes: int  # stage + pinned
+    stage: int  # of the largest group
+    pinned: int
     back: Optional[Label]
     recipe: Optional[Recipe]
 
-    @property
-    def bytes(self) -> int:
-        return self.stage + self.pinned
+
+START = Label(0.0, 0, 0, 0, None, None)
+# A label before its fellows are known: ms, bytes, stage, pinned, then the label it goes on from, the pieces
+# of its last span and that span's option. Hundreds of thousands are made, compared and forgotten.
+_Draft = Tuple[float, int, int, int, int, int, int]
 
 
-def grids(height: int, width: int, first: bool) -> List[Tuple[Tuple[int, int], str]]:
-    """Grids and cache modes to try for a group whose output map is height x width, coarse to fine.
-
-    first : the group reads the network input. Elsewhere maps are small, and columns of tiles with them.
-    """
+def rows_of_tiles(height: int, width: int) -> List[Tuple[Tuple[int, int], str]]:
+    """Grids of one column, and cache modes, to try for a group whose output map is height x width."""
     down = {r for r in range(2, PAPER + 1) if r <= height}
     down |= {-(-height // rows) for rows in (1, 2, 4, 8, 16, 32) if rows < height}
-    found: List[Tuple[Tuple[int, int], str]] = [((r, 1), "full") for r in sorted(down)]
-    if first:
-        for c in range(2, min(PAPER, width) + 1):
-            found += [((r, c), "full") for r in sorted({1, *down}) if r <= PAPER or r == height]
-            if c <= height:
-                found.append(((c, c), "none"))
+    return [((r, 1), "full") for r in sorted(down)]
+
+
+def columns_of_tiles(height: int, width: int) -> List[Tuple[Tuple[int, int], str]]:
+    """Grids of several columns for a group that reads the network input. Elsewhere maps are small, and
+    columns of tiles with them."""
+    found: List[Tuple[Tuple[int, int], str]] = []
+    down = [1, *(grid[0] for grid, _ in rows_of_tiles(height, width))]
+    for c in range(2, min(PAPER, width) + 1):
+        found += [((r, c), "full") for r in down if r <= PAPER or r == height]
+        if c <= height:
+            found.append(((c, c), "none"))
     return found
 
 
 def pareto(options: Iterable[Option]) -> List[Option]:
-    """Options that no other beats in stage bytes, pinned bytes and time at once."""
+    """Options that no other beats in stage bytes, pinned bytes and time at once, fastest first."""
     kept: List[Option] = []
     for option in sorted(options, key=lambda o: (o.ms, o.stage, o.pinned)):
-        if not any(k.stage <= option.stage and k.pinned <= option.pinned for k in kept):
+        stage, pinned = option[:2]
+        for other in kept:
+            if other[0] <= stage and other[1] <= pinned:
+                break
+        else:
             kept.append(option)
     return kept
 
@@ -64,58 +79,69 @@ class Cuts:
     ----------
     limit : int
         Arena bytes no plan may exceed; options that cannot are not even priced to the end.
+    thorough : bool
+        Try long groups and columns of tiles in any case; else only where memory is short.
     """
 
-    def __init__(self, spans: Candidates, limit: int = NO_LIMIT) -> None:
+    def __init__(self, spans: Candidates, limit: int = NO_LIMIT, thorough: bool = True) -> None:
         self.spans, self.limit = spans, limit
         self._asked: Dict[int, List[Label]] = {}
         self.count = len(spans.pieces)
+        self.starts = [a for a, piece in enumerate(spans.pieces) if piece.layers]  # copies stay with a layer
+        self.alone = {a: spans.single(a) for a in self.starts}
+        self._found: Dict[Tuple[int, int], List[Option]] = {}  # by span
+        for a in self.starts:
+            fits = [option for option in self.alone[a] if option.stage + option.pinned <= limit]
+            self._found[a, spans.after(a)] = pareto(fits)
+        # Groups that begin with the first pieces may be long: maps are large there.
+        self._price(rows_of_tiles, lambda a, b: b <= LONGEST or b - a <= SHORT)
+        self.tight = thorough or self.floors[0] * TIGHT >= limit
+        if self.tight:
+            entry = spans.net.entry
+            self._price(rows_of_tiles, lambda a, b: b > LONGEST and SHORT < b - a <= LONGEST)
+            self._price(columns_of_tiles, lambda a, b: a <= entry and b - a <= LONGEST)
+
+    def _price(self, grids: Callable[[int, int], List[Tuple[Tuple[int, int], str]]],
+               wanted: Callable[[int, int], bool]) -> None:
+        """Add options of all spans that are wanted, over some grids."""
+        spans, limit = self.spans, self.limit
+        for b in [*self.starts, self.count][1:]:
+            long = max((b - a for a in range(max(0, b - LONGEST), b) if wanted(a, b)), default=0)
+            if not long:
+                continue
+            tail, worth = spans.pieces[b - 1].leaf.shape, self._worth(b)
+            found: Dict[int, List[Option]] = {}
+            for grid, cache in grids(tail.h, tail.w):
+                for tiled in spans.tiled(b, grid, cache, limit, long):
+                    if wanted(tiled.a, b):
+                        most, direct = worth[tiled.a]
+                        found.setdefault(tiled.a, []).extend(
+                            spans.fused(tiled, b, grid, cache, limit, most, direct))
+            for a, options in found.items():
+                self._found[a, b] = pareto([*self._found.get((a, b), ()), *options])
         self.edges: List[List[Tuple[int, List[Option]]]] = [[] for _ in range(self.count)]
-        starts = [a for a, piece in enumerate(spans.pieces) if piece.layers]  # a layer's copies stay with it
-        alone = {a: spans.single(a) for a in starts}
-        for b in [*starts, self.count][1:]:
-            for a, options in self._options(b, alone).items():
-                if options:
-                    self.edges[a].append((b, options))
-        work = sum(len(options) for edges in self.edges for _, options in edges)
+        self.into: List[Dict[int, List[Option]]] = [{} for _ in range(self.count + 1)]  # by pieces
+        for (a, b), options in sorted(self._found.items(), key=lambda item: item[0]):
+            if options:
+                self.edges[a].append((b, options))
+                self.into[b][b - a] = options
+        work = sum(len(options) for options in self._found.values())
         self.keep = max(24, min(LABELS, WORK // max(1, work)))
-        self.least_stage = self._least_stage()
+        self.floors = self._floors()
 
-    def _options(self, b: int, alone: Dict[int, List[Option]]) -> Dict[int, List[Option]]:
-        """Options of all spans that end before piece `b`, by the piece they begin with."""
-        spans, entry, limit = self.spans, self.spans.net.entry, self.limit
-        last = max(a for a in alone if a < b)
-        found = {last: [option for option in alone[last] if option.stage + option.pinned <= limit]}
-        worth = self._worth(b, alone)
-        tail = spans.pieces[b - 1].leaf.shape
-        least: Dict[Tuple[int, int], int] = {}  # (first piece, rows of tiles) -> least bytes with one column
-        for grid, cache in grids(tail.h, tail.w, b - LONGEST <= entry < b):
-            for tiled in spans.tiled(b, grid, cache):
-                a = tiled.a
-                if a > entry and grid[1] > 1:
-                    continue
-                any_kernel, direct, faster = worth[a]
-                if grid[1] > 1 and not faster:  # more columns never save time: they must save bytes
-                    any_kernel = min(any_kernel, least.get((a, grid[0]), NO_LIMIT))
-                options = spans.fused(tiled, b, grid, cache, limit, any_kernel, min(direct, any_kernel))
-                if grid[1] == 1 and options:
-                    least[a, grid[0]] = min(option.stage for option in options)
-                found.setdefault(a, []).extend(options)
-        return {a: pareto(options) for a, options in found.items()}
-
-    def _worth(self, b: int, alone: Dict[int, List[Option]]) -> Dict[int, Tuple[int, int, bool]]:
+    def _worth(self, b: int) -> Dict[int, Tuple[int, int]]:
         """Per first piece of a group that ends before piece `b`: what its pieces need one by one, at their
         fastest and with direct kernels. No group that needs as much is worth having, for it is not faster;
         except where whole maps are too large for the caches, and tiles of them are not."""
         found = {}
         most = direct = 0
-        faster = False
         for a in range(b - 1, max(b - LONGEST, 0) - 1, -1):
-            faster = faster or self.spans.prices.gains[a]
-            if a in alone:
-                pinned = [option.stage for option in alone[a] if option.recipe.residency == "pinned"]
+            if self.spans.prices.gains[a]:
+                most = direct = NO_LIMIT
+            if a in self.alone:
+                pinned = [option.stage for option in self.alone[a] if option.recipe.residency == "pinned"]
                 most, direct = max(most, *pinned[:1] or [NO_LIMIT]), max(direct, *pinned[-1:] or [NO_LIMIT])
-                found[a] = (NO_LIMIT, NO_LIMIT, True) if faster else (most, direct, False)
+                found[a] = most, min(most, direct)
         return found
 
     def labels(self, limit: int, keep: int = LABELS, bound: Optional[Bound] = None) -> List[Label]:
@@ -123,25 +149,38 @@ class Cuts:
         that can still be the fastest. Where a cut has more than `keep` labels, those with the least
         ms + price * bytes stay."""
         price, slowest, rest = bound or Bound(0.0, float("inf"), [0.0] * (self.count + 1))
-        at: List[List[Label]] = [[] for _ in range(self.count + 1)]
-        at[0] = [Label(0, 0, 0.0, None, None)]
-        for a in range(self.count):
-            here = _thin(_pareto_labels(at[a]), keep, price, self.least_stage)
-            at[a] = []
+        slowest += price * limit
+        at: List[List[_Draft]] = [[] for _ in range(self.count + 1)]
+        kept: List[Label] = [START]
+        here = [0]
+        for a in range(self.count + 1):
+            if a:
+                drafts = _thin(_undominated(at[a]), keep if a < self.count else LABELS, price, self.floors[0])
+                at[a] = []
+                here = list(range(len(kept), len(kept) + len(drafts)))
+                for ms, size, stage, pinned, back, edge, way in drafts:
+                    recipe = self.into[a][edge][way].recipe
+                    kept.append(Label(ms, size, stage, pinned, kept[back], recipe))
+            if a == self.count:
+                break
             for b, options in self.edges[a]:
-                ahead = at[b]
+                ahead, floor, edge = at[b], self.floors[b], b - a
                 room = slowest - rest[b]
-                for label in here:
-                    before_stage, before_pinned, before_ms = label[:3]
+                for number in here:
+                    before_ms, _, before_stage, before_pinned, _, _ = kept[number]
                     left = room - before_ms - price * before_pinned
-                    for stage, pinned, ms, recipe in options:
-                        if ms > left:
+                    most = limit - before_pinned
+                    fastest = left - price * (before_stage if before_stage > floor else floor)
+                    for way, (stage, pinned, ms, _) in enumerate(options):
+                        if ms > fastest:
                             break  # options come fastest first
                         if stage < before_stage:
                             stage = before_stage
-                        if ms + price * pinned <= left and stage + pinned + before_pinned <= limit:
-                            ahead.append(Label(stage, pinned + before_pinned, ms + before_ms, label, recipe))
-        return _pareto_labels(at[self.count])
+                        if stage + pinned <= most \
+                                and ms + price * (pinned + (stage if stage > floor else floor)) <= left:
+                            pinned += before_pinned
+                            ahead.append((before_ms + ms, stage + pinned, stage, pinned, number, edge, way))
+        return kept[here[0] :] if here else []
 
     def fastest(self, limit: int) -> List[Label]:
         """Labels worth looking at for the fastest plan within `limit`, fastest first."""
@@ -150,23 +189,48 @@ class Cuts:
         return self._asked[limit]
 
     def _fastest(self, limit: int) -> List[Label]:
-        """A rough search bounds the full one."""
-        bound = self._bound(limit)
-        rough = self.labels(limit, 8, bound)
+        """The fastest of all where it fits; else a rough search bounds the full one."""
+        label = self._path(Bound(0.0, 0.0, self.rest(0.0)))
+        if label is not None and label.bytes <= limit:
+            return [label]
+        rough = self.rough(limit)
         if not rough:
             return self.labels(limit)
-        room = bound.price * max(0, limit - self.least_stage)
-        full = self.labels(limit, self.keep, bound._replace(slowest=rough[0].ms * (1 + 1e-9) + room))
+        bound = self._bound(limit)._replace(slowest=rough[0].ms * (1 + 1e-9))
+        full = self.labels(limit, self.keep, bound)
         return full if full and full[0].ms <= rough[0].ms else rough
+
+    def rough(self, limit: int) -> List[Label]:
+        """Plans within `limit`, fastest first, of few labels at each cut. Where it finds none there may yet
+        be one."""
+        return self.labels(limit, ROUGH, self._bound(limit))
 
     def _bound(self, limit: int) -> Bound:
         """A Lagrangian bound: pinned bytes are bought at a price in milliseconds a byte. The price that cuts
-        most is near what a byte costs to read, to pack, or both."""
+        most is near what a byte costs to read, to pack, or both. The fastest plan at any of these prices that
+        fits is one that must be beaten."""
         device, rates = self.spans.device, self.spans.rates
-        room = max(0, limit - self.least_stage)
+        room = max(0, limit - self.floors[0])
         read, pack = 1e-6 / device.read, 1e-6 / rates.pack
-        bounds = [Bound(p, float("inf"), self.rest(p)) for p in (0.0, pack, 0.5 * read, read, read + pack)]
-        return max(bounds, key=lambda x: x.rest[0] - x.price * room)
+        prices = 0.0, pack, 0.5 * read, read, read + pack
+        bounds = [Bound(price, float("inf"), self.rest(price)) for price in prices]
+        paths = [self._path(bound) for bound in bounds]
+        slowest = min((path.ms for path in paths if path and path.bytes <= limit), default=float("inf"))
+        best = max(bounds, key=lambda x: x.rest[0] - x.price * room)
+        return best._replace(slowest=slowest * (1 + 1e-9))
+
+    def _path(self, bound: Bound) -> Optional[Label]:
+        """The plan that is fastest at a price of pinned bytes, whatever it takes."""
+        label, a, (price, _, rest) = START, 0, bound
+        while a < self.count:
+            found = [(option.ms + price * option.pinned + rest[b], option.stage, b, way, option)
+                     for b, options in self.edges[a] for way, option in enumerate(options)]
+            if not found:
+                return None
+            _, _, a, _, option = min(found)
+            stage, pinned = max(label.stage, option.stage), label.pinned + option.pinned
+            label = Label(label.ms + option.ms, stage + pinned, stage, pinned, label, option.recipe)
+        return label
 
     def rest(self, price: float) -> List[float]:
         """Per cut, the least time from there to the end with pinned bytes at `price`, whatever it takes."""
@@ -176,13 +240,13 @@ class Cuts:
                 rest[a] = min(rest[a], rest[b] + min(o.ms + price * o.pinned for o in options))
         return rest
 
-    def _least_stage(self) -> int:
-        """The least any plan's largest stage can be, pinned bytes aside (minimax path)."""
+    def _floors(self) -> List[int]:
+        """Per cut, the least the largest stage from there to the end can be, pinned bytes aside (minimax)."""
         least = [NO_LIMIT] * self.count + [0]
         for a in reversed(range(self.count)):
             for b, options in self.edges[a]:
                 least[a] = min(least[a], max(least[b], min(o.stage for o in options)))
-        return least[0]
+        return least
 
     def least(self, smallest: bool = True) -> List[Label]:
         """Pareto-optimal whole plans by stage and pinned bytes, time left out of account.
@@ -190,14 +254,14 @@ class Cuts:
         smallest : groups smaller than they must be, for an easier packing; else they are rather fast
         """
         at: List[List[Label]] = [[] for _ in range(self.count + 1)]
-        at[0] = [Label(0, 0, 0.0, None, None)]
+        at[0] = [START]
         for a in range(self.count):
             for b, options in self.edges[a]:
                 chosen = _smallest_options(options) if smallest else options
-                for label in at[a]:
+                for before in at[a]:
                     for stage, pinned, ms, recipe in chosen:
-                        at[b].append(Label(max(stage, label.stage), pinned + label.pinned, label.ms + ms,
-                                           label, recipe))
+                        stage, pinned = max(stage, before.stage), pinned + before.pinned
+                        at[b].append(Label(before.ms + ms, stage + pinned, stage, pinned, before, recipe))
                 at[b] = _pareto_bytes(at[b])
         return at[self.count]
 
@@ -228,30 +292,31 @@ def _pareto_bytes(labels: List[Label]) -> List[Label]:
     return sorted(kept, key=lambda x: x.bytes)[:LABELS]
 
 
-def _pareto_labels(labels: List[Label]) -> List[Label]:
+def _undominated(drafts: List[_Draft]) -> List[_Draft]:
     """Sorted by time; a staircase of (stage, pinned) tells in one look whether a label is beaten."""
-    labels.sort(key=lambda x: (x.ms, x.stage + x.pinned, x.stage))
+    drafts.sort()
     stairs: List[Tuple[int, int]] = []  # stage rising, pinned falling
-    kept: List[Label] = []
-    for label in labels:
-        spot = bisect.bisect_right(stairs, (label.stage, NO_LIMIT))
-        if spot and stairs[spot - 1][1] <= label.pinned:
+    kept: List[_Draft] = []
+    for draft in drafts:
+        stage, pinned = draft[2:4]
+        spot = bisect.bisect_right(stairs, (stage, NO_LIMIT))
+        if spot and stairs[spot - 1][1] <= pinned:
             continue
         end = spot
-        while end < len(stairs) and stairs[end][1] >= label.pinned:
+        while end < len(stairs) and stairs[end][1] >= pinned:
             end += 1
-        start = spot - 1 if spot and stairs[spot - 1][0] == label.stage else spot
-        stairs[start:end] = [(label.stage, label.pinned)]
-        kept.append(label)
+        start = spot - 1 if spot and stairs[spot - 1][0] == stage else spot
+        stairs[start:end] = [(stage, pinned)]
+        kept.append(draft)
     return kept
 
 
-def _thin(labels: List[Label], keep: int, price: float, floor: int) -> List[Label]:
+def _thin(drafts: List[_Draft], keep: int, price: float, floor: int) -> List[_Draft]:
     """At most `keep`: half of them the cheapest with bytes beyond a stage of `floor` at `price`, the others
-    spread evenly from the fastest to the smallest."""
-    if len(labels) <= keep:
-        return labels
-    cheap = sorted(labels, key=lambda x: x.ms + price * (max(x.stage, floor) + x.pinned))[: keep // 2]
-    step = len(labels) / (keep - keep // 2)
-    spread = [labels[int(i * step)] for i in range(keep - keep // 2)]
-    return [*cheap, *spread, min(labels, key=lambda x: x.bytes)]
+    spread evenly from the fastest to the smallest; in order of time."""
+    if len(drafts) <= keep:
+        return drafts
+    cheap = sorted(drafts, key=lambda x: x[0] + price * (max(x[2], floor) + x[3]))[: keep // 2]
+    step = len(drafts) / (keep - keep // 2)
+    spread = [drafts[int(i * step)] for i in range(keep - keep // 2)]
+    return sorted({*cheap, *spread, min(drafts, key=lambda x: x[1])})

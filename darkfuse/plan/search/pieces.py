@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from darkfuse.graph import Graph, Node
 from darkfuse.plan.layout.arena import aligned
@@ -11,6 +11,7 @@ from darkfuse.plan.layout.inplace import readers
 from darkfuse.plan.layout.region import read
 from darkfuse.plan.layout.weights import FLOAT, PANEL, packed_floats, up
 from darkfuse.plan.layout.wiring import ALIASES, BLOCK, FILTERED, INPUT, Leaf, Wiring, poolable
+from darkfuse.plan.search.reach import Back, back
 from darkfuse.plan.search.simple import choose_kernel
 
 
@@ -60,6 +61,16 @@ class Root:
     last: int = 0
 
 
+class Source(NamedTuple):
+    """What an operation reads: a storage (its root), the leaves that write what is read of it, and the way
+    from its own rows and columns back to theirs."""
+
+    storage: int
+    leaves: Tuple[int, ...]
+    rows: Back
+    columns: Back
+
+
 class Pieces:
     """Operations of a graph in one execution order, storages, and what is alive when.
 
@@ -74,6 +85,9 @@ class Pieces:
         image = any(choose_kernel(graph, graph.node(i), exact) == "first" for i in graph.consumers(INPUT))
         fused = {n.index: poolable(graph, n) for n in graph.nodes if poolable(graph, n) >= 0}
         self.wiring = Wiring(graph, fused, image)
+        self.sources = [tuple(Source(self.wiring.root(view).storage, view.leaves, back(rows), back(columns))
+                              for view, rows, columns in zip(leaf.sources, leaf.rows, leaf.columns))
+                        for leaf in self.wiring.leaves]  # by leaf
         self.pieces = self._pieces(order, set(fused.values()))
         self.entry = min((n for n, p in enumerate(self.pieces) for s in p.leaf.sources if 0 in s.leaves),
                          default=0)

@@ -31,7 +31,11 @@ class Prices:
     def __init__(self, net: Pieces, device: Device, threads: int) -> None:
         self.net, self.device, self.threads = net, device, threads
         self.rates = device.at(threads)
-        self._timed: Dict[Tuple[object, ...], Tuple[float, str, int, float]] = {}
+        self._timed: Dict[Tuple[int, Tuple[Tuple[int, int], ...], Tuple[Tuple[int, int], ...]],
+                          Tuple[float, str, int, float]] = {}
+        first: Dict[Tuple[object, ...], int] = {}
+        self._alike = [first.setdefault((p.node.options, p.node.in_shapes, p.rule, p.pools), number)
+                       if p.node else number for number, p in enumerate(net.pieces)]
         self.loading = [self._loading(p.node) if p.node else 0.0 for p in net.pieces]
         self.readers = [raw_bytes(p.node, LEAN) if p.node else 0 for p in net.pieces]
         self.maps = [self._maps(piece) for piece in net.pieces]
@@ -60,15 +64,13 @@ class Prices:
         return far_ms(self.rates, sum(size for root, size in self.maps[number]
                                       if self.net.roots[root].whole > self.device.near_bytes))
 
-    def kernel(self, piece: Piece, heights: Sizes, widths: Sizes) -> Tuple[float, str, int, float]:
-        """(ms, kernel, strip) of the fastest kernel over a grid of regions, and ms of the one that is not
-        Winograd. Remembered: networks repeat their layers, and regions their sizes."""
-        node = piece.node
-        assert node is not None
-        key = (node.options, node.in_shapes, piece.rule, piece.pools, tuple(heights), tuple(widths))
+    def kernel(self, number: int, heights: Sizes, widths: Sizes) -> Tuple[float, str, int, float]:
+        """(ms, kernel, strip) of the fastest kernel of piece `number` over a grid of regions, and ms of the
+        one that is not Winograd. Remembered: networks repeat their layers, and regions their sizes."""
+        key = self._alike[number], tuple(heights), tuple(widths)
         known = self._timed.get(key)
         if known is None:
-            known = self._timed[key] = self._fastest(piece, heights, widths)
+            known = self._timed[key] = self._fastest(self.net.pieces[number], heights, widths)
         return known
 
     def _fastest(self, piece: Piece, heights: Sizes, widths: Sizes) -> Tuple[float, str, int, float]:

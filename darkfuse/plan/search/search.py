@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import List, Optional, Tuple
+from typing import Iterator, List, Optional, Tuple
 
 from darkfuse.errors import BudgetError
 from darkfuse.graph import Graph
@@ -51,27 +51,27 @@ def plan_for(graph: Graph, mem: Optional[int] = None, threads: int = 1, exact: b
         Nothing fits; the message says the least that would, and what takes it.
     """
     spans = _spans(graph, threads, exact, device)
-    search = Cuts(spans, mem or NO_LIMIT)
+    search = _cuts(spans, mem)
     if latency_ms is not None:
         plan = _smallest_within(search, latency_ms)
     else:
         plan = _smallest(search, _least(search)) if mem == 0 else _fastest(search, search.limit)
         if plan is not None:
-            plans = [plan, *_smaller(search, plan)] if mem else [plan]
-            plan = spend(graph, plans, mem or plan.arena_bytes, spans.device)
+            others = _smaller(search, plan) if mem else iter(())
+            plan = spend(graph, plan, others, mem or plan.arena_bytes, spans.device)
     if plan is not None:
         return plan
     fastest = _fastest(search, search.limit) if latency_ms is not None else None
     if fastest is not None:
         raise BudgetError(f"{graph.name}: no plan is predicted to run in {latency_ms:g} ms; the fastest "
                           f"takes {fastest.predicted_ms:.0f} ms")
-    unlimited = Cuts(spans)
+    unlimited = _cuts(spans, 0)
     least = _least(unlimited)
     most = max(search.limit, least.arena_bytes)
     if or_least or (least.arena_bytes <= search.limit and latency_ms is None):
         # What it really takes can be less than the search reckons
         fast = _smallest(unlimited, least)
-        return spend(graph, [fast if fast.arena_bytes <= most else least], most, spans.device)
+        return spend(graph, fast if fast.arena_bytes <= most else least, (), most, spans.device)
     heavy = sorted(lower(graph, least, reads=False).buffers, key=lambda b: -b.bytes)[:2]
     what = " and ".join(f"{b.name} ({format_bytes(b.bytes)})" for b in heavy)
     raise BudgetError(f"{graph.name}: {format_bytes(search.limit)} of arena is too little; the least that "
@@ -100,6 +100,13 @@ def frontier(graph: Graph, threads: int = 1, exact: bool = False, device: Option
 
 def _spans(graph: Graph, threads: int, exact: bool, device: Optional[Device]) -> Candidates:
     return Candidates(Pieces(graph, execution_orders(graph)[-1], exact), device or load_device(), threads)
+
+
+def _cuts(spans: Candidates, mem: Optional[int]) -> Cuts:
+    """Candidates for that much memory, priced; 0: as little as possible."""
+    if mem == 0:
+        return Cuts(spans, spans.layer_by_layer(), thorough=True)
+    return Cuts(spans, mem or NO_LIMIT, thorough=False)
 
 
 def _groups(label: Label, spans: Candidates) -> Tuple[Group, ...]:
@@ -138,16 +145,16 @@ def _fastest(search: Cuts, limit: int, tries: int = 6) -> Optional[Plan]:
     return None
 
 
-def _smaller(search: Cuts, plan: Plan) -> List[Plan]:
-    """The fastest plans of less and less memory, from the labels that were looked through for this one."""
-    labels = search.fastest(search.limit)
-    found: List[Label] = []
+def _smaller(search: Cuts, plan: Plan) -> Iterator[Plan]:
+    """The fastest plans of less and less memory, roughly; each is searched for when it is asked for."""
+    last = plan.arena_bytes
     for share in LEFT:
-        fits = [label for label in labels if label.bytes <= (1 - share) * search.limit]
-        if fits and fits[0].bytes < plan.arena_bytes and (not found or fits[0] is not found[-1]):
-            found.append(fits[0])
-    plans = [_plan(label, search.spans) for label in found]
-    return [fits for fits in plans if fits.arena_bytes <= search.limit]  # packing may take more than reckoned
+        labels = search.rough(int((1 - share) * search.limit))
+        if labels and labels[0].bytes < last:
+            last = labels[0].bytes
+            smaller = _plan(labels[0], search.spans)
+            if smaller.arena_bytes <= search.limit:  # packing may take more than reckoned
+                yield smaller
 
 
 def _least(search: Cuts) -> Plan:

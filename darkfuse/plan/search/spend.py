@@ -8,7 +8,7 @@ serve again afterwards. Where storage is busy all the time, only what stays over
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from darkfuse.graph import Graph
 from darkfuse.plan.layout.arena import ALIGN
@@ -26,15 +26,17 @@ BUSY = 0.9  # of a frame: storage is busy all the time
 WORTH = 0.005  # of a frame: what all of the memory is worth
 
 
-def spend(graph: Graph, plans: Sequence[Plan], limit: int, device: Device) -> Plan:
-    """The best of some plans, with what it leaves of `limit` bytes of arena given to reads ahead or to reads
-    that stay.
+def spend(graph: Graph, plan: Plan, others: Iterable[Plan], limit: int, device: Device) -> Plan:
+    """The best of a plan and smaller ones, with what it leaves of `limit` bytes of arena given to reads ahead
+    or to reads that stay.
 
     Parameters
     ----------
     graph : Graph
-    plans : sequence of Plan
-        Each of at most `limit` arena bytes, which it states.
+    plan : Plan
+        Of at most `limit` arena bytes, which it states.
+    others : iterable of Plan
+        Smaller ones, looked at only where the plan waits for weights.
     limit : int
     device : Device
 
@@ -44,14 +46,14 @@ def spend(graph: Graph, plans: Sequence[Plan], limit: int, device: Device) -> Pl
         With its time as `predict` has it.
     """
     wary = replace(device, read=WARY * device.read)
-    best = first = _try(graph, _with_room(_larger_loads(graph, plans[0], limit), limit), wary)
+    best = first = _try(graph, _with_room(_larger_loads(graph, plan, limit), limit), wary)
     if first.found.waiting_ms > WORTH * first.found.ms:
-        others = [_larger_loads(graph, plan, limit) for plan in plans[1:]]
-        best = _best([first, *(_try(graph, _with_room(plan, limit), wary) for plan in others)], limit)
+        larger = [_larger_loads(graph, other, limit) for other in others]
+        best = _best([first, *(_try(graph, _with_room(other, limit), wary) for other in larger)], limit)
     if best.plan.ahead_bytes > limit // 50:
         best = _best([best, _try(graph, replace(best.plan, ahead_bytes=0), wary)], limit)
     if best.found.reading_ms > BUSY * best.found.ms:
-        best = _best([best, _try(graph, _kept(graph, plans[0], limit, wary), wary)], limit)
+        best = _best([best, _try(graph, _kept(graph, plan, limit, wary), wary)], limit)
     return timed(graph, best.plan, device, best.program)
 
 
@@ -144,7 +146,7 @@ def _larger_loads(graph: Graph, plan: Plan, limit: int) -> Plan:
     if not any(layer.residency == "loaded" for group in plan.groups for layer in group.layers):
         return plan
     program = lower(graph, plan, reads=False)
-    rooms = [limit - alive_bytes(program, number) for number in range(len(plan.groups))]
+    rooms = [limit - alive for alive in alive_bytes(program)]
     larger = replace(plan, groups=tuple(replace(group, layers=_larger_reads(graph, group.layers, room))
                                         for group, room in zip(plan.groups, rooms)))
     larger = replace(larger, arena_bytes=lower(graph, larger, reads=False).arena_bytes)

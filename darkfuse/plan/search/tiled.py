@@ -5,22 +5,17 @@ tile depends on its readers alone, and these come after it: going backwards, eve
 """
 from __future__ import annotations
 
-import math
-from functools import lru_cache
 from typing import Dict, Iterator, List, NamedTuple, Tuple
 
 from darkfuse.plan.layout.arena import aligned, shared
-from darkfuse.plan.layout.region import Step
 from darkfuse.plan.price.cost import Sizes, bytes_ms, far_ms, input_ms
 from darkfuse.plan.search.pieces import Piece
 from darkfuse.plan.search.prices import Prices
+from darkfuse.plan.search.reach import Lines, Reach, axis, shift, together
 
+NO_LIMIT = 1 << 62
 LONGEST = 16  # pieces in one fused group
 HEAVIEST = 16 << 20  # bytes of weights in one fused group
-TINY = 1e-6  # fractions of rows are sums of floats
-ENDS = 16  # tiles at each end of a map that may lack rows to read or to write
-
-Lines = Tuple[Tuple[float, float], ...]
 
 
 class Tiled(NamedTuple):
@@ -42,32 +37,6 @@ class Tiled(NamedTuple):
     loading: float
 
 
-class _Reach(NamedTuple):
-    """A map's region in tile coordinates f (0 at the top, 1 at the bottom): computed up to slope*f + end (at
-    least to slope*f + done), needed from slope*f + start on."""
-
-    slope: float
-    start: float
-    end: float
-    done: float
-
-    def through(self, steps: Tuple[Step, ...], cached: bool) -> _Reach:
-        """The same of the map that is read; cached: what was read for the tile before is needed no more."""
-        slope, start, end, done = self
-        if cached:
-            start = done
-        for step in steps:
-            if step.scale > 1:
-                slope, done = slope / step.scale, done / step.scale
-                start, end = start / step.scale - 1, end / step.scale + 1
-            stride, before, extent = step.window.stride, step.window.pad_before, step.window.extent
-            slope *= stride
-            start = start * stride - before
-            end = (end - 1) * stride - before + extent
-            done = (done - 1) * stride - before + extent
-        return _Reach(slope, start, end, done)
-
-
 class Walk:
     """All tiled groups that end before piece `b`, over a grid of its last map.
 
@@ -84,8 +53,8 @@ class Walk:
         self.tall, self.wide = tail.h, tail.w
         self.share = -(-tail.h // grid[0]) / tail.h, -(-tail.w // grid[1]) / tail.w
         self.chosen: Dict[int, Tuple[str, int]] = {}
-        self._rows: Dict[int, List[_Reach]] = {}  # leaf -> what its readers ask for
-        self._columns: Dict[int, List[_Reach]] = {}
+        self._rows: Dict[int, List[Reach]] = {}  # leaf -> what its readers ask for
+        self._columns: Dict[int, List[Reach]] = {}
         self._whole = self.net.across(b)  # bytes of maps that are whole in the arena
         self._windows: Dict[int, int] = {}  # storage -> bytes of its line buffer
         self._held = 0  # bytes of line buffers of storages nothing outside the group reads
@@ -102,14 +71,18 @@ class Walk:
         self._reader_of: Dict[int, int] = {}  # storage -> last piece of the group that reads it
         self._sums: List[int] = []  # shortcuts
 
-    def groups(self) -> Iterator[Tiled]:
-        """From the shortest on."""
-        for a in range(self.b - 1, max(self.b - LONGEST, 0) - 1, -1):
+    def groups(self, limit: int = NO_LIMIT, longest: int = LONGEST) -> Iterator[Tiled]:
+        """From the shortest on to one of `longest` pieces, or until the line buffers alone leave no room for
+        more within `limit` bytes."""
+        outside = self._whole
+        for a in range(self.b - 1, max(self.b - longest, 0) - 1, -1):
             piece = self.net.pieces[a]
             self._packed += piece.packed
             if not piece.leaf.tiles or self._packed > HEAVIEST:
                 return
             self._add(a, piece)
+            if outside + self._held // (2 if self._sums else 1) > limit:  # a sum may lie over an operand
+                return
             if piece.layers:
                 scratch = aligned(self._shared) + self.prices.threads * aligned(self._thread)
                 far = far_ms(self.prices.rates, self._far)
@@ -131,7 +104,7 @@ class Walk:
             if leaf.kind == "shortcut":
                 self._sums.append(a)
         else:
-            ms, kernel, strip, plain = prices.kernel(piece, heights, widths)
+            ms, kernel, strip, plain = prices.kernel(a, heights, widths)
             self._fast, self._direct = self._fast + ms, self._direct + plain
             self.chosen[a] = kernel, strip
             if kernel == "winograd":
@@ -166,43 +139,40 @@ class Walk:
 
     def _region(self, n: int, root: int, a: int) -> Tuple[Sizes, Sizes]:
         """Heights and widths computed of leaf n, tile by tile; hands its demand on to what it reads."""
-        leaf, storage = self.net.wiring.leaves[n], self.net.roots[root]
-        y = self._asked(self._rows, n, leaf.shape.h, storage.exported)
-        slots, heights, carried = axis(leaf.shape.h, y, self.grid[0], self.share[0], self.cache != "none")
+        shape, storage, sources = self.net.wiring.leaves[n].shape, self.net.roots[root], self.net.sources[n]
+        cached = self.cache != "none"
+        y = self._asked(self._rows, n, shape.h, storage.exported)
+        slots, heights, carried = axis(shape.h, y, self.grid[0], self.share[0], cached)
         _add_line(self._made, root, y.slope / self.tall, y.end)
         self._writer[root] = a
-        for source, steps in zip(leaf.sources, leaf.rows):
-            storage_read = self.net.wiring.root(source).storage
-            self._reader_of.setdefault(storage_read, a)
-            up = y.through(steps, self.cache != "none")
-            _add_line(self._needed, storage_read, up.slope / self.tall, up.start)
+        for source in sources:
+            self._reader_of.setdefault(source.storage, a)
+            up = source.rows.of(y, cached)
+            _add_line(self._needed, source.storage, up.slope / self.tall, up.start)
             for m in source.leaves:
                 self._rows.setdefault(m, []).append(up)
         if self.grid[1] == 1:
-            widths, size = [(leaf.shape.w, 1)], slots * storage.row
+            widths, size = [(shape.w, 1)], slots * storage.row
         else:
-            x = self._asked(self._columns, n, leaf.shape.w, storage.exported)
-            cols, widths, _ = axis(leaf.shape.w, x, self.grid[1], self.share[1], self.cache == "full")
-            for source, steps in zip(leaf.sources, leaf.columns):
-                up = x.through(steps, self.cache == "full")
+            cached = self.cache == "full"
+            x = self._asked(self._columns, n, shape.w, storage.exported)
+            cols, widths, _ = axis(shape.w, x, self.grid[1], self.share[1], cached)
+            for source in sources:
+                up = source.columns.of(x, cached)
                 for m in source.leaves:
                     self._columns.setdefault(m, []).append(up)
             size = slots * storage.pixel * min(storage.width, cols + 2)
             if carried:
-                size += (carried if self.cache == "full" else slots) * storage.pixel * leaf.shape.w
+                size += (carried if cached else slots) * storage.pixel * shape.w
         self._windows[root] = max(self._windows.get(root, 0), aligned(size))
         return heights, widths
 
-    def _asked(self, wanted: Dict[int, List[_Reach]], n: int, length: int, exported: bool) -> _Reach:
+    def _asked(self, wanted: Dict[int, List[Reach]], n: int, length: int, exported: bool) -> Reach:
         """What the readers of leaf n ask for together; without any, or to be handed out, an even part."""
         asked = wanted.get(n, [])
         if exported or not asked:
-            asked = [*asked, _Reach(float(length), 0.0, 0.0, 0.0)]
-        if len(asked) == 1:
-            return asked[0]
-        slope = max(r.slope for r in asked)
-        return _Reach(slope, min(r.start for r in asked), max(r.end for r in asked),
-                      max(r.done - (slope - r.slope) for r in asked))
+            asked = [*asked, Reach(float(length), 0.0, 0.0, 0.0)]
+        return asked[0] if len(asked) == 1 else together(asked)
 
     # -- bytes two maps share -------------------------------------------------------------------------
 
@@ -261,58 +231,3 @@ def _total(sizes: Sizes) -> int:
 
 def _count(sizes: Sizes) -> int:
     return sum(n for _, n in sizes)
-
-
-@lru_cache(maxsize=10000)
-def shift(tiles: int, tall: int, after: Tuple[int, int], before: Tuple[int, int],
-          made: Lines, needed: Lines, later: bool) -> int:
-    """Bytes by which a dying map must lie behind the one that is written over it (`plan.overlap`).
-
-    Parameters
-    ----------
-    tiles, tall : int
-        Rows of tiles, and of the group's last map, in which all is reckoned.
-    after, before : (int, int)
-        Bytes of a row, and rows, of the map written and of the map read.
-    made, needed : tuple of (float, float)
-        Rows written, and row read first, as slope and offset.
-    later : bool
-        Whether what is read on a tile may be overwritten on it.
-    """
-    furthest = 0
-    # Even tiles make even steps but at the map's ends, where rows run out.
-    even = tall % tiles == 0 and tiles > 2 * ENDS
-    for tile in (*range(ENDS), *range(tiles - ENDS, tiles)) if even else range(tiles):
-        rows, start = after[1], before[1] if later else 0
-        if tile + 1 < tiles:
-            at = tall * (tile + 1) // tiles
-            rows = min(rows, max(math.ceil(slope * at + end - TINY) for slope, end in made))
-        if 0 < tile + later < tiles:
-            at = tall * (tile + later) // tiles
-            first = min(math.floor(slope * at + offset + TINY) for slope, offset in needed)
-            start = min(max(first, 0), before[1])
-        furthest = max(furthest, after[0] * rows - before[0] * start)
-    return furthest
-
-
-def axis(length: int, reach: _Reach, tiles: int, share: float, cached: bool) -> Tuple[int, Sizes, int]:
-    """Stored length, computed lengths, and carried length of one map along one axis."""
-    if tiles == 1:
-        return length, [(length, 1)], 0
-    step = reach.slope * share  # of the largest tile
-    halo = max(0.0, reach.end - reach.start)  # a stride may leave out rows, but not storing them
-    if not cached:
-        size = min(length, math.ceil(step + halo))
-        edge = min(length, math.ceil(step + max(reach.end, -reach.start)))
-        return size, [(edge, 2), (size, tiles - 2)] if tiles > 2 else [(edge, 2)], 0
-    rest = length - math.floor(reach.slope * (1 - share) + reach.start)
-    first = min(length, max(1, math.ceil(step + reach.end)))
-    stored = min(length, max(first, math.ceil(step + halo), rest))
-    sizes = [(first, 1)]
-    left, even = length - first, max(1, math.ceil(step))
-    full = min(tiles - 1, left // even)
-    if full:
-        sizes.append((even, full))
-    if left > full * even:
-        sizes.append((left - full * even, 1))
-    return stored, sizes, min(length, max(0, math.ceil(halo)))
