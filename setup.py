@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -39,15 +40,16 @@ X86 = {
 }
 ISAS = {
     "x86_64": X86, "AMD64": X86, "i686": {"generic": []},
-    "aarch64": {"generic": [], "neon": ["-fno-schedule-insns"]},
-    "arm64": {"generic": [], "neon": ["-fno-schedule-insns"]},
+    "aarch64": {"generic": [], "neon": []},
+    "arm64": {"generic": [], "neon": []},
     # 32-bit NEON flushes denormals, so gcc leaves float vectors to scalar code unless told that this may be;
     # what else that flag allows (other orders of sums, reciprocals) is taken back.
-    "armv7l": {"generic": [], "neon": [
-        "-mfpu=neon-vfpv4", "-fno-schedule-insns", "-funsafe-math-optimizations", "-fno-associative-math",
+    "arm": {"generic": [], "neon": [
+        "-march=armv7-a", "-mfpu=neon-vfpv4", "-fno-schedule-insns", "-funsafe-math-optimizations", "-fno-associative-math",
         "-fno-reciprocal-math", "-fsigned-zeros"]},
-    "armv6l": {"generic": []},
 }
+# The first scheduling pass hides latencies from in-order cores, but spills where a kernel fills all registers.
+EXTRA = {"wino_output.c": {"neon": ["-fno-schedule-insns"]}}
 
 
 class BuildPerIsa(build_ext):
@@ -59,7 +61,7 @@ class BuildPerIsa(build_ext):
 
     def kernel_objects(self) -> list[str]:
         headers = [p.stat().st_mtime for p in KERNELS.glob("*.h")] + [Path(__file__).stat().st_mtime]
-        isas = ISAS.get(platform.machine(), {"generic": []})
+        isas = ISAS.get(self.target(), {"generic": []})
         have = [f"-DDF_HAVE_{name.upper()}=1" for name in isas]
         objects, stale = [], []
         for source in sorted(KERNELS.glob("*.c")):
@@ -74,12 +76,23 @@ class BuildPerIsa(build_ext):
                 if not self.force and target.exists() and target.stat().st_mtime > newest:
                     continue
                 defines = [] if plain else [f"-DDF_ISA={name}", f"-DDF_ISA_{name.upper()}=1"]
-                stale.append((source, folder, [*COMMON, *STRICT, *flags, *defines]))
+                extra = EXTRA.get(source.name, {}).get(name, [])
+                stale.append((source, folder, [*COMMON, *STRICT, *flags, *extra, *defines]))
         for folder in {target.parent for target in map(Path, objects)}:
             folder.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # each waits for a compiler of its own
             list(pool.map(self.compile_kernel, stale))
         return objects
+
+    def target(self) -> str:
+        """The architecture the compiler makes code for: a 64-bit kernel may carry a 32-bit system."""
+        try:
+            triple = subprocess.run([self.compiler.compiler[0], "-dumpmachine"], check=True,
+                                    capture_output=True, text=True).stdout
+        except (AttributeError, OSError, subprocess.CalledProcessError):  # no compiler of the GNU kind
+            return platform.machine()
+        found = triple.split("-")[0]
+        return "arm" if found.startswith("arm") and found != "arm64" else found
 
     def compile_kernel(self, job: tuple[Path, Path, list[str]]) -> None:
         source, folder, flags = job

@@ -45,17 +45,17 @@ class Machine(NamedTuple):
 MACHINES = {
     "aarch64": Machine("aarch64-linux-gnu-", "qemu-aarch64-static",
                        ("gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "qemu-user-static"),
-                       (), (6, 4), r"\tfmla\t", r"\[(sp|x29)\b"),
+                       (), (8, 2), r"\tfmla\t", r"\[(sp|x29)\b"),
     "armv7l": Machine("arm-linux-gnueabihf-", "qemu-arm-static",
                       ("gcc-arm-linux-gnueabihf", "libc6-dev-armhf-cross", "qemu-user-static"),
-                      ("-march=armv7-a", "-mfpu=vfpv3-d16"), (6, 2), r"\tv(fma|mla)\.f32\t", r"\[(sp|fp)\b"),
+                      ("-march=armv7-a", "-mfpu=vfpv3-d16"), (4, 2), r"\tv(fma|mla)\.f32\t", r"\[(sp|fp)\b"),
 }
 
 
 def build_settings() -> dict:
-    """COMMON, ISAS and PLAIN of setup.py, read without running it."""
+    """COMMON, ISAS, EXTRA and PLAIN of setup.py, read without running it."""
     names: dict = {"SANITIZE": ""}
-    wanted = {"COMMON", "X86", "ISAS", "PLAIN"}
+    wanted = {"COMMON", "X86", "ISAS", "PLAIN", "EXTRA"}
     for node in ast.parse((ROOT / "setup.py").read_text()).body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in wanted:
             exec(compile(ast.Module([node], []), "setup.py", "exec"), names)
@@ -73,7 +73,7 @@ def build(machine: str, m: Machine, folder: Path) -> Path:
     """The check program; objects stay in `folder`/<isa>."""
     settings = build_settings()
     compiler = [m.prefix + "gcc", *m.compile_flags, *settings["COMMON"], f"-I{KERNELS}"]
-    isas = settings["ISAS"][machine]
+    isas = settings["ISAS"][m.prefix.split("-")[0]]
     objects = []
     for source in sorted(KERNELS.glob("*.c")):
         if source.name.startswith("_"):
@@ -81,7 +81,8 @@ def build(machine: str, m: Machine, folder: Path) -> Path:
         if source.name in settings["PLAIN"]:
             jobs = {"plain": [f"-DDF_HAVE_{isa.upper()}=1" for isa in isas]}
         else:
-            jobs = {isa: [*flags, f"-DDF_ISA={isa}"] for isa, flags in isas.items()}
+            extra = settings["EXTRA"].get(source.name, {})
+            jobs = {isa: [*flags, *extra.get(isa, []), f"-DDF_ISA={isa}", f"-DDF_ISA_{isa.upper()}=1"] for isa, flags in isas.items()}
         for isa, flags in jobs.items():
             target = folder / isa / (source.stem + ".o")
             target.parent.mkdir(exist_ok=True)

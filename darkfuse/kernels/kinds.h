@@ -1,13 +1,8 @@
 /* The tiles of one kernel, for whole panels and for half ones: include after KINDS(V) and KIND_NAMES(V), which
  * make and name them for V vectors across a panel.  No guard: each kernel file has its own. */
 /* [stride 1, 2, any][pixels - 1] */
-#if NV == 4
-KINDS(4)
-static tile_fn *const full[3][WIDEST] = KIND_NAMES(4);
-#else
 KINDS(2)
 static tile_fn *const full[3][WIDEST] = KIND_NAMES(2);
-#endif
 #if DF_VL == 16 /* a panel's last 16 channels */
 KINDS(1)
 static tile_fn *const half[3][WIDEST] = KIND_NAMES(1);

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "lanes.h"
 #include "panel.h"
 
 /* NV vectors x WIDEST pixels: as many accumulators as the registers leave room for beside the weights and
@@ -15,9 +16,9 @@
 #if DF_VL == 16
 #define NV 2
 #define WIDEST 14
-#elif defined(__aarch64__)
-#define NV 4
-#define WIDEST 6
+#elif DF_BY_LANE
+#define NV LANES_VECS
+#define WIDEST LANES_PIXELS
 #else
 #define NV 2
 #define WIDEST 6
@@ -62,6 +63,20 @@ DF_INLINE void tile(const walk *w, const float *in, float *out, const int pixels
             slot += w->hop;
             slot -= slot >= w->slots ? w->slots : 0;
             for (int t = 0; t < w->taps; t++, at += w->tap) {
+#if DF_BY_LANE
+                if (run == DF_CB) {
+                    add_run(acc, pixels, at, step, weights, DF_PANEL);
+                    weights += DF_CB * DF_PANEL;
+                    continue;
+                }
+#endif
+#ifdef DF_RGB_ROW
+                if (step == 3 && run == DF_RGB_ROW) {
+                    add_rgb_row(acc, pixels, at, weights, DF_PANEL);
+                    weights += DF_RGB_ROW * DF_PANEL;
+                    continue;
+                }
+#endif
                 const float *a = at;
 #pragma GCC unroll 1
                 for (int c = 0; c < run; c++, a++, weights += DF_PANEL) {
@@ -84,15 +99,24 @@ DF_INLINE void tile(const walk *w, const float *in, float *out, const int pixels
         }
     }
 
+    if (w->bias) { /* all of it before the first store, which might change what `w` points to */
+        const float slope = w->slope;
+        vf bias[NV];
+#pragma GCC unroll 4
+        for (int v = 0; v < nv; v++)
+            bias[v] = vf_load(w->bias + v * DF_VL);
+#pragma GCC unroll 16
+        for (int p = 0; p < pixels; p++)
+#pragma GCC unroll 4
+            for (int v = 0; v < nv; v++)
+                acc[p][v] = act_sloped(acc[p][v] + bias[v], slope);
+    }
+    const int64_t out_block = w->out_block;
 #pragma GCC unroll 16
     for (int p = 0; p < pixels; p++)
 #pragma GCC unroll 4
-        for (int v = 0; v < nv; v++) {
-            vf y = acc[p][v];
-            if (w->bias)
-                y = act_sloped(y + vf_load(w->bias + v * DF_VL), w->slope);
-            vf_store(out + p * DF_CB + v * DF_VL / DF_CB * w->out_block + v * DF_VL % DF_CB, y);
-        }
+        for (int v = 0; v < nv; v++)
+            vf_store(out + p * DF_CB + v * DF_VL / DF_CB * out_block + v * DF_VL % DF_CB, acc[p][v]);
 }
 
 /* TILES(V, S, STEP, RUN) defines functions of V vectors and 1 .. WIDEST pixels, TILE_NAMES(V, S) lists them;
@@ -106,15 +130,16 @@ DF_INLINE void tile(const walk *w, const float *in, float *out, const int pixels
     TILE(1, V, S, STEP, RUN) TILE(2, V, S, STEP, RUN) TILE(3, V, S, STEP, RUN) TILE(4, V, S, STEP, RUN)
 #define TILES_5(V, S, STEP, RUN) TILES_4(V, S, STEP, RUN) TILE(5, V, S, STEP, RUN)
 #define TILES_6(V, S, STEP, RUN) TILES_5(V, S, STEP, RUN) TILE(6, V, S, STEP, RUN)
+#define TILES_8(V, S, STEP, RUN) TILES_6(V, S, STEP, RUN) TILE(7, V, S, STEP, RUN) TILE(8, V, S, STEP, RUN)
 #define TILES_14(V, S, STEP, RUN) \
-    TILES_6(V, S, STEP, RUN) TILE(7, V, S, STEP, RUN) TILE(8, V, S, STEP, RUN) TILE(9, V, S, STEP, RUN) \
-    TILE(10, V, S, STEP, RUN) TILE(11, V, S, STEP, RUN) TILE(12, V, S, STEP, RUN) \
+    TILES_8(V, S, STEP, RUN) TILE(9, V, S, STEP, RUN) TILE(10, V, S, STEP, RUN) TILE(11, V, S, STEP, RUN) TILE(12, V, S, STEP, RUN) \
     TILE(13, V, S, STEP, RUN) TILE(14, V, S, STEP, RUN)
 #define NAMES_4(V, S) tile_1x##V##_##S, tile_2x##V##_##S, tile_3x##V##_##S, tile_4x##V##_##S
 #define NAMES_5(V, S) NAMES_4(V, S), tile_5x##V##_##S
 #define NAMES_6(V, S) NAMES_5(V, S), tile_6x##V##_##S
+#define NAMES_8(V, S) NAMES_6(V, S), tile_7x##V##_##S, tile_8x##V##_##S
 #define NAMES_14(V, S) \
-    NAMES_6(V, S), tile_7x##V##_##S, tile_8x##V##_##S, tile_9x##V##_##S, tile_10x##V##_##S, \
+    NAMES_8(V, S), tile_9x##V##_##S, tile_10x##V##_##S, \
         tile_11x##V##_##S, tile_12x##V##_##S, tile_13x##V##_##S, tile_14x##V##_##S
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)

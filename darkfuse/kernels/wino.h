@@ -30,6 +30,7 @@
 #include <stdbool.h>
 
 #include "isa.h"
+#include "lanes.h"
 
 #define WINO_FREQS 36
 #define WINO_P 0.70710678118654752f /* p; p^2 = 1/2 */
@@ -37,13 +38,11 @@
 
 /* The GEMMs' register block: WINO_TILES tiles times WINO_VECS registers of output channels.  That leaves room
  * for one row of weights and a broadcast in 32 registers (16 on SSE2, AVX2 and armv7). */
-#ifdef __aarch64__
-#define WINO_VECS 4
-#else
 #define WINO_VECS 2
-#endif
 #if DF_VL == 16
 #define WINO_TILES 14
+#elif DF_BY_LANE
+#define WINO_TILES LANES_PIXELS
 #else
 #define WINO_TILES 6
 #endif

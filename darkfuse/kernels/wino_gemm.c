@@ -20,6 +20,10 @@ DF_INLINE void block(const int tiles, const float *u, int64_t next, int blocks, 
     for (int b = 0; b < blocks; b++, u += next) {
         for (int i = 0; i < lines; i++, ahead += LINE)
             __builtin_prefetch(ahead);
+#if DF_BY_LANE
+        add_run(acc, tiles, u, DF_CB, w, WINO_LANES);
+        w += DF_CB * WINO_LANES;
+#else
         for (int i = 0; i < DF_CB; i++, w += WINO_LANES) {
             vf row[WINO_VECS];
 #pragma GCC unroll 4
@@ -33,6 +37,7 @@ DF_INLINE void block(const int tiles, const float *u, int64_t next, int blocks, 
                     acc[t][v] += row[v] * x;
             }
         }
+#endif
     }
 
 #pragma GCC unroll 16
@@ -55,15 +60,27 @@ typedef void block_fn(const float *u, int64_t next, int blocks, const float *w, 
     { \
         block(n, u, next, blocks, w, m, add, ahead, lines); \
     }
-BLOCK(1) BLOCK(2) BLOCK(3) BLOCK(4) BLOCK(5) BLOCK(6)
+BLOCK(1) BLOCK(2) BLOCK(3) BLOCK(4)
+#if WINO_TILES > 4
+BLOCK(5) BLOCK(6)
+#endif
 #if WINO_TILES > 6
-BLOCK(7) BLOCK(8) BLOCK(9) BLOCK(10) BLOCK(11) BLOCK(12) BLOCK(13) BLOCK(14)
+BLOCK(7) BLOCK(8)
+#endif
+#if WINO_TILES > 8
+BLOCK(9) BLOCK(10) BLOCK(11) BLOCK(12) BLOCK(13) BLOCK(14)
 #endif
 
 static block_fn *const block_of[WINO_TILES + 1] = {
-    NULL, block_1, block_2, block_3, block_4, block_5, block_6,
+    NULL, block_1, block_2, block_3, block_4,
+#if WINO_TILES > 4
+    block_5, block_6,
+#endif
 #if WINO_TILES > 6
-    block_7, block_8, block_9, block_10, block_11, block_12, block_13, block_14,
+    block_7, block_8,
+#endif
+#if WINO_TILES > 8
+    block_9, block_10, block_11, block_12, block_13, block_14,
 #endif
 };
 

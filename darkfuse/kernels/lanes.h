@@ -1,0 +1,102 @@
+/* Multiply-adds on ARM: four input channels of a pixel are loaded at once, and each multiplies by lane.
+ *
+ * That is one load for four broadcasts, and leaves nothing between a load and its use that an in-order core would
+ * have to wait for.  aarch64: 8 pixels x 2 vectors (16 sums, 8 inputs, up to 8 weights).  32-bit NEON has half the
+ * registers, and by lane only the multiply-add that rounds twice: 4 x 2. */
+#ifndef DF_LANES_H
+#define DF_LANES_H
+
+#include "vec.h"
+
+#ifdef __ARM_NEON
+#define DF_BY_LANE 1
+#define LANES_VECS 2
+
+#ifdef __aarch64__
+#define LANES_PIXELS 8
+
+/* acc += 16 input channels of `pixels` pixels, `step` floats apart, times 16 rows of weights, `row` floats apart */
+DF_INLINE void add_run(vf acc[LANES_PIXELS][LANES_VECS], const int pixels, const float *in, const int64_t step,
+                       const float *w, const int64_t row)
+{
+#pragma GCC unroll 1
+    for (int c = 0; c < DF_CB; c += 4, in += 4, w += 4 * row) {
+        /* neighbouring windows overlap: without this the compiler carries loads from turn to turn and spills */
+        __asm__("" : "+r"(in));
+        vf x[LANES_PIXELS];
+#pragma GCC unroll 8
+        for (int p = 0; p < pixels; p++)
+            x[p] = vf_load(in + p * step);
+#pragma GCC unroll 4
+        for (int k = 0; k < 4; k++) {
+            const vf w0 = vf_load(w + k * row), w1 = vf_load(w + k * row + DF_VL);
+#pragma GCC unroll 8
+            for (int p = 0; p < pixels; p++) {
+                acc[p][0] += w0 * vf_set(x[p][k]);
+                acc[p][1] += w1 * vf_set(x[p][k]);
+            }
+        }
+    }
+}
+
+/* acc += one row of a 3x3 window over interleaved RGB, `pixels` windows 3 floats apart: they overlap, and 30 floats
+ * serve eight of them. */
+#define DF_RGB_ROW 9
+DF_INLINE void add_rgb_row(vf acc[LANES_PIXELS][LANES_VECS], const int pixels, const float *in, const float *w,
+                           const int64_t row)
+{
+    const int floats = 3 * (pixels - 1) + DF_RGB_ROW, last = (floats - 1) / DF_VL;
+    vf x[8];
+#pragma GCC unroll 8
+    for (int i = 0; i <= last; i++) {
+        x[i] = vf_load(in + (i < last ? i * DF_VL : floats - DF_VL)); /* not past the last window */
+        __asm__("" : "+w"(x[i])); /* or each lane is loaded apart */
+    }
+#pragma GCC unroll 9
+    for (int c = 0; c < DF_RGB_ROW; c++) {
+        const vf w0 = vf_load(w + c * row), w1 = vf_load(w + c * row + DF_VL);
+#pragma GCC unroll 8
+        for (int p = 0; p < pixels; p++) {
+            const int at = 3 * p + c, i = at / DF_VL;
+            const vf s = vf_set(x[i][i < last ? at % DF_VL : at - (floats - DF_VL)]);
+            acc[p][0] += w0 * s;
+            acc[p][1] += w1 * s;
+        }
+    }
+}
+
+#else
+#define LANES_PIXELS 4
+
+/* The same.  Loads are spelled out, for the compiler adds to its addresses what the instruction can add itself. */
+DF_INLINE void add_run(vf acc[LANES_PIXELS][LANES_VECS], const int pixels, const float *in, const int64_t step,
+                       const float *w, const int64_t row)
+{
+    const float *at[LANES_PIXELS], *end = in + DF_CB;
+    const int bytes = (int)(row * (int64_t)sizeof(float));
+#pragma GCC unroll 4
+    for (int p = 0; p < pixels; p++)
+        at[p] = in + p * step;
+#pragma GCC unroll 1
+    while (at[0] != end) {
+        float32x4_t x[LANES_PIXELS];
+#pragma GCC unroll 4
+        for (int p = 0; p < pixels; p++)
+            __asm__ volatile("vld1.32 {%e0-%f0}, [%1]!" : "=t"(x[p]), "+r"(at[p]) : : "memory");
+#pragma GCC unroll 4
+        for (int k = 0; k < 4; k++) {
+            float32x4x2_t weights;
+            __asm__ volatile("vld1.32 %h0, [%1], %2" : "=w"(weights), "+r"(w) : "r"(bytes) : "memory");
+#pragma GCC unroll 4
+            for (int p = 0; p < pixels; p++) {
+                const float32x2_t lanes = k < 2 ? vget_low_f32(x[p]) : vget_high_f32(x[p]);
+                acc[p][0] = (vf)vmlaq_lane_f32((float32x4_t)acc[p][0], weights.val[0], lanes, k % 2);
+                acc[p][1] = (vf)vmlaq_lane_f32((float32x4_t)acc[p][1], weights.val[1], lanes, k % 2);
+            }
+        }
+    }
+}
+#endif
+#endif
+
+#endif
