@@ -45,10 +45,10 @@ ISAS = {
     # 32-bit NEON flushes denormals, so gcc leaves float vectors to scalar code unless told that this may be;
     # what else that flag allows (other orders of sums, reciprocals) is taken back.
     "arm": {"generic": [], "neon": [
-        "-march=armv7-a", "-mfpu=neon-vfpv4", "-fno-schedule-insns", "-funsafe-math-optimizations", "-fno-associative-math",
-        "-fno-reciprocal-math", "-fsigned-zeros"]},
+        "-march=armv7-a", "-mfpu=neon-vfpv4", "-fno-schedule-insns", "-funsafe-math-optimizations",
+        "-fno-associative-math", "-fno-reciprocal-math", "-fsigned-zeros"]},
 }
-# The first scheduling pass hides latencies from in-order cores, but spills where a kernel fills all registers.
+# The first scheduling pass hides latencies from in-order cores; a kernel that fills the registers, it spills.
 EXTRA = {"wino_output.c": {"neon": ["-fno-schedule-insns"]}}
 
 

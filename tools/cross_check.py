@@ -82,7 +82,8 @@ def build(machine: str, m: Machine, folder: Path) -> Path:
             jobs = {"plain": [f"-DDF_HAVE_{isa.upper()}=1" for isa in isas]}
         else:
             extra = settings["EXTRA"].get(source.name, {})
-            jobs = {isa: [*flags, *extra.get(isa, []), f"-DDF_ISA={isa}", f"-DDF_ISA_{isa.upper()}=1"] for isa, flags in isas.items()}
+            jobs = {isa: [*flags, *extra.get(isa, []), f"-DDF_ISA={isa}", f"-DDF_ISA_{isa.upper()}=1"]
+                    for isa, flags in isas.items()}
         for isa, flags in jobs.items():
             target = folder / isa / (source.stem + ".o")
             target.parent.mkdir(exist_ok=True)
