@@ -7,22 +7,26 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from darkfuse.detect.candidate import Candidate, is_finite
+from darkfuse.detect.detection import decode_detection
+from darkfuse.detect.gaussian_yolo import decode_gaussian_yolo
 from darkfuse.detect.nms import GREEDY_BETA, Suppression, nms_sort
 from darkfuse.detect.region import decode_region
 from darkfuse.detect.types import Box, Detection, Result, letterbox_size
 from darkfuse.detect.yolo import decode_yolo
 from darkfuse.errors import DarkfuseError
+from darkfuse.graph.build import DETECTION
 from darkfuse.graph.ir import Graph, Node
+from darkfuse.graph.layers.detection import DetectionOptions
+from darkfuse.graph.layers.gaussian_yolo import GaussianYoloOptions
 from darkfuse.graph.layers.region import RegionOptions
 from darkfuse.graph.layers.yolo import YoloOptions
 from darkfuse.model.dialect import NMS_KINDS
-
-DETECTION = ("region", "yolo")  # kinds of layers that detect
+from darkfuse.model.tree import Tree, find_beside, read_tree
 
 
 def detection_nodes(graph: Graph) -> tuple[Node, ...]:
-    """Region and yolo layers of a graph; raises `DarkfuseError` when there are none."""
-    nodes = tuple(n for n in graph.nodes if isinstance(n.options, (RegionOptions, YoloOptions)))
+    """Layers of a graph that stand for boxes; raises `DarkfuseError` when there are none."""
+    nodes = tuple(n for n in graph.nodes if n.kind in DETECTION)
     if not nodes:
         raise DarkfuseError(f"{graph.path}: no [region] or [yolo] layer, so this network detects nothing")
     return nodes
@@ -30,8 +34,7 @@ def detection_nodes(graph: Graph) -> tuple[Node, ...]:
 
 def class_count(graph: Graph) -> int:
     """Classes the detection layers tell apart (the most of any of them)."""
-    return max(n.options.classes for n in detection_nodes(graph)
-               if isinstance(n.options, (RegionOptions, YoloOptions)))
+    return max(getattr(n.options, "classes", 0) for n in detection_nodes(graph))
 
 
 def suppression(graph: Graph, nms: float, kind: str | None = None) -> Suppression:
@@ -62,7 +65,7 @@ def decode(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thr
     ----------
     graph : Graph
     raw : mapping of int to buffer
-        For each region or yolo layer index the float32 map of the layer *before* it, channels first, not yet
+        For each detection layer's index the float32 map of the layer *before* it, channels first, not yet
         activated (bytes, array, memoryview or numpy array).
     image_w, image_h : int
         Size of the image in pixels.
@@ -92,12 +95,7 @@ def decode(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thr
     rule = suppression(graph, nms, nms_kind)
     found: list[Candidate] = []
     for node in detection_nodes(graph):
-        options = node.options
-        if isinstance(options, RegionOptions):
-            found += decode_region(options, node.out_shape, raw[node.index], thresh)
-        elif isinstance(options, YoloOptions):
-            found += decode_yolo(options, node.out_shape, raw[node.index], thresh, graph.input.w,
-                                 graph.input.h)
+        found += _decode_layer(graph, node, raw[node.index], thresh)
     broken, found = len(found), [candidate for candidate in found if is_finite(candidate)]
     broken -= len(found)
     if broken:
@@ -117,6 +115,38 @@ def decode(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thr
             name = names[number] if names is not None and number < len(names) else str(number)
             detections.append(Detection(number, name, score, candidate.box))
     return Result(tuple(detections), image_w, image_h, path, seconds, broken)
+
+
+def _decode_layer(graph: Graph, node: Node, raw: Any, thresh: float) -> list[Candidate]:
+    """Boxes of one layer, relative to the network's input."""
+    options, shape = node.options, node.out_shape
+    if isinstance(options, RegionOptions):
+        return decode_region(options, shape, raw, thresh, word_tree(graph, node))
+    if isinstance(options, YoloOptions):
+        return decode_yolo(options, shape, raw, thresh, graph.input.w, graph.input.h)
+    if isinstance(options, GaussianYoloOptions):
+        return decode_gaussian_yolo(options, shape, raw, thresh, graph.input.w, graph.input.h)
+    assert isinstance(options, DetectionOptions)
+    return decode_detection(options, shape, raw, thresh)
+
+
+def word_tree(graph: Graph, node: Node) -> Tree | None:
+    """The word tree a [region] or [softmax] layer names, None without one.
+
+    Raises
+    ------
+    CfgError
+        Its file is not there, is no word tree, or has another number of words than the layer has classes.
+    """
+    name = getattr(node.options, "tree", "")
+    if not name:
+        return None
+    tree = read_tree(find_beside(name, graph.path))
+    classes = getattr(node.options, "classes", node.out_shape.values)
+    if len(tree.names) != classes:
+        words = len(tree.names)
+        graph.cfg.layers[node.index].fail(f"tree={name} has {words} words for {classes} classes", "tree")
+    return tree
 
 
 def undo_letterbox(box: Box, image_w: int, image_h: int, net_w: int, net_h: int) -> Box:

@@ -1,6 +1,8 @@
 """[region] decoding: YOLOv2's boxes, after Darknet's `forward_region_layer` and `get_region_detections`.
 
-For each anchor the map holds, as planes of (height, width): x, y, w, h, objectness, then the classes.
+For each anchor the map holds, as planes of (height, width): x, y, w, h, objectness, then the classes. With
+YOLO9000's word tree a box has one class, the most special that is still probable, and objectness is its
+score.
 """
 
 from __future__ import annotations
@@ -9,12 +11,18 @@ import math
 from typing import Any
 
 from darkfuse.detect.candidate import Candidate, exp32, float_view, logistic, logit, passing
+from darkfuse.detect.tree import among_siblings, most_special, products
 from darkfuse.detect.types import Box
 from darkfuse.graph.ir import Shape
 from darkfuse.graph.layers.region import RegionOptions
+from darkfuse.model.tree import Tree
+
+# Darknet's `hier_thresh`: how probable a word must be for more special ones to be looked at.
+WORD_THRESH = 0.5
 
 
-def decode_region(options: RegionOptions, shape: Shape, raw: Any, thresh: float) -> list[Candidate]:
+def decode_region(options: RegionOptions, shape: Shape, raw: Any, thresh: float,
+                  tree: Tree | None = None) -> list[Candidate]:
     """Boxes above the threshold, relative to the network's input; and those that are not finite.
 
     Parameters
@@ -26,6 +34,8 @@ def decode_region(options: RegionOptions, shape: Shape, raw: Any, thresh: float)
         float32 values of the layer *before* the region layer, in that order.
     thresh : float
         Objectness must exceed it, and so must objectness times class probability.
+    tree : Tree, optional
+        The word tree whose words the classes are.
     """
     values = float_view(raw, shape)
     plane = shape.h * shape.w
@@ -37,7 +47,10 @@ def decode_region(options: RegionOptions, shape: Shape, raw: Any, thresh: float)
         for cell in passing(values, base + 4 * plane, plane, limit):
             at = base + cell
             scale = 1.0 if options.background else logistic(values[at + 4 * plane])
-            probs = _class_scores(options, values, at, plane, scale, thresh)
+            if tree is None:
+                probs = _class_scores(options, values, at, plane, scale, thresh)
+            else:
+                probs = {_word(tree, options, values, at, plane): scale}
             if not probs:
                 continue
             row, col = divmod(cell, shape.w)
@@ -49,6 +62,13 @@ def decode_region(options: RegionOptions, shape: Shape, raw: Any, thresh: float)
             )
             found.append(Candidate(box, probs))
     return found
+
+
+def _word(tree: Tree, options: RegionOptions, values: memoryview[float], at: int, plane: int) -> int:
+    """The word of one box."""
+    first = at + 5 * plane
+    raw = values[first : first + (options.classes - 1) * plane + 1 : plane].tolist()
+    return most_special(tree, products(tree, among_siblings(tree, raw)), WORD_THRESH)
 
 
 def _class_scores(options: RegionOptions, values: memoryview[float], at: int, plane: int, scale: float,

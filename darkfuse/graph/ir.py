@@ -99,6 +99,11 @@ class Options:
         """Read the options of layer `index` from its section; raises `CfgError`."""
         return cls()
 
+    @property
+    def passes(self) -> bool:
+        """Whether nothing is computed while a picture runs: the layer's map is its input's."""
+        return False
+
     def fitted(self, inputs: tuple[Shape, ...]) -> Options:
         """These options with what follows from the shapes of the inputs filled in."""
         return self

@@ -20,7 +20,8 @@ class DataFile:
     names: str | None
 
 
-def _read_lines(path: str, what: str) -> list[str]:
+def read_lines(path: str, what: str) -> list[str]:
+    """The lines of a text file; raises `CfgError` when it cannot be read or is no text."""
     try:
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -37,7 +38,7 @@ def read_names(path: str) -> tuple[str, ...]:
     Raises `CfgError` when the file cannot be read or names nothing.
     """
     path = os.fspath(path)
-    names = [line.strip() for line in _read_lines(path, "names file")]
+    names = [line.strip() for line in read_lines(path, "names file")]
     while names and not names[-1]:
         names.pop()
     if not names:
@@ -54,7 +55,7 @@ def read_data(path: str) -> DataFile:
     path = os.fspath(path)
     values: dict[str, str] = {}
     classes: int | None = None
-    for number, raw in enumerate(_read_lines(path, "data file"), 1):
+    for number, raw in enumerate(read_lines(path, "data file"), 1):
         line = raw.split("#", 1)[0].split(";", 1)[0].strip()
         if not line:
             continue

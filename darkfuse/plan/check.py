@@ -13,7 +13,6 @@ from darkfuse.errors import PlanError
 from darkfuse.graph import Graph
 from darkfuse.graph.layers.route import RouteOptions
 from darkfuse.plan.layout.arena import ALIGN
-from darkfuse.plan.layout.wiring import ALIASES
 from darkfuse.plan.program import Keep, Op, Program, Span, Stage, Tensor
 
 Label = Tuple[int, int, int, int]  # layer, channel, row, column
@@ -113,7 +112,7 @@ class _Walk:
         """The layer and channel whose value channel `channel` of `layer` is."""
         while layer >= 0:
             node = self.graph.node(layer)
-            if node.kind in ALIASES:
+            if node.options.passes:
                 layer = node.inputs[0]
             elif isinstance(node.options, RouteOptions):
                 for source, shape in zip(node.inputs, node.in_shapes):

@@ -6,7 +6,7 @@ import os
 import warnings
 from typing import TYPE_CHECKING, Any, Sequence
 
-from darkfuse.detect.decode import DETECTION, class_count, decode
+from darkfuse.detect.decode import DETECTION, class_count, decode, word_tree
 from darkfuse.detect.types import Result
 from darkfuse.errors import DarkfuseError, ImageError
 from darkfuse.graph import Graph, load_graph
@@ -228,7 +228,8 @@ class Network:
         fit = self.dialect.classify if fit is None else fit
         check_classifies(self.graph, top, fit)
         self._see(image, fit)
-        return best(self._engine.output(self.graph.outputs[0]), top, self.names)
+        output = self.graph.node(self.graph.outputs[0])
+        return best(self._engine.output(output.index), top, self.names, word_tree(self.graph, output))
 
     def forward(self, chw: Any, layers: Sequence[int] | None = None) -> dict[int, np.ndarray]:
         """Run the network on a map as it is, and give maps of layers as Darknet has them.
@@ -272,7 +273,7 @@ class Network:
             node = self.graph.node(layer)
             shape = node.out_shape
             raw = np.array(engine.output(layer), np.float32).reshape(shape.c, shape.h, shape.w)
-            maps[layer] = activated(node, raw) if node.kind in DETECTION else raw
+            maps[layer] = activated(node, raw, word_tree(self.graph, node)) if node.kind in DETECTION else raw
         return maps
 
     def draw(self, result: Result, out: str | os.PathLike[str]) -> str:

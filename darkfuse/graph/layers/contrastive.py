@@ -13,8 +13,18 @@ from darkfuse.graph.registry import layer
 class ContrastiveOptions(Options):
     """The contrastive loss of AlexeyAB's re-identification networks; nothing is computed at inference."""
 
+    @property
+    def passes(self) -> bool:
+        """At inference."""
+        return True
+
 
 @layer("empty", "silence")
 @dataclass(frozen=True)
 class EmptyOptions(Options):
     """A placeholder; the map before it goes on unchanged."""
+
+    @property
+    def passes(self) -> bool:
+        """Always."""
+        return True

@@ -12,3 +12,8 @@ from darkfuse.graph.registry import layer
 @dataclass(frozen=True)
 class CostOptions(Options):
     """Nothing that matters at inference."""
+
+    @property
+    def passes(self) -> bool:
+        """A loss is for training."""
+        return True

@@ -12,3 +12,8 @@ from darkfuse.graph.registry import layer
 @dataclass(frozen=True)
 class DropoutOptions(Options):
     """Nothing that matters at inference."""
+
+    @property
+    def passes(self) -> bool:
+        """Dropout is for training."""
+        return True

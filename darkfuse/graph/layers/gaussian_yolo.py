@@ -44,3 +44,8 @@ class GaussianYoloOptions(Options):
             section.fail(f"[Gaussian_yolo] with {len(self.anchors)} anchors and classes={self.classes} needs "
                          f"{wanted} channels, the layer before it gives {inputs[0].c}", "classes")
         return inputs[0]
+
+    @property
+    def passes(self) -> bool:
+        """Boxes are read from the map before."""
+        return True

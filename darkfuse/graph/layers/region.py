@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from darkfuse.graph.ir import Options, Shape
 from darkfuse.graph.registry import layer
@@ -12,19 +12,21 @@ from darkfuse.model.cfg import Section
 @layer("region", short="detection")
 @dataclass(frozen=True)
 class RegionOptions(Options):
-    """`anchors` are (width, height) pairs in cells of this map, one per box a cell predicts."""
+    """`anchors` are (width, height) pairs in cells of this map, one per box a cell predicts.
+
+    `tree` is the file of a word tree whose words the classes are (YOLO9000), '' without one. Darknet reads
+    `map=` only to measure its accuracy on another set of classes: it is passed over.
+    """
 
     classes: int
     anchors: tuple[tuple[float, float], ...]
     softmax: bool
     background: bool
+    tree: str = field(default="", repr=False)
 
     @classmethod
     def parse(cls, section: Section, index: int) -> RegionOptions:
-        """Read the section; word trees (`tree`, `map`) and extra coordinates are refused."""
-        for key in ("tree", "map"):
-            if section.find(key):
-                section.fail(f"{key}= in [region] is not supported (YOLO9000's word tree)", key)
+        """Read the section; extra coordinates are refused."""
         if section.integer("coords", 4) != 4:
             section.fail("coords other than 4 in [region] is not supported", "coords")
         count = section.integer("num", None, 1, 256)
@@ -36,6 +38,7 @@ class RegionOptions(Options):
             anchors=tuple(zip(values[0 : 2 * count : 2], values[1 : 2 * count : 2])),
             softmax=section.integer("softmax", 0, 0, 1) == 1,
             background=section.integer("background", 0, 0, 1) == 1,
+            tree=section.text("tree", ""),
         )
 
     def output(self, inputs: tuple[Shape, ...], section: Section) -> Shape:
@@ -45,3 +48,8 @@ class RegionOptions(Options):
             section.fail(f"[region] with num={len(self.anchors)} classes={self.classes} needs {wanted} "
                          f"channels, the layer before it gives {inputs[0].c}", "classes")
         return inputs[0]
+
+    @property
+    def passes(self) -> bool:
+        """Boxes are read from the map before."""
+        return True

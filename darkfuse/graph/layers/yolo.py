@@ -53,6 +53,11 @@ class YoloOptions(Options):
                          f"channels, the layer before it gives {inputs[0].c}", "classes")
         return inputs[0]
 
+    @property
+    def passes(self) -> bool:
+        """Boxes are read from the map before."""
+        return True
+
 
 def nms_kind(section: Section) -> str:
     """`nms_kind=` of a detection layer, one of `model.dialect.NMS_KINDS`."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Collection, Dict, List, Mapping, Optional, Tuple
 
 from darkfuse.graph import Graph, Node
-from darkfuse.plan.layout.wiring import ALIASES
 from darkfuse.plan.types import Group
 
 
@@ -50,7 +49,7 @@ def _free(graph: Graph, groups: Tuple[Group, ...], place: Mapping[int, Tuple[int
     if operand < 0 or operand not in place or operand in wanted:
         return False
     source = graph.node(operand)
-    if source.kind in ALIASES or source.kind == "route" or source.out_shape != node.out_shape:
+    if source.options.passes or source.kind == "route" or source.out_shape != node.out_shape:
         return False
     here, there = place[node.index], place[operand]
     group = groups[here[0]]
@@ -64,7 +63,7 @@ def _free(graph: Graph, groups: Tuple[Group, ...], place: Mapping[int, Tuple[int
     for reader in found:
         if reader in wanted:
             return False
-        if reader == node.index or graph.node(reader).kind in ALIASES:
+        if reader == node.index or graph.node(reader).options.passes:
             continue
         at = place.get(reader)
         if at is None or at[0] > here[0] or (at[0] == here[0] and (group.grid != (1, 1) or at[1] > here[1])):
@@ -80,7 +79,7 @@ def readers(graph: Graph, layer: int) -> Optional[List[int]]:
         if node.kind == "route":
             return None
         found.append(reader)
-        if node.kind in ALIASES:
+        if node.options.passes:
             further = readers(graph, reader)
             if further is None:
                 return None

@@ -19,7 +19,6 @@ from darkfuse.graph.layers.route import RouteOptions
 from darkfuse.plan.layout.region import POINT, Step
 
 BLOCK = 16  # channels in one block of an activation row
-ALIASES = ("dropout", "cost", "region", "yolo", "Gaussian_yolo", "detection", "contrastive", "empty")
 # Operations that read just the positions they write, where their inputs have the output's size.
 POINTWISE = ("shortcut", "sam", "scale_channels")
 # Operations whose weights are read filter by filter, and not once as a few parameters.
@@ -131,7 +130,7 @@ class Wiring:
                 self.views[node.index] = self._fused(graph.node(pooled[node.index]), node)
             elif isinstance(node.options, RouteOptions):
                 self.views[node.index] = self._route(node, node.options)
-            elif node.kind in ALIASES:
+            elif node.options.passes:
                 self.views[node.index] = self.views[node.inputs[0]]
             else:
                 self.views[node.index] = self._layer(node)

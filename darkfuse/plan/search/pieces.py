@@ -10,7 +10,7 @@ from darkfuse.plan.layout.arena import aligned
 from darkfuse.plan.layout.inplace import readers
 from darkfuse.plan.layout.region import read
 from darkfuse.plan.layout.weights import FLOAT, PANEL, packed_floats, up
-from darkfuse.plan.layout.wiring import ALIASES, BLOCK, FILTERED, INPUT, Leaf, Wiring, poolable
+from darkfuse.plan.layout.wiring import BLOCK, FILTERED, INPUT, Leaf, Wiring, poolable
 from darkfuse.plan.search.reach import Back, back
 from darkfuse.plan.search.simple import choose_kernel
 
@@ -220,12 +220,13 @@ class Pieces:
         found: List[Tuple[int, int]] = []
         for layer in node.inputs if len(set(node.inputs)) == len(node.inputs) else ():
             source = self.graph.node(layer) if layer >= 0 else None
-            if source is None or source.kind in (*ALIASES, "route") or source.out_shape != node.out_shape:
+            if source is None or source.options.passes or source.kind == "route" \
+                    or source.out_shape != node.out_shape:
                 continue
             others = readers(self.graph, layer)
             if others is None or any(n in self.graph.outputs for n in (layer, *others)):
                 continue
-            last = max([at[n] for n in others if n != node.index and self.graph.node(n).kind not in ALIASES],
+            last = max([at[n] for n in others if n != node.index and not self.graph.node(n).options.passes],
                        default=-1)
             if last < number:
                 found.append((self.wiring.root(self.wiring.views[layer]).storage, last))

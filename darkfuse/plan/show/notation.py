@@ -28,7 +28,7 @@ from typing import List, Optional, Tuple
 from darkfuse.errors import PlanError
 from darkfuse.graph import Graph
 from darkfuse.plan.layout.order import memory_order
-from darkfuse.plan.layout.wiring import ALIASES, poolable
+from darkfuse.plan.layout.wiring import poolable
 from darkfuse.plan.search.simple import plan_layer
 from darkfuse.plan.types import Group, Plan
 
@@ -95,7 +95,8 @@ def format_plan(plan: Plan, graph: Graph) -> str:
     for group in plan.groups:
         residencies = [layer.residency for layer in group.layers if layer.residency != "none"]
         residency = residencies[0] if residencies else ""
-        working = [n for n in group.nodes if graph.node(n).kind not in (*ALIASES, "route")] or group.nodes[:1]
+        working = [n for n in group.nodes if not graph.node(n).options.passes
+                   and graph.node(n).kind != "route"] or group.nodes[:1]
         alone = group.grid == (1, 1) and len(_pairs(graph, working)) == 1
         letter = residency[:1]
         if alone and single and letter in ("", single):
