@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,8 +107,9 @@ class Result:
 
     def numpy(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """`xyxy` (n, 4) float32, `confidence` (n,) float32 and `class_id` (n,) int32; imports numpy."""
-        import numpy as np
+        from darkfuse.host.extras import need
 
+        np: Any = need("numpy", "Result.numpy")
         return (
             np.array(self.xyxy, np.float32).reshape(-1, 4),
             np.array(self.confidence, np.float32),

@@ -252,9 +252,10 @@ class Network:
         DarkfuseError
             The input has another size, or there is no such layer.
         """
-        import numpy as np
-
         from darkfuse.detect.activated import activated
+        from darkfuse.host.extras import need
+
+        np: Any = need("numpy", "Network.forward")
 
         source, wanted = self.graph.input, tuple(self.graph.outputs if layers is None else layers)
         given = np.ascontiguousarray(chw, np.float32)
