@@ -105,6 +105,8 @@ def decode(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thr
     if letterbox:
         found = [Candidate(undo_letterbox(c.box, image_w, image_h, graph.input.w, graph.input.h), c.probs)
                  for c in found]
+    if graph.dialect.region_nms and all(node.kind == "region" for node in detection_nodes(graph)):
+        found = nms_sort(found, Suppression(graph.dialect.region_nms))
     if graph.dialect.one_label:
         found = [Candidate(c.box, dict([max(c.probs.items(), key=lambda item: item[1])])) for c in found]
     kept = nms_sort(found, rule)

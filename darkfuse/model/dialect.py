@@ -47,6 +47,9 @@ class Dialect:
         Overlap above which the weaker of two boxes goes, likewise.
     nms_kinds : bool
         Whether `nms_kind=` of the detection layers is followed; otherwise overlap is plain IoU.
+    region_nms : float
+        IoU above which boxes of a [region] layer lose labels to each other before the best label is chosen; 0
+        when they do not.
     one_label : bool
         A box has the best of its classes only; otherwise every class above the threshold.
     """
@@ -61,6 +64,7 @@ class Dialect:
     thresh: float
     nms: float
     nms_kinds: bool
+    region_nms: float
     one_label: bool
 
     @property
@@ -79,9 +83,9 @@ class Dialect:
 
 
 DARKNET = Dialect("darknet", "the cfg has no key or section of another program", 1e-6, False, True, "crop",
-                  "corners", 0.5, 0.45, False, False)
-ALEXEYAB = Dialect("alexeyab", "", 1e-5, True, False, "crop", "corners", 0.25, 0.45, True, False)
-OPENCV = Dialect("opencv", "", 1e-6, True, False, "stretch", "centres", 0.5, 0.4, False, True)
+                  "corners", 0.5, 0.45, False, 0.0, False)
+ALEXEYAB = Dialect("alexeyab", "", 1e-5, True, False, "crop", "corners", 0.25, 0.45, True, 0.0, False)
+OPENCV = Dialect("opencv", "", 1e-6, True, False, "stretch", "centres", 0.5, 0.4, False, 0.4, True)
 _BY_NAME = {dialect.name: dialect for dialect in (DARKNET, ALEXEYAB, OPENCV)}
 
 # What only AlexeyAB's fork reads: sections, keys of sections, and activations. A key the original reads too

@@ -132,7 +132,7 @@ def both(tmp_path: Path, maker: Maker, seed: int) -> tuple[darkfuse.Network, obj
     cfg, weights = str(tmp_path / "net.cfg"), str(tmp_path / "net.weights")
     Path(cfg).write_text(maker.text)
     make_weights(load_graph(cfg), weights, seed)
-    ours = darkfuse.load(cfg, weights, threads=2, mem="resident")
+    ours = darkfuse.load(cfg, weights, threads=2, mem="resident", dialect="opencv")
     theirs = cv2.dnn.readNetFromDarknet(cfg, weights)
     shape = ours.graph.input
     chw = np.random.default_rng(seed).random((shape.c, shape.h, shape.w), np.float32)

@@ -304,6 +304,17 @@ def test_one_label_a_box_in_opencvs_dialect() -> None:
         assert decode(graph, {0: raw}, 10, 10).class_id == labels
 
 
+def test_a_region_layers_boxes_lose_labels_before_the_best_is_chosen_in_opencvs_dialect() -> None:
+    """As `cv2.dnn` gives them: of two boxes on each other the weaker keeps the class it is better in."""
+    text = "[net]\nwidth=2\nheight=1\nchannels=7\n[region]\nclasses=2\nnum=1\nanchors=1,1\n"
+    raw = np.zeros((7, 1, 2), np.float32)
+    raw[0], raw[4] = [[4, -4]], [[4, 3]]  # centres meet in the middle; objectness .98 and .95
+    raw[5], raw[6] = [[3, 2]], [[-0.5, 1.5]]  # classes .95 and .38, .88 and .82
+    graph = build_graph(parse_cfg(text), dialect="opencv")
+    found = decode(graph, {0: raw}, 10, 10, nms=0.0, letterbox=False)
+    assert [(d.class_id, round(d.confidence, 2)) for d in found.detections] == [(0, 0.94), (1, 0.78)]
+
+
 def test_boxes_that_only_touch_and_empty_ones_stay() -> None:
     unit, nothing = Box(0.5, 0.5, 1.0, 1.0), Box(0.5, 0.5, 0.0, 0.0)
     boxes = [unit, Box(1.5, 0.5, 1.0, 1.0), nothing, nothing]
