@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from darkfuse.errors import DarkfuseError
     from darkfuse.session.network import Network, load
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"  # the only place it is written
 __all__ = ["Box", "DarkfuseError", "Detection", "Network", "Result", "__version__", "load"]
 
 _HOMES = {

@@ -38,7 +38,7 @@ def parse_bytes(text: str) -> int:
     if match is None or not (whole or fraction):
         raise DarkfuseError(f"{shown!r} is not an amount of memory; write it like 48M, 0.5G or 50331648")
     fraction = fraction or ""
-    size = int(whole + fraction) * _UNITS[(unit or "").upper()] // 10 ** len(fraction)
+    size: int = int(whole + fraction) * _UNITS[(unit or "").upper()] // 10 ** len(fraction)
     if size < 1:
         raise DarkfuseError(f"{shown!r} is no memory at all; give at least one byte, like 48M or 0.5G")
     if size > _LARGEST:

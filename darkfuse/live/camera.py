@@ -330,4 +330,3 @@ class Live:
         if not good:
             raise DarkfuseError("OpenCV cannot compress a picture")
         return data
-
