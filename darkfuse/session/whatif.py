@@ -23,8 +23,8 @@ from darkfuse.host.files import write_whole
 from darkfuse.plan.layout.lower import lower
 from darkfuse.plan.price.device import Device, cache_folder
 from darkfuse.plan.price.predict import Prediction, predict
-from darkfuse.plan.search.candidates import NO_LIMIT
 from darkfuse.plan.search.search import frontier, plan_for
+from darkfuse.plan.search.tiled import NO_LIMIT
 from darkfuse.plan.show.notation import parse_plan
 from darkfuse.plan.types import Plan
 from darkfuse.session.budget import ASIDE_BELOW, JITTER_BYTES, Budget, share

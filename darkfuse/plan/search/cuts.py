@@ -12,8 +12,8 @@ import bisect
 from collections.abc import Callable, Iterable
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from darkfuse.plan.search.candidates import NO_LIMIT, Candidates, Option, Recipe
-from darkfuse.plan.search.tiled import LONGEST
+from darkfuse.plan.search.candidates import Candidates, Option, Recipe
+from darkfuse.plan.search.tiled import LONGEST, NO_LIMIT
 
 ROUGH = 8  # labels kept at a cut in a rough search
 LABELS = 400  # labels kept at a cut, at most

@@ -10,10 +10,11 @@ from darkfuse.host.units import format_bytes
 from darkfuse.plan.layout.lower import lower
 from darkfuse.plan.layout.order import execution_orders
 from darkfuse.plan.price.device import Device, load_device
-from darkfuse.plan.search.candidates import NO_LIMIT, Candidates
+from darkfuse.plan.search.candidates import Candidates
 from darkfuse.plan.search.cuts import Bound, Cuts, Label
 from darkfuse.plan.search.pieces import Pieces
 from darkfuse.plan.search.spend import spend, timed
+from darkfuse.plan.search.tiled import NO_LIMIT
 from darkfuse.plan.types import Group, Plan
 
 LEFT = (0.04, 0.08, 0.16, 0.3)  # of a budget, for reads ahead: plans that leave as much are tried too
