@@ -130,5 +130,13 @@ OFFICIAL = {
             "https://raw.githubusercontent.com/dog-qiuqiu/Yolo-Fastest/master/ModelZoo/"
             "yolo-fastest-1.1_coco/yolo-fastest-1.1-xl.weights",
         ),
+        Official(
+            "enet-coco",
+            4_808_270,
+            None,
+            None,
+            "COCO, 80 classes",
+            "https://drive.google.com/uc?export=download&id=1FlHeQjWEQVJt0ay1PVsiuuMzmtNyv36m",
+        ),
     )
 }
