@@ -52,11 +52,11 @@ MACHINES = {
 }
 
 
-def build_settings() -> dict:
-    """COMMON, ISAS, EXTRA and PLAIN of setup.py, read without running it."""
-    names: dict = {"SANITIZE": ""}
+def build_settings(root: Path = ROOT) -> dict:
+    """COMMON, ISAS, EXTRA and PLAIN of a checkout's setup.py, read without running it."""
+    names: dict = {"SANITIZE": "", "EXTRA": {}}
     wanted = {"COMMON", "X86", "ISAS", "PLAIN", "EXTRA"}
-    for node in ast.parse((ROOT / "setup.py").read_text()).body:
+    for node in ast.parse((root / "setup.py").read_text()).body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in wanted:
             exec(compile(ast.Module([node], []), "setup.py", "exec"), names)
     return names
