@@ -78,7 +78,7 @@ def with_threads() -> dict[str, str]:
     runtime, archer = library("libtsan.so"), found[-1]
     suppressed = ROOT / "tests" / "native" / "thread_sanitizer.txt"
     return {**os.environ, "LD_PRELOAD": str(runtime), "DARKFUSE_OPENMP": str(archer.with_name("libomp.so.5")),
-            "OMP_TOOL_LIBRARIES": str(archer),
+            "OMP_TOOL_LIBRARIES": str(archer), "KMP_BLOCKTIME": "0",  # threads that wait do not spin
             "TSAN_OPTIONS": f"ignore_noninstrumented_modules=1:halt_on_error=1:suppressions={suppressed}"}
 
 

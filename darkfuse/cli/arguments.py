@@ -41,7 +41,7 @@ def add_dialect(parser: argparse.ArgumentParser) -> None:
 
 def add_running(parser: argparse.ArgumentParser) -> None:
     """Add what decides how the network is run, and in what memory: no answer depends on it."""
-    from darkfuse.session.network import ISAS
+    from darkfuse.session.inputs import ISAS
 
     parser.add_argument("--threads", type=threads, metavar="N", help="default: one a core")
     parser.add_argument("--mem", metavar="SIZE", help=MEM_HELP)

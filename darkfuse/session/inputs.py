@@ -12,6 +12,15 @@ from darkfuse.media.decode import Picture
 from darkfuse.model.locate import class_names
 
 FITS = ("crop", "letterbox", "stretch")
+ISAS = ("generic", "avx2", "avx512", "neon")
+
+
+def check_options(threads: int | None, isa: str | None) -> None:
+    """Refuse a team or an instruction set that no machine has."""
+    if threads is not None and not 1 <= threads <= 256:
+        raise DarkfuseError(f"threads={threads} is outside 1..256")
+    if isa not in (None, *ISAS):
+        raise DarkfuseError(f"isa={isa!r} is none of {', '.join(ISAS)}")
 
 
 def check_takes_pictures(graph: Graph) -> None:

@@ -17,7 +17,13 @@ from darkfuse.model.locate import DEFAULT_CFG, find_cfg, find_weights
 from darkfuse.plan.types import Plan
 from darkfuse.session.budget import Budget, share
 from darkfuse.session.choose import choose, written_plan
-from darkfuse.session.inputs import as_picture, check_classifies, check_takes_pictures, names_of
+from darkfuse.session.inputs import (
+    as_picture,
+    check_classifies,
+    check_options,
+    check_takes_pictures,
+    names_of,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +31,6 @@ if TYPE_CHECKING:
     from darkfuse.detect.types import Label
     from darkfuse.model.weights import WeightsIndex
 
-ISAS = ("generic", "avx2", "avx512", "neon")
 # Of the numbers the engine keeps, those in `Network.stats`
 COUNTED = ("latency_ms", "arena_bytes", "bytes_read", "macs")
 
@@ -88,10 +93,7 @@ def load(
     PlanError, BudgetError
         The plan is not for this network; nothing fits `mem`.
     """
-    if threads is not None and not 1 <= threads <= 256:
-        raise DarkfuseError(f"threads={threads} is outside 1..256")
-    if isa not in (None, *ISAS):
-        raise DarkfuseError(f"isa={isa!r} is none of {', '.join(ISAS)}")
+    check_options(threads, isa)
     cfg_path = find_cfg(os.fspath(cfg) if cfg is not None else DEFAULT_CFG)
     graph = load_graph(cfg_path, width, height, dialect)
     weights_path = os.fspath(weights) if weights is not None else find_weights(cfg_path)
