@@ -30,20 +30,22 @@ class Engine:
     cached : bool
         Read weights through the page cache and leave them there: fast from the second frame on where the
         system has memory to spare. Default: past the page cache, which a memory cgroup would count.
+    known : object, optional
+        `host.files.identity` of the file the offsets were made for: another one is refused.
 
     Raises
     ------
     PlanError
         The program could leave its buffers, or `threads` is not what it is laid out for.
     WeightsError
-        The weights file cannot be read, or ends too soon.
+        The weights file cannot be read, ends too soon, or is not the one known.
     BudgetError
         The system refuses the arena.
     """
 
     def __init__(
         self, program: Program, weights_path: str, threads: int, isa: Optional[str] = None,
-        guard: bool = False, cached: bool = False,
+        guard: bool = False, cached: bool = False, known: object = None,
     ) -> None: ...
     def run_image(
         self, pixels: Any, width: int, height: int, letterbox: bool = True, channels: int = 3,

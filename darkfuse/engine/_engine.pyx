@@ -23,6 +23,7 @@ from darkfuse.kernels._kernels cimport (
 
 from darkfuse.engine.check import blocks, check, conv_output, fail, stride_of
 from darkfuse.errors import BudgetError, DarkfuseError, WeightsError
+from darkfuse.host.files import identity, stamp
 from darkfuse.plan.program import slot_bytes
 
 cdef extern from "pages.h":
@@ -64,13 +65,14 @@ include "structs.pxi"
 cdef class Engine(_Structs):
     """Runs a program on one frame at a time; see _engine.pyi for its methods."""
 
-    cdef object path, lock, raised
+    cdef object path, known, stamp, lock, raised
     cdef double latency
 
     def __cinit__(self):
         self.e.reader.fd = self.e.reader.direct = -1
 
-    def __init__(self, program, weights_path, int threads, isa=None, bint guard=False, bint cached=False):
+    def __init__(self, program, weights_path, int threads, isa=None, bint guard=False, bint cached=False,
+                 known=None):
         if self.arena is not None:
             raise DarkfuseError("an engine is made once; make another one for another program")
         check(program, threads)
@@ -82,6 +84,7 @@ cdef class Engine(_Structs):
             raise DarkfuseError(f"this processor has no instruction set {name!r}; leave it out for the best it has")
         self.e.threads = threads
         self.e.reader.cached = cached
+        self.known = known
         self._open()
         self._map_arena()
         self._convert()
@@ -92,14 +95,21 @@ cdef class Engine(_Structs):
     def _open(self):
         try:
             self.e.reader.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-            size = os.fstat(self.e.reader.fd).st_size
+            self.stamp = stamp(self.e.reader.fd)
+            size = self.stamp.size
+            same = self.known is None or self.known == identity(self.e.reader.fd)
         except OSError as error:
             raise WeightsError(f"{self.path}: {error.strerror}") from None
+        if not same:
+            raise self._changed()
         if not self.e.reader.cached:
             try:
                 self.e.reader.direct = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECT)
             except (AttributeError, OSError):
                 pass  # not Linux, or a file system without direct reads: through the page cache, then
+            else:
+                if os.fstat(self.e.reader.direct).st_ino != self.stamp.inode:
+                    raise self._changed()  # renamed over between the two
         for w in self.program.weights:
             if w.file_offset < 0:
                 continue
@@ -209,6 +219,8 @@ cdef class Engine(_Structs):
                 self.e.frame.chw = <const float *>view.buf if kind == "f" else NULL
                 self.e.frame.width, self.e.frame.height = width, height
                 self.e.frame.letterbox = letterbox
+                now = stamp(self.e.reader.fd)
+                self.e.reader.doubt = now != self.stamp
                 self._listen()
                 with nogil:
                     self.latency = df_now_ms()
@@ -223,6 +235,11 @@ cdef class Engine(_Structs):
             self._raise()
         if stopped == DF_READ_FAILED:
             self._read_error(self.e.reader.failed_node, self.e.reader.failed_errno)
+        # An unlinked or replaced file stays what it was while it is open; one written to may have changed again
+        # behind what was compared
+        if self.e.reader.bytes and stamp(self.e.reader.fd) != now:
+            raise self._changed()
+        self.stamp = now
         if stopped == DF_NO_THREAD:
             raise DarkfuseError("the system refuses the threads to run a frame with; end other programs or give fewer --threads")
         if self.guarded:
@@ -240,7 +257,12 @@ cdef class Engine(_Structs):
         error, self.raised = self.raised, None
         raise error
 
+    def _changed(self):
+        return WeightsError(f"{self.path}: the file was changed while it was in use; load the network again")
+
     def _read_error(self, int node, int number):
+        if number < 0:
+            raise self._changed()
         why = os.strerror(number) if number else "the file ends there; it was cut short while in use"
         raise WeightsError(f"{self.path}: cannot read the weights of layer {node}: {why}")
 

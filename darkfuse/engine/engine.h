@@ -106,6 +106,7 @@ typedef struct {
     bool resident;        /* stays in its slot over frames */
     bool cached;          /* its slot is in our caches: from the weights or the map there before */
     int32_t left;         /* filters not yet computed with, once for each part of the tiles */
+    uint64_t samples, all; /* checksums as first read; 0: not read yet */
     char *slot;           /* a whole page; the chunk begins as far into it as it does into a page of the file */
 } df_chunk;
 
@@ -128,6 +129,7 @@ typedef struct {
     int threads;
     pthread_mutex_t lock;
     pthread_cond_t changed;
+    bool doubt;          /* the file was changed since the last frame: all of it is compared */
     bool quit;
     bool warm;           /* a whole frame has run: resident chunks are in their slots */
     int32_t step;        /* the team's present step */
@@ -144,7 +146,7 @@ typedef struct {
     uint32_t turns;
     int64_t bytes;       /* read this frame */
     double wait_ms;      /* summed over the team's threads */
-    int32_t failed_node, failed_errno; /* errno 0: the file ended */
+    int32_t failed_node, failed_errno; /* errno 0: the file ended; DF_CHANGED: it is another than it was */
 } df_reader;
 
 /* The frame: a photo (height, width, channels) uint8, or a map (channels, height, width) float32. */
@@ -253,6 +255,7 @@ int df_chunk_at(const df_weights *w, int filter);
 int df_reader_start(df_engine *e);
 void df_reader_stop(df_engine *e);
 void df_reader_step(df_engine *e, int step);
+#define DF_CHANGED (-3)
 /* Whole of [offset, offset + bytes): 0, or an errno, or -1 where the file ends. */
 int df_read(int fd, void *to, size_t bytes, int64_t offset);
 static inline size_t df_chunk_bytes(const df_chunk *c)

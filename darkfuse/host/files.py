@@ -15,12 +15,13 @@ import errno
 import os
 import stat
 import sys
-from typing import IO, Any, Callable
+from typing import IO, Any, Callable, NamedTuple
 
 from darkfuse.errors import DarkfuseError
 
 _MARK = ".darkfuse-"  # then 16 hexadecimal digits, `.part`, and the ending a library asks for
 _DESCRIPTORS = ("/dev/std", "/dev/fd/", "/proc/")
+_SAMPLES, _SAMPLE = 16, 64  # of a file that is to be recognised, and bytes of each
 _LONGEST = 200  # bytes kept of a name in its part's name: file systems allow 255
 _parts: set[str] = set()
 _swept: set[str] = set()
@@ -240,6 +241,34 @@ class Lines:
         with open(self.path, "rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
             return file.read(1) not in (b"", b"\n")
+
+
+class Stamp(NamedTuple):
+    """What a file system says of a file that changes with its bytes, and not with its names."""
+
+    device: int
+    inode: int
+    size: int
+    changed_ns: int
+
+
+def stamp(descriptor: int) -> Stamp:
+    """Of an open file. Raises OSError."""
+    there = os.fstat(descriptor)
+    return Stamp(there.st_dev, there.st_ino, there.st_size, there.st_mtime_ns)
+
+
+def identity(descriptor: int) -> tuple[Stamp, bytes]:
+    """What an open file is known by later: its stamp, and samples of its bytes, for the time of change may
+    have been set back, as `cp -p` does. Raises OSError."""
+    seen = stamp(descriptor)
+    with contextlib.suppress(AttributeError, OSError):  # samples alone, and not what the system reads ahead
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
+    starts = range(0, max(1, seen.size - _SAMPLE), max(1, (seen.size - _SAMPLE) // _SAMPLES))
+    samples = b"".join(os.pread(descriptor, _SAMPLE, start) for start in starts)
+    with contextlib.suppress(AttributeError, OSError):
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_NORMAL)
+    return seen, samples
 
 
 def failed(path: str, what: str, error: OSError,

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from darkfuse.errors import WeightsError
+from darkfuse.host.files import identity
 
 FLOAT_BYTES = 4
 # Versions seen in the wild are 0.1.0 to 0.2.5; beyond 1000 is Darknet's mark for transposed weights.
@@ -51,6 +52,8 @@ class WeightsIndex:
         Bytes of the whole file.
     offsets : tuple of (int or None)
         Absolute byte offset of each layer's first float; None for a layer with nothing in the file.
+    identity : object
+        What the file is known by when it is opened again.
     used : int
         Bytes the network accounts for, header included; less than `size` when the file is too long.
     """
@@ -60,6 +63,7 @@ class WeightsIndex:
     size: int
     offsets: tuple[int | None, ...]
     used: int
+    identity: object = None
 
     @property
     def transposed(self) -> bool:
@@ -68,7 +72,13 @@ class WeightsIndex:
 
 
 def read_header(path: str) -> tuple[Header, int]:
-    """Read a header; returns it with the file's size in bytes.
+    """Read a header; returns it with the file's size in bytes. Raises `WeightsError`, as `open_weights`."""
+    header, size, _ = open_weights(path)
+    return header, size
+
+
+def open_weights(path: str) -> tuple[Header, int, object]:
+    """Read a header; returns it with the file's size in bytes and its identity.
 
     Raises
     ------
@@ -79,6 +89,7 @@ def read_header(path: str) -> tuple[Header, int]:
         with open(path, "rb") as file:
             data = file.read(20)
             size = os.fstat(file.fileno()).st_size
+            known = identity(file.fileno())
     except OSError as error:
         raise WeightsError(f"{path}: cannot read the weights: {error.strerror or error}") from None
     if len(data) < 16:
@@ -92,8 +103,8 @@ def read_header(path: str) -> tuple[Header, int]:
         if len(data) < 20:
             raise WeightsError(f"{path}: too short for a weights header: {len(data)} bytes, 20 needed by "
                                f"version {major}.{minor}")
-        return Header(major, minor, revision, struct.unpack_from("<Q", data, 12)[0], 20), size
-    return Header(major, minor, revision, struct.unpack_from("<I", data, 12)[0], 16), size
+        return Header(major, minor, revision, struct.unpack_from("<Q", data, 12)[0], 20), size, known
+    return Header(major, minor, revision, struct.unpack_from("<I", data, 12)[0], 16), size, known
 
 
 def load_weights_index(path: str, counts: Sequence[int], labels: Sequence[str] | None = None) -> WeightsIndex:
@@ -119,7 +130,7 @@ def load_weights_index(path: str, counts: Sequence[int], labels: Sequence[str] |
         The file goes on after the last layer.
     """
     path = os.fspath(path)
-    header, size = read_header(path)
+    header, size, known = open_weights(path)
     position = header.bytes
     offsets: list[int | None] = []
     short: int | None = None
@@ -135,4 +146,4 @@ def load_weights_index(path: str, counts: Sequence[int], labels: Sequence[str] |
     if size > position:
         warnings.warn(f"{path}: {size - position} bytes are left over after the last layer: are these the "
                       "weights of this cfg?", WeightsWarning, stacklevel=2)
-    return WeightsIndex(path, header, size, tuple(offsets), position)
+    return WeightsIndex(path, header, size, tuple(offsets), position, known)

@@ -344,7 +344,8 @@ class Network:
             spare = free is not None and free > program.arena_bytes + 2 * self._index.size
             if self.budget.aside:
                 give_back()  # what planning and starting a decoder touched
-            self._engine = Engine(program, self._index.path, self.plan.threads, self._isa, cached=spare)
+            self._engine = Engine(program, self._index.path, self.plan.threads, self._isa, cached=spare,
+                                  known=self._index.identity)
             self._extra = extra
         return self._engine
 
