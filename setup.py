@@ -106,6 +106,7 @@ def extension(name: str, sources: list[Path]) -> Extension:
     # DARKFUSE_OPENMP: another library than the compiler's that has its entry points
     link = [os.environ.get("DARKFUSE_OPENMP", "-fopenmp"), "-lpthread", "-lm"]
     link += [f"-fsanitize={SANITIZE}"] if SANITIZE else []
+    link += [] if DEBUG else ["-Wl,-s"]  # without symbols a wheel is 8 MB smaller
     return Extension(
         name, [str(s) for s in sources], include_dirs=[str(KERNELS), str(ENGINE)], depends=depends,
         extra_compile_args=[*COMMON, *STRICT, "-fopenmp"], extra_link_args=link,
