@@ -16,14 +16,16 @@ from __future__ import annotations
 TYPE_CHECKING = False  # type checkers take it for true; `typing` takes a while to import
 
 if TYPE_CHECKING:
+    from darkfuse.compat.restore import restore
     from darkfuse.detect.types import Box, Detection, Result
     from darkfuse.errors import DarkfuseError
     from darkfuse.session.network import Network, load
 
 __version__ = "0.2.0.dev0"  # the only place it is written
-__all__ = ["Box", "DarkfuseError", "Detection", "Network", "Result", "__version__", "load"]
+__all__ = ["Box", "DarkfuseError", "Detection", "Network", "Result", "__version__", "load", "restore"]
 
 _HOMES = {
+    "restore": "darkfuse.compat.restore",
     "load": "darkfuse.session.network",
     "Network": "darkfuse.session.network",
     "DarkfuseError": "darkfuse.errors",

@@ -19,10 +19,23 @@ _QUIET = {
 }
 
 
-def opencv() -> Any:
-    """The `cv2` module. Costs some 45 MB with numpy, so it is called only where video is."""
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
+def opencv(quiet: bool = True) -> Any:
+    """The `cv2` module. Costs some 45 MB with numpy, so it is called only where video is.
+
+    Parameters
+    ----------
+    quiet : bool
+        Load it lean and silent; False leaves it as the program it belongs to expects it.
+
+    Raises
+    ------
+    DarkfuseError
+        It is not installed, or a library it needs is missing; the message says how to get it.
+    """
+    if quiet:
+        for name, value in _QUIET.items():
+            os.environ.setdefault(name, value)
     cv2 = need("cv2", "video")
-    cv2.setNumThreads(1)  # the cores belong to the network
+    if quiet:
+        cv2.setNumThreads(1)  # the cores belong to the network
     return cv2

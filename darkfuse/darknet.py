@@ -1,0 +1,3 @@
+"""Public name of `darkfuse.compat.darknet`: AlexeyAB's `darknet.py`, function by function."""
+
+from darkfuse.compat.darknet import *  # noqa: F403
