@@ -2,91 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import socket
-import threading
 import time
-from typing import Iterator
 
 import pytest
+from livepage import HOST, RECORD, ask, connect, descriptors, everything, settle, status, stream
 
 from darkfuse.errors import DarkfuseError
 from darkfuse.live.web import server as web
 from darkfuse.live.web.http import Refused, is_ours, parse
 from darkfuse.live.web.server import Server
 from darkfuse.live.web.state import POINTS, State
-
-RECORD = {"frame_id": 1, "objects": [], "latency_ms": 12.5, "fps": 8.0,
-          "memory": {"now": 50 << 20, "peak": 60 << 20, "budget": 96 << 20}}
-HOST = b"Host: 127.0.0.1\r\n"
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    running = Server("127.0.0.1", 0, State(0.5))
-    running.update(RECORD)
-    yield running
-    running.close()
-
-
-def connect(server: Server) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", server.port), timeout=20)
-
-
-def everything(sock: socket.socket) -> bytes:
-    got = b""
-    while piece := sock.recv(65536):
-        got += piece
-    return got
-
-
-def ask(server: Server, data: bytes) -> bytes:
-    with connect(server) as sock:
-        sock.sendall(data)
-        return everything(sock)
-
-
-def status(answer: bytes) -> int:
-    return int(answer.split(b" ")[1])
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
-def settle(server: Server, viewers: int = 0) -> None:
-    until = time.monotonic() + 20
-    while server.viewers != viewers and time.monotonic() < until:
-        time.sleep(0.02)
-    assert server.viewers == viewers
-
-
-class Film(threading.Thread):
-    """Hands the server a picture whenever it wants one, as the loop does."""
-
-    def __init__(self, server: Server, size: int = 40_000) -> None:
-        super().__init__(daemon=True)
-        self.server, self.size, self.made, self.stop = server, size, 0, False
-        self.start()
-
-    def run(self) -> None:
-        number = 0
-        while not self.stop:
-            number += 1
-            if self.server.wants_picture():
-                self.made += 1
-                self.server.show(number, lambda number=number: number.to_bytes(4, "big") * (self.size // 4))
-            time.sleep(0.005)
-
-
-@pytest.fixture
-def film(server: Server) -> Iterator[Film]:
-    running = Film(server)
-    yield running
-    running.stop = True
-    running.join()
 
 
 @pytest.mark.parametrize(("request_bytes", "expected"), [
@@ -215,97 +142,6 @@ def test_parse_takes_what_a_browser_sends() -> None:
         parse(b"GET / HTTP/1.1\r\nno colon\r\n\r\n")
 
 
-def frames(sock: socket.socket, count: int) -> list[int]:
-    """Numbers of the first `count` pictures of a stream, each checked to be whole."""
-    reader = sock.makefile("rb")
-    assert b"multipart/x-mixed-replace; boundary=darkfuse-frame" in reader.readline() + reader.read(400)
-    reader.close()
-    got, numbers = b"", []
-    while len(numbers) < count:
-        piece = sock.recv(65536)
-        assert piece, "the stream ended"
-        got += piece
-        while (start := got.find(b"Content-Length: ")) >= 0 and (end := got.find(b"\r\n\r\n", start)) >= 0:
-            size = int(got[start + 16: end].split(b"\r\n")[0])
-            if len(got) < end + 4 + size + 4:
-                break
-            picture, got = got[end + 4: end + 4 + size], got[end + 4 + size:]
-            assert picture == picture[:4] * (size // 4) and got.startswith(b"\r\n--")
-            numbers.append(int.from_bytes(picture[:4], "big"))
-    return numbers
-
-
-def stream(server: Server, buffer: int | None = None) -> socket.socket:
-    sock = socket.socket()
-    if buffer:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-    sock.settimeout(20)
-    sock.connect(("127.0.0.1", server.port))
-    sock.sendall(b"GET /stream.mjpg HTTP/1.1\r\n" + HOST + b"\r\n")
-    return sock
-
-
-def test_the_stream_is_whole_pictures_in_order(server: Server, film: Film) -> None:
-    with stream(server) as sock:
-        numbers = frames(sock, 8)
-    assert numbers == sorted(set(numbers))
-    settle(server)
-
-
-def test_nobody_watches_nothing_is_compressed(server: Server, film: Film) -> None:
-    ask(server, b"GET /detections.json HTTP/1.1\r\n" + HOST + b"\r\n")
-    time.sleep(0.5)
-    assert film.made == 0
-
-
-def test_a_viewer_who_stalls_gets_the_newest_then_and_not_what_he_missed(server: Server, film: Film) -> None:
-    with stream(server, 4096) as slow, stream(server) as quick:
-        last = frames(quick, 30)[-1]
-        assert film.made >= 30
-        numbers = frames(slow, 12)
-    jump = max(b - a for a, b in zip(numbers, numbers[1:]))
-    missed = sum(numbers[0] < n < last for n in range(numbers[0], last)) - len(numbers)
-    assert jump > 5 and missed > 0
-
-
-def test_one_who_never_reads_is_dropped(server: Server, film: Film, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "STALL_S", 1.0)
-    with stream(server, 4096):
-        settle(server, 1)
-        settle(server, 0)
-
-
-def test_old_pictures_held_are_bounded(server: Server, film: Film) -> None:
-    film.size = 400_000  # five fit
-    viewers = [stream(server)]
-    # for this one, who reads, new pictures are made all the time
-    def drain() -> None:
-        with contextlib.suppress(OSError):
-            while viewers[0].recv(65536):
-                pass
-
-    threading.Thread(target=drain, daemon=True).start()
-    try:
-        for _ in range(12):  # each begins with a newer picture than the one before, and then stalls
-            made, until = film.made, time.monotonic() + 20
-            while film.made < made + 2 and time.monotonic() < until:
-                time.sleep(0.01)
-            viewers.append(stream(server, 4096))
-        settle_by = time.monotonic() + 20
-        while server.viewers > 8 and time.monotonic() < settle_by:
-            time.sleep(0.02)
-        pictures = [viewer.picture for viewer in list(server._viewers.values())]
-        held = {id(picture): len(picture) for picture in pictures if picture is not None}
-        assert 2 < server.viewers <= 8 and len(held) > 2
-        assert sum(held.values()) <= web.HELD_BYTES + film.size  # one may just be coming
-    finally:
-        for sock in viewers:
-            sock.shutdown(socket.SHUT_RDWR)
-    settle(server)
-    for sock in viewers:
-        sock.close()
-
-
 def test_events(server: Server) -> None:
     with connect(server) as sock:
         sock.sendall(b"GET /events HTTP/1.1\r\n" + HOST + b"\r\n")
@@ -319,41 +155,6 @@ def test_events(server: Server) -> None:
             assert reader.readline() == b"\n"
             assert json.loads(reader.readline()[len(b"data: "):])["frame_id"] == number
             time.sleep(web.EVENTS_S)
-
-
-def test_a_full_house_says_so_and_empties(server: Server, film: Film) -> None:
-    before, threads = descriptors(), threading.active_count()
-    viewers = [stream(server) for _ in range(web.VIEWERS)]
-    settle(server, web.VIEWERS)
-    with connect(server) as one_more:
-        assert status(everything(one_more)) == 503
-    assert threading.active_count() == threads
-    for sock in viewers:
-        sock.close()
-    settle(server)
-    assert descriptors() == before
-    assert status(ask(server, b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")) == 200
-
-
-def test_fifty_come_stall_and_go_over_and_over(server: Server, film: Film,
-                                               monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some read, some stall, some leave in the middle of a picture or a request, some reset."""
-    monkeypatch.setattr(web, "STALL_S", 1.0)
-    before, threads = descriptors(), threading.active_count()
-    for turn in range(6):
-        viewers = [stream(server, 4096 if n % 3 else None) for n in range(50)]
-        with connect(server) as half:
-            half.sendall(b"GET /stream.mjpg HT")
-        for number, sock in enumerate(viewers):
-            if number % 3 == 0:
-                sock.recv(1000)
-            if number % 5 == turn % 5:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # reset on close
-            sock.close()
-    settle(server)
-    assert descriptors() == before and threading.active_count() == threads
-    with stream(server) as sock:
-        assert len(frames(sock, 3)) == 3
 
 
 def test_a_port_in_use_is_one_clear_line(server: Server) -> None:

@@ -1,0 +1,3 @@
+"""Fixtures the unit tests share."""
+
+from livepage import film, server  # noqa: F401
