@@ -294,9 +294,9 @@ class Network:
 
     def stats_line(self) -> str:
         """The last frame's `stats` for people to read."""
-        from darkfuse.session.words import stats_line
+        from darkfuse.session.report import stats_line
 
-        return stats_line(self.stats, self.budget, self.dialect)
+        return stats_line(self.stats, self.budget.total, self.dialect)
 
     def _see(self, image: Any, fit: str) -> tuple[Picture, str]:
         """Run the network on a picture; with it comes its path, empty for an array."""
