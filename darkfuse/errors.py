@@ -6,6 +6,8 @@ as it stands and exits with status 2, so nothing here may hold a line break or n
 
 from __future__ import annotations
 
+_LONGEST = 400  # characters of a message; what a file holds is quoted in it, and may be a megabyte
+
 
 class DarkfuseError(Exception):
     """Base of all errors darkfuse raises on bad input or impossible requests."""
@@ -27,9 +29,9 @@ class CfgError(DarkfuseError):
     def __init__(self, path: str, line: int, msg: str) -> None:
         self.path = str(path)
         self.line = int(line)
-        self.msg = msg
+        self.msg = msg if len(msg) <= _LONGEST else f"{msg[:_LONGEST // 2]} ... {msg[-_LONGEST // 2:]}"
         where = f"{self.path}:{self.line}" if self.line > 0 else self.path
-        super().__init__(f"{where}: {msg}")
+        super().__init__(f"{where}: {self.msg}")
 
     def __reduce__(self) -> tuple[type[CfgError], tuple[str, int, str]]:
         # Exception's own pickling would call CfgError(message); threads and processes hand errors over.

@@ -10,21 +10,26 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parent.parent))  # a checkout built in place will do, too
+# A checkout built in place will do, too
+sys.path.append(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+
+from darkfuse.host.interrupt import end_at_once, end_cleanly
+
+if __name__ == "__main__":
+    end_at_once()  # before anything that takes time is imported
+
+import argparse
+import json
+from collections.abc import Sequence
 
 from darkfuse.cli.main import Parser
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph import load_graph
 from darkfuse.host import process
 from darkfuse.host.files import write_whole
-from darkfuse.host.interrupt import end_cleanly
 from darkfuse.host.units import format_bytes, parse_bytes
 from darkfuse.model.locate import find_cfg
 from darkfuse.plan.price.device import load_device

@@ -119,6 +119,8 @@ class Job:
         """Where the annotated copy of `path` goes; among several each keeps its name, in a folder."""
         if not self.several:
             return str(self.args.out)
+        if not self.args.out:
+            raise DarkfuseError("--out '': name the folder for the annotated pictures")
         os.makedirs(self.args.out, exist_ok=True)
         stem = os.path.join(self.args.out, os.path.splitext(os.path.basename(path))[0])
         name, number = stem, 1

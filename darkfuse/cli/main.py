@@ -6,6 +6,7 @@ Exit status: 0 done, 2 bad input or usage (one line on stderr), 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import re
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from darkfuse.errors import DarkfuseError
+from darkfuse.host import interrupt
 from darkfuse.host.lazy import lazy
 
 lazy("inspect")  # `dataclasses` imports it, up to Python 3.12 for nothing we use: 0.8 MB
@@ -109,12 +111,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        return 130
+        return interrupt.status()
     except DarkfuseError as error:
         return _fail(str(error))
     except MemoryError:
         return _fail("out of memory")
     except OSError as error:
+        if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
+            # Every file of ours names itself. The interpreter's own last flush would fail as this one did.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return _fail(f"standard output: {error.strerror}")
         where = f"{error.filename}: " if error.filename is not None else ""
         return _fail(f"{where}{error.strerror or error}")
 

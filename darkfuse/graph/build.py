@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import darkfuse.graph.layers  # noqa: F401  (fills the registry)
-from darkfuse.errors import DarkfuseError
+from darkfuse.errors import CfgError, DarkfuseError
 from darkfuse.graph.ir import MAX_VALUES, Graph, Node, Shape
 from darkfuse.graph.registry import LAYERS, REFUSED
 from darkfuse.model.cfg import Cfg, read_cfg
@@ -70,6 +70,8 @@ def build_graph(cfg: Cfg, width: int | None = None, height: int | None = None,
             section.fail(f"layer {index} would make a map of {out_shape} values, more than {MAX_VALUES}")
         nodes.append(Node(index, layer.kind, options, inputs, in_shapes, out_shape, section.line,
                           options.weights(in_shapes)))
+    if all(node.kind in ("dropout", "cost") for node in nodes):
+        raise CfgError(cfg.path, 0, "no layer of it computes anything: [dropout] and [cost] are for training")
     name = os.path.splitext(os.path.basename(cfg.path))[0]
     return Graph(name, cfg.path, source, tuple(nodes), cfg, _outputs(nodes), dialect_of(cfg, dialect))
 

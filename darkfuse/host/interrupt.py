@@ -11,8 +11,10 @@ import os
 import sys
 
 STATUS = 130  # as shells have it: 128 + SIGINT
+# These end a program too, and what it had begun to write must go: from a service manager, a closed terminal
+_ENDINGS = (_signal.SIGTERM, _signal.SIGHUP)
 _INT = _signal.SIGINT
-_pressed = False
+_pressed = 0  # the signal, once it came
 
 
 def end_at_once() -> None:
@@ -22,6 +24,9 @@ def end_at_once() -> None:
     """
     if _signal.getsignal(_INT) not in (_signal.SIG_IGN, None):
         _signal.signal(_INT, _signal.SIG_DFL)
+    for number in _ENDINGS:
+        if _signal.getsignal(number) is _raise:
+            _signal.signal(number, _signal.SIG_DFL)
 
 
 def end_cleanly() -> None:
@@ -30,11 +35,19 @@ def end_cleanly() -> None:
     sys.unraisablehook = _lost
     if _signal.getsignal(_INT) not in (_signal.SIG_IGN, None):
         _signal.signal(_INT, _raise)
+    for number in _ENDINGS:
+        if _signal.getsignal(number) == _signal.SIG_DFL:
+            _signal.signal(number, _raise)
 
 
-def _raise(_number: int, _frame: object) -> None:
+def status() -> int:
+    """The exit status of a program that a signal ended."""
+    return 128 + _pressed if _pressed else STATUS
+
+
+def _raise(number: int, _frame: object) -> None:
     global _pressed
-    _pressed = True
+    _pressed = number
     raise KeyboardInterrupt
 
 
@@ -50,4 +63,7 @@ def _lost(what: object) -> None:
 
 def _leave_if_pressed(kind: object) -> None:
     if _pressed or kind is KeyboardInterrupt:
-        os._exit(STATUS)
+        files = sys.modules.get("darkfuse.host.files")
+        if files is not None:
+            files.drop_all()
+        os._exit(status())

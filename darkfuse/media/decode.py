@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Iterator, NamedTuple
 
 from darkfuse.errors import ImageError
+from darkfuse.host.reading import open_regular
 
 # First bytes of a file, and the Pillow class that reads it. Named here rather than through Image.open: that
 # would import every format Pillow knows, some of which run other programs.
@@ -120,7 +121,7 @@ def pieces(
 def opened(path: str) -> Iterator[Any]:
     """The file as a Pillow image whose pixels are not read yet. Raises `ImageError`."""
     try:
-        file = open(path, "rb")  # noqa: SIM115 (closed below)
+        file = open_regular(path)
     except OSError as error:
         raise ImageError(f"{path}: cannot read the picture: {error.strerror or error}") from None
     with file:

@@ -30,6 +30,8 @@ def class_colour(class_id: int, classes: int) -> tuple[int, int, int]:
 
 def out_path(out: str) -> str:
     """Where a picture called `out` goes: as Darknet, `.jpg` is added unless the name says JPEG or PNG."""
+    if os.path.basename(out) in ("", ".", ".."):
+        raise ImageError(f"{out!r} names a folder and no picture; name the annotated picture with --out")
     return out if os.path.splitext(out)[1].lower() in _SAVES else out + ".jpg"
 
 

@@ -10,6 +10,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from darkfuse.host.reading import parse_json
+
 _T = TypeVar("_T")
 
 KERNELS = ("none", "first", "direct", "general", "winograd")
@@ -92,7 +94,7 @@ class Plan:
         ValueError
             The text is not a plan: no JSON, a name missing or unknown, a value of the wrong type.
         """
-        raw = _mapping(json.loads(text), "plan")
+        raw = _mapping(parse_json(text), "plan")
         groups = []
         for item in _list(raw.pop("groups", None), "groups"):
             group = _mapping(item, "group")

@@ -10,6 +10,7 @@ from darkfuse.errors import BudgetError, PlanError
 from darkfuse.graph import Graph, load_graph
 from darkfuse.host import process
 from darkfuse.host.helper import call
+from darkfuse.host.reading import read_text
 from darkfuse.plan.types import Plan
 from darkfuse.session.budget import JITTER_BYTES, Budget
 
@@ -90,8 +91,7 @@ def read_plan(graph: Graph, text: str, threads: int, exact: bool) -> Plan:
     """A plan from the path of its JSON, or from groups in the paper's notation, `5x5/8/2x2`."""
     if os.path.exists(text):
         try:
-            with open(text) as file:
-                return Plan.from_json(file.read())
+            return Plan.from_json(read_text(text))
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise PlanError(f"{text}: not a plan: {' '.join(str(error).split())}") from None
     from darkfuse.plan.show.notation import parse_plan

@@ -25,6 +25,7 @@ VIEWERS = 128  # connections; a page that is open has two
 HELD_BYTES = 2 << 20  # of old pictures not yet sent
 SEND_BYTES = 128 << 10  # the kernel keeps for one viewer
 REQUEST_S, STALL_S, LINGER_S = 5.0, 10.0, 1.0
+DEAF_S = 0.25  # nobody is let in for so long when there are no descriptors
 REPEAT_S = 5.0  # a still picture, or silence, is sent again: so a viewer who has gone is noticed
 FASTEST = 1 / 20  # seconds from picture to picture
 EVENTS_S = 1 / 10  # seconds from event to event
@@ -37,9 +38,10 @@ _JSON = "application/json"
 class Viewer:
     """One connection."""
 
-    __slots__ = ("sock", "kind", "got", "out", "deadline", "sent", "picture", "since")
+    __slots__ = ("sock", "address", "began", "kind", "got", "out", "deadline", "sent", "picture", "since")
 
-    def __init__(self, sock: socket.socket, now: float) -> None:
+    def __init__(self, sock: socket.socket, address: str, now: float) -> None:
+        self.address, self.began = address, now
         self.sock, self.kind = sock, "request"  # then "stream", "events" or "leaving"
         self.got = bytearray()
         self.out: list[memoryview] = []
@@ -81,6 +83,7 @@ class Server:
         self._select = selectors.DefaultSelector()
         self._select.register(self._listener, selectors.EVENT_READ)
         self._select.register(self._wake_in, selectors.EVENT_READ)
+        self._deaf_until = 0.0  # 0: new connections are heard
         self._stop = False
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
         self._thread.start()
@@ -135,14 +138,17 @@ class Server:
     def _run(self) -> None:
         began = time.thread_time()
         while not self._stop:
-            for key, mask in self._select.select(1.0):
+            if self._deaf_until and time.monotonic() >= self._deaf_until:
+                self._deaf_until = 0.0
+                self._select.register(self._listener, selectors.EVENT_READ)
+            for key, mask in self._select.select(DEAF_S if self._deaf_until else 1.0):
                 if key.fileobj is self._listener:
                     self._accept()
                 elif key.data is None:
                     os.read(self._wake_in, 4096)
                 else:
                     viewer: Viewer = key.data
-                    if mask & selectors.EVENT_READ:
+                    if mask & selectors.EVENT_READ and viewer.sock.fileno() >= 0:
                         self._read(viewer)
                     if mask & selectors.EVENT_WRITE and viewer.sock.fileno() >= 0:
                         self._send(viewer)
@@ -161,11 +167,17 @@ class Server:
 
     def _accept(self) -> None:
         try:
-            sock, _ = self._listener.accept()
-        except OSError:
-            return  # gone again, or no descriptor left: the next one may have more luck
+            sock, address = self._listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionError):
+            return  # gone again
+        except OSError:  # no descriptor or memory left: who waits would wake this thread again and again
+            self._select.unregister(self._listener)
+            self._deaf_until = time.monotonic() + DEAF_S
+            return
         try:
             sock.setblocking(False)
+            if len(self._viewers) >= VIEWERS:
+                self._make_room(address[0])
             if len(self._viewers) >= VIEWERS:
                 sock.send(answer(503, more="Retry-After: 5\r\n"))
                 sock.close()
@@ -175,9 +187,22 @@ class Server:
         except OSError:
             sock.close()
             return
-        viewer = Viewer(sock, time.monotonic())
+        viewer = Viewer(sock, address[0], time.monotonic())
         self._viewers[sock.fileno()] = viewer
         self._select.register(sock, selectors.EVENT_READ, viewer)
+
+    def _make_room(self, address: str) -> None:
+        """Who has asked for nothing yet, or has his answer, goes first; then, for one from elsewhere, the
+        oldest of an address that holds more than half of the places."""
+        waiting = [v for v in self._viewers.values() if v.kind in ("request", "leaving")]
+        if not waiting:
+            held: dict[str, list[Viewer]] = {}
+            for viewer in self._viewers.values():
+                held.setdefault(viewer.address, []).append(viewer)
+            most = max(held, key=lambda one: len(held[one]))
+            waiting = held[most] if most != address and len(held[most]) > VIEWERS // 2 else []
+        if waiting:
+            self._drop(min(waiting, key=lambda v: v.began))
 
     def _read(self, viewer: Viewer) -> None:
         try:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from dataclasses import dataclass
 
 from darkfuse.errors import DarkfuseError
 from darkfuse.host.files import failed, write_whole
+from darkfuse.host.reading import parse_json, read_text
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,11 @@ class Device:
     @staticmethod
     def from_json(text: str) -> Device:
         """Raises ValueError, KeyError or TypeError on text that is not a profile."""
-        raw = json.loads(text)
+        raw = parse_json(text)
         raw["rates"] = {int(n): Rates(**values) for n, values in raw["rates"].items()}
         device = Device(**raw)
         numbers = [device.read, *(v for r in device.rates.values() for v in dataclasses.asdict(r).values())]
-        if not device.rates or not all(isinstance(v, (int, float)) and v > 0 for v in numbers):
+        if not device.rates or not all(isinstance(v, (int, float)) and 0 < v < math.inf for v in numbers):
             raise ValueError("a rate is missing or not positive")
         return device
 
@@ -192,12 +194,11 @@ def load_device(name: str | None = None) -> Device:
     else:
         path = os.path.join(cache_folder(), f"{name}.json")
     try:
-        with open(path) as file:
-            return Device.from_json(file.read())
+        return Device.from_json(read_text(path))
     except FileNotFoundError:
         known = ", ".join(sorted(BUILTIN))
         raise DarkfuseError(f"no device profile '{name}': built in are {known}; "
                             "measure this machine with 'darkfuse calibrate'") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise DarkfuseError(f"{path} is not a device profile ({error}); "
                             "write a new one with 'darkfuse calibrate'") from None
