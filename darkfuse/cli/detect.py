@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from darkfuse.session.network import Network
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pnm")
+_BEGINNINGS = (b"\xff\xd8", b"\x89PNG", b"BM", b"GIF8", b"RIFF", b"II", b"MM", b"P")
+FILMS = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".ts", ".wmv")
 
 
 def add(subparsers: Any) -> None:
@@ -31,6 +33,11 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--out", default="predictions", metavar="NAME",
                         help="annotated picture NAME.jpg, or for several a folder NAME (default predictions)")
     parser.add_argument("--no-draw", action="store_true", help="write no annotated picture")
+    parser.add_argument("--words", choices=("darknet", "alexeyab"), default="darknet",
+                        help="whose lines to print (detector test: alexeyab's)")
+    parser.add_argument("--ext-output", action="store_true", help="print where each box is, in pixels")
+    parser.add_argument("--save-labels", action="store_true",
+                        help="write each picture's boxes beside it, NAME.txt, as Darknet trains on")
     parser.add_argument("--json", metavar="FILE", help="write the detections as JSON too (-: to stdout)")
     parser.add_argument("--names", metavar="FILE", help="class names, one a line, or a Darknet .data file")
     arguments.add_running(parser)
@@ -49,6 +56,8 @@ def look_at(args: argparse.Namespace, kind: type[Job]) -> int:
     from darkfuse.session.network import load
 
     cfg, weights, data, sources = sort_files(args.files)
+    if len(sources) == 1 and sources[0].lower().endswith(FILMS):
+        return look_at_film(args, cfg, weights, data, sources[0])
     pictures = None if not sources or "-" in sources else list_pictures(sources)
     if pictures is not None and not pictures:
         raise ImageError(f"{sources[0]}: no pictures in this folder")
@@ -59,6 +68,22 @@ def look_at(args: argparse.Namespace, kind: type[Job]) -> int:
         for piece in json_document(job.frames()):
             json.write(piece)
     return 2 if job.bad else 0
+
+
+def look_at_film(args: argparse.Namespace, cfg: str | None, weights: str | None, data: str | None,
+                 film: str) -> int:
+    """Boxes on a film, written as one; what `demo --video FILM --out NAME.mp4 --no-window` does."""
+    from darkfuse.live.camera import Wishes
+    from darkfuse.live.camera import run as run_live
+
+    out = None if args.no_draw else os.path.splitext(args.out)[0] + ".mp4"
+    for line in run_live(Wishes(
+            source=film, cfg=cfg, weights=weights, names=args.names or data, threads=args.threads,
+            mem=args.mem, exact=args.exact, loading=arguments.loading(args), answers=arguments.answers(args),
+            realtime=False, out=out, json_lines=args.json, http=None, window=False, fps_limit=0.0,
+            frames=None)):
+        print(line, file=sys.stderr if args.json == "-" else sys.stdout)
+    return 0
 
 
 class Job:
@@ -100,9 +125,11 @@ class Job:
 
     def lines(self, result: Any) -> list[str]:
         """It in words."""
-        from darkfuse.detect.report import lines
+        from darkfuse.detect.report import alexeyab_lines, lines
 
-        return lines(result)
+        if self.args.words == "alexeyab":
+            return alexeyab_lines(result, self.args.ext_output)
+        return lines(result, self.args.ext_output)
 
     def json(self, result: Any, number: int) -> str:
         """It as JSON."""
@@ -111,7 +138,12 @@ class Job:
         return json_frame(result, number, self.net.stats, self.net.dialect)
 
     def draw(self, result: Any, path: str) -> None:
-        """Write the annotated copy, if that is wanted."""
+        """Write the annotated copy, if that is wanted, and the labels."""
+        if self.args.save_labels:
+            from darkfuse.detect.report import label_lines
+
+            with WholeFile(os.path.splitext(path)[0] + ".txt", "the labels") as file:
+                file.write("".join(line + "\n" for line in label_lines(result)))
         if not self.args.no_draw:
             self.net.draw(result, self.drawn_name(path))
 
@@ -145,14 +177,39 @@ def sort_files(files: list[str]) -> tuple[str | None, str | None, str | None, li
     data = rest.pop(0) if rest and rest[0].endswith(".data") else None
     cfg = rest.pop(0) if rest and rest[0].endswith(".cfg") else None
     weights = None
-    if rest and (rest[0].endswith((".weights", ".backup")) or ".conv." in os.path.basename(rest[0])):
+    if rest and (rest[0].endswith((".weights", ".backup")) or ".conv." in os.path.basename(rest[0])
+                 or (cfg is not None and holds_weights(rest[0]))):
         weights = rest.pop(0)
         if cfg is None:
             raise DarkfuseError(f"{weights}: name the .cfg these weights belong to, before them")
     for name in rest:
         if name.endswith((".cfg", ".weights", ".data")):
             raise DarkfuseError(f"{name} is not a picture; the order is CFG WEIGHTS IMAGE...")
+    if cfg is None and rest and not may_be_picture(rest[0]):
+        raise DarkfuseError(f"{rest[0]}: neither a .cfg nor a picture; the order is CFG WEIGHTS IMAGE...")
     return cfg, weights, data, rest
+
+
+def holds_weights(path: str) -> bool:
+    """Whether a file, whatever its ending, begins as Darknet's weights do: with two small version numbers."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(12)
+    except OSError:
+        return False
+    first, second = (int.from_bytes(head[at : at + 4], "little") for at in (0, 4))
+    return len(head) == 12 and first < 10 and second < 1001 and not path.lower().endswith(PICTURES)
+
+
+def may_be_picture(path: str) -> bool:
+    """Whether a first argument is meant as a picture: by its ending, by what it is, or by how it begins."""
+    if path == "-" or path.lower().endswith((*PICTURES, *FILMS)) or os.path.isdir(path):
+        return True
+    try:
+        with open(path, "rb") as file:
+            return file.read(4).startswith(_BEGINNINGS)
+    except OSError:
+        return not os.path.splitext(path)[1]
 
 
 def list_pictures(sources: list[str]) -> list[str]:

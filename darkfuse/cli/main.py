@@ -22,7 +22,9 @@ from darkfuse.host.lazy import lazy
 lazy("inspect")  # `dataclasses` imports it, up to Python 3.12 for nothing we use: 0.8 MB
 argparse._ = str  # type: ignore[attr-defined]  # no catalogue has its words: looking takes 0.3 MB
 
-VERBS = ("detect", "classify", "info", "plan", "calibrate", "map", "download", "demo", "watch", "doctor")
+VERBS = ("detect", "classify", "info", "plan", "calibrate", "map", "download", "demo", "watch", "doctor",
+         "completion")
+FAMILIES = ("detector", "classifier", "test")  # Darknet's own, see `cli.darknet`
 
 _DARKNET_SPELLING = re.compile(r"-([a-z]{2}[a-z_-]*)((?:=.*)?)", re.DOTALL)
 
@@ -57,8 +59,21 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*args, **options)
 
     def error(self, message: str) -> NoReturn:
-        """Print one line and exit with status 2."""
+        """Print one line and exit with status 2; an option near to one there is gets a suggestion."""
+        unknown = re.match(r"unrecognized arguments: (--[\w-]+)", message)
+        if unknown:
+            from darkfuse.cli.suggest import did_you_mean
+
+            message += did_you_mean(unknown[1], self.options())
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+    def options(self) -> list[str]:
+        """All long options of the verbs added."""
+        verbs = [action.choices.values() for action in self._actions
+                 if isinstance(action, argparse._SubParsersAction)]
+        return [option for choices in verbs for verb in choices for action in verb._actions
+                for option in action.option_strings if option.startswith("--")]
 
 
 def darknet_spellings(arguments: Sequence[str]) -> list[str]:
@@ -89,10 +104,23 @@ def build_parser(verbs: Sequence[str]) -> tuple[Parser, dict[str, Any]]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: this process's) and return the exit status."""
-    arguments = darknet_spellings(sys.argv[1:] if argv is None else argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given and given[0] in FAMILIES:
+        from darkfuse.cli.darknet import translated
+
+        try:
+            given = translated(given)
+        except DarkfuseError as error:
+            return _fail(str(error))
+    arguments = darknet_spellings(given)
     warnings.showwarning = _show_warning
     # Only the verb asked for is imported: the others would cost memory for nothing.
     chosen = next((word for word in arguments if not word.startswith("-")), None)
+    if chosen is not None and chosen not in VERBS:
+        from darkfuse.cli.suggest import did_you_mean
+
+        near = did_you_mean(chosen, [*VERBS, *FAMILIES])
+        return _fail(f"there is no verb {chosen}" + (near or "; there are " + ", ".join(VERBS)))
     parser, modules = build_parser([chosen] if chosen in VERBS else VERBS)
     args = parser.parse_args(arguments)
     if args.version:

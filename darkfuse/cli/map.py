@@ -16,7 +16,8 @@ def add(subparsers: Any) -> None:
     parser.add_argument("cfg", metavar="CFG", help="the network's .cfg")
     parser.add_argument("weights", metavar="WEIGHTS", help="its .weights")
     parser.add_argument(
-        "data", metavar="DATA", help="folder with images/ and labels/ (Darknet's label format)"
+        "data", metavar="DATA",
+        help="folder with images/ and labels/ (Darknet's label format), or a .data file with valid="
     )
     parser.add_argument(
         "--split", metavar="FILE", help="score only the photos named in this file, one a line"
@@ -42,7 +43,8 @@ def run(args: argparse.Namespace) -> int:
     from darkfuse.detect.precision_table import as_json, table
 
     chosen = photos(args.data, args.split, args.limit)
-    net = darkfuse.load(args.cfg, args.weights, threads=args.threads, mem=args.mem, names=args.names,
+    given = args.names or (args.data if args.data.endswith(".data") else None)
+    net = darkfuse.load(args.cfg, args.weights, threads=args.threads, mem=args.mem, names=given,
                         **arguments.loading(args))
     classes = class_count(net.graph)
     names = [net.names[i] if i < len(net.names) else str(i) for i in range(classes)]

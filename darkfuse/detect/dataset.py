@@ -35,7 +35,8 @@ def photos(folder: str, split: str | None = None, limit: int | None = None) -> l
     Parameters
     ----------
     folder : str
-        With ``images/`` and ``labels/`` inside.
+        With ``images/`` and ``labels/`` inside; or a Darknet ``.data`` file, whose ``valid=`` lists photos,
+        labels being where Darknet looks: beside each, or in ``labels`` in place of ``images``.
     split : str, optional
         A file of names, one a line, without folder or ending (both are dropped if there): only these.
     limit : int, optional
@@ -46,6 +47,8 @@ def photos(folder: str, split: str | None = None, limit: int | None = None) -> l
     DatasetError
         No ``images/`` or ``labels/``, no photo, or a name in ``split`` that has none.
     """
+    if folder.endswith(".data"):
+        return _listed(folder)[:limit]
     images, labels = os.path.join(folder, "images"), os.path.join(folder, "labels")
     for part in (images, labels):
         if not os.path.isdir(part):
@@ -74,15 +77,35 @@ def photos(folder: str, split: str | None = None, limit: int | None = None) -> l
     ]
 
 
-def _names(path: str) -> list[str]:
+def _listed(data: str) -> list[Photo]:
+    """The photos a .data file lists, in its order."""
+    from darkfuse.model.names import read_data
+
+    path = read_data(data).values.get("valid")
+    if not path:
+        raise DatasetError(f"{data}: has no valid= line that lists photos")
+    found = []
+    for image in _lines(path):
+        stem = os.path.splitext(os.path.basename(image))[0]
+        label = os.path.splitext("/labels/".join(image.rsplit("/images/", 1)))[0]
+        found.append(Photo(stem, image, label + ".txt", label + ".difficult.txt"))
+    if not found:
+        raise DatasetError(f"{path}: no photos")
+    return found
+
+
+def _lines(path: str) -> list[str]:
     try:
         with open(path, encoding="utf-8") as file:
-            lines = [line.strip() for line in file]
+            return [line.strip() for line in file if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(
             f"{path}: cannot read the list of photos: {getattr(error, 'strerror', error)}"
         ) from None
-    names = [os.path.basename(line) for line in lines if line]
+
+
+def _names(path: str) -> list[str]:
+    names = [os.path.basename(line) for line in _lines(path)]
     return [os.path.splitext(n)[0] if os.path.splitext(n)[1].lower() in IMAGES else n for n in names]
 
 

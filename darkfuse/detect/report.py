@@ -6,14 +6,42 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from darkfuse.detect.types import Result
+from darkfuse.detect.types import Detection, Result
 from darkfuse.model.dialect import Dialect
 
 
-def lines(result: Result) -> list[str]:
-    """What Darknet prints: the time, then `name: 87%` for every label of every box."""
+def lines(result: Result, corners: bool = False) -> list[str]:
+    """What Darknet prints: the time, then `name: 87%` for every label of every box.
+
+    With `corners` each is followed by where it is in pixels, as AlexeyAB's `-ext_output` says it.
+    """
     head = f"{result.path}: Predicted in {result.seconds:f} seconds."
-    return [head, *(f"{d.name}: {d.confidence * 100:.0f}%" for d in result.detections)]
+    return [head, *(_line(d, result, corners) for d in result.detections)]
+
+
+def alexeyab_lines(result: Result, corners: bool = False) -> list[str]:
+    """What AlexeyAB's `detector test` prints, word for word: boxes from left to right, best label first."""
+    head = f"{result.path}: Predicted in {result.seconds * 1000:f} milli-seconds."
+    boxes = sorted(result.by_box(), key=lambda group: group[0].cx - group[0].w / 2)
+    rest = [sorted(labels[1:], key=lambda d: d.class_id) for _, labels in boxes]
+    return [head, *(_line(d, result, corners) for (_, labels), others in zip(boxes, rest)
+                    for d in (labels[0], *others))]
+
+
+def _line(d: Detection, result: Result, corners: bool) -> str:
+    text = f"{d.name}: {d.confidence * 100:.0f}%"
+    if not corners:
+        return text
+    box = d.box
+    left, top = (box.cx - box.w / 2) * result.width, (box.cy - box.h / 2) * result.height
+    return (f"{text}\t(left_x: {left:4.0f}   top_y: {top:4.0f}   width: {box.w * result.width:4.0f}   "
+            f"height: {box.h * result.height:4.0f})")
+
+
+def label_lines(result: Result) -> list[str]:
+    """Boxes as Darknet trains on them, and as its `-save_labels` writes: class, centre, size as fractions."""
+    return [f"{labels[0].class_id} {box.cx:.4f} {box.cy:.4f} {box.w:.4f} {box.h:.4f}"
+            for box, labels in result.by_box()]
 
 
 def json_frame(result: Result, frame_id: int, stats: Mapping[str, float] | None = None,

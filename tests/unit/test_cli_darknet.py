@@ -1,0 +1,96 @@
+"""Darknet's own commands and flags: what becomes of them, and what is printed."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from darkfuse.cli.darknet import translated
+from darkfuse.cli.main import main
+from darkfuse.errors import DarkfuseError
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [
+    ("detector test coco.data x.cfg x.weights dog.jpg -i 0 -thresh .25 -ext_output -dont_show -out r.json",
+     "detect --words alexeyab coco.data x.cfg x.weights dog.jpg -thresh .25 -ext_output -dont_show "
+     "--json r.json"),
+    ("detector demo coco.data x.cfg x.weights film.mp4 -out_filename o.avi -mjpeg_port 8090",
+     "demo coco.data x.cfg x.weights --video film.mp4 --out o.avi --http 0.0.0.0:8090"),
+    ("detector demo coco.data x.cfg x.weights -c 1", "demo coco.data x.cfg x.weights --camera 1"),
+    ("detector map coco.data x.cfg x.weights", "map x.cfg x.weights coco.data"),
+    ("classifier predict i.data x.cfg x.weights dog.jpg", "classify i.data x.cfg x.weights dog.jpg"),
+    ("detect x.cfg x.weights dog.jpg", "detect x.cfg x.weights dog.jpg"),
+])
+def test_commands_become_ours(theirs: str, ours: str) -> None:
+    assert translated(theirs.split()) == ours.split()
+
+
+@pytest.mark.parametrize(("words", "says"), [
+    ("detector train coco.data x.cfg", "training is Darknet's"),
+    ("detector demo a.data x.cfg -prefix out", "-out_filename"),
+])
+def test_what_there_is_not_is_said(words: str, says: str) -> None:
+    with pytest.raises(DarkfuseError, match=says):
+        translated(words.split())
+
+
+@pytest.mark.parametrize(("words", "says"), [
+    (["detcet", "x.jpg"], "did you mean detect?"),
+    (["detect", "x.jpg", "--tresh", ".5"], "did you mean --thresh?"),
+    (["detect", "yolov4.cgf", "dog.jpg"], "yolov4.cgf: neither a .cfg nor a picture"),
+])
+def test_a_near_miss_gets_a_suggestion(words: list[str], says: str, capsys) -> None:
+    try:
+        status = main(words)
+    except SystemExit as end:
+        status = end.code
+    printed = capsys.readouterr()
+    assert status == 2 and says in printed.err and not printed.out
+
+
+def test_the_fork_is_repeated_word_for_word(root: Path, tmp_path: Path) -> None:
+    shared = root.parent / "shared"
+    if not (shared / "golden").exists():
+        pytest.skip("../shared is not there")
+    data = tmp_path / "coco.data"
+    data.write_text(f"classes=80\nnames={shared / 'models' / 'coco.names'}\n")
+    model = shared / "models" / "yolov4-tiny"
+    weights = tmp_path / "yolov4-tiny_last"  # any ending will do
+    weights.symlink_to(f"{model}.weights")
+    done = subprocess.run(
+        [sys.executable, "-m", "darkfuse", "detector", "test", str(data), f"{model}.cfg", str(weights),
+         "dog.jpg", "-ext_output", "-dont_show", "-out", str(tmp_path / "r.json"), "--no-draw"],
+        cwd=shared / "images", capture_output=True, text=True)
+    theirs = (shared / "golden" / "alexeyab-yolov4-tiny-dog.stdout.txt").read_text()
+
+    def timeless(text: str) -> str:
+        return re.sub(r"[\d.]+ milli", "N milli", text)
+
+    assert timeless(done.stdout) == timeless(theirs), done.stderr
+    assert (tmp_path / "r.json").read_text().startswith("[")
+
+
+def test_labels_are_saved_as_darknet_trains_on_them() -> None:
+    from darkfuse.detect.report import alexeyab_lines, label_lines
+    from darkfuse.detect.types import Box, Detection, Result
+
+    right, left = Box(0.8, 0.5, 0.1, 0.2), Box(0.3, 0.5, 0.2, 0.2)
+    result = Result((Detection(2, "cat", 0.9, right), Detection(5, "dog", 0.8, left),
+                     Detection(1, "fox", 0.7, left)), 100, 200, "x.jpg", 0.5)
+    assert label_lines(result) == ["2 0.8000 0.5000 0.1000 0.2000", "5 0.3000 0.5000 0.2000 0.2000"]
+    assert alexeyab_lines(result) == ["x.jpg: Predicted in 500.000000 milli-seconds.", "dog: 80%", "fox: 70%",
+                                      "cat: 90%"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_verbs_and_options(shell: str, capsys) -> None:
+    assert main(["completion", shell]) == 0
+    text = capsys.readouterr().out
+    assert "detect" in text and ("--thresh" in text or "-l thresh" in text)
+    if shell == "bash":
+        asked = text + '\nCOMP_WORDS=(darkfuse det); COMP_CWORD=1; _darkfuse; echo "${COMPREPLY[@]}"'
+        assert subprocess.run(["bash", "-c", asked], capture_output=True, text=True).stdout == "detect\n"
