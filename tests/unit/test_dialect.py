@@ -19,6 +19,7 @@ from darkfuse.model.cfg import parse_cfg
 from darkfuse.model.dialect import NAMES, dialect_of
 from darkfuse.plan.layout.lower import lower
 from darkfuse.plan.search.simple import layer_by_layer
+from tools import families_table
 
 NET = "[net]\nwidth=8\nheight=8\nchannels=3\n"
 CONV = "[convolutional]\nfilters=16\nsize=1\nactivation=leaky\n"
@@ -149,3 +150,7 @@ def test_commands_say_which_dialect_and_why(shared: Path, root: Path, command) -
                         (("--size", "0"), "network width 0 is outside 1..16384")):
         run = command("darkfuse", "detect", cfg, shared / "images" / "dog.jpg", *words)
         assert run.returncode == 2 and says in run.stderr
+
+
+def test_the_table_of_models_is_up_to_date() -> None:
+    assert families_table.main(["--check"]) == 0
