@@ -196,7 +196,7 @@ def measure(options: argparse.Namespace, folder: str) -> list[Row]:
         for limit in options.limits:
             note(darkfuse_row(files, format_bytes(limit), limit, False, threads, options.frames))
         for limit in options.swap_limits:
-            note(darkfuse_row(files, "min", limit, True, threads, options.frames))
+            note(darkfuse_row(files, "small", limit, True, threads, options.frames))
     for name in options.peers:
         reply = ask_worker(name, job.file("job.json"), "--prepare")
         if "error" in reply:
@@ -241,7 +241,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=608, help="side of the input (608)")
     parser.add_argument("--limits", type=sizes, default=[48 << 20, 32 << 20], help="of cgroups (48M,32M)")
     parser.add_argument(
-        "--swap-limits", type=sizes, default=[], help="also darkfuse --mem min in these, with swap (16M)"
+        "--swap-limits", type=sizes, default=[], help="also darkfuse --mem small in these, with swap (16M)"
     )
     parser.add_argument("--threads", type=numbers, default=[1, 2], help="thread counts (1,2)")
     parser.add_argument("--frames", type=int, default=5, help="frames of darkfuse in a process (5)")

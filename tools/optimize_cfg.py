@@ -85,10 +85,12 @@ def run(args: argparse.Namespace) -> int:
         raise DarkfuseError("--algorithm mafat answers --mem SIZE only")
     if args.mem == "min":
         raise DarkfuseError("for the plan that takes least memory ask --min-mem")
-    if args.mem:
+    if args.mem and args.mem != "small":
         parse_bytes(args.mem)  # before anything slow
     graph = load_graph(find_cfg(args.cfg))
-    planner = Planner(graph, load_device(args.device), args.threads or process.cpu_count(), args.exact)
+    device = load_device(args.device)
+    cores = max(device.rates) if args.device else process.cpu_count()
+    planner = Planner(graph, device, args.threads or cores, args.exact)
     if args.pareto:
         return pareto(planner, args.json)
     if args.config is not None:

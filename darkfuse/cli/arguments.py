@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-MEM_HELP = ("memory for the whole process, like 48M; 'min': little more than the least that works; "
+MEM_HELP = ("memory for the whole process, like 48M; 'min': the least that works, 'small': a little more; "
             "'resident': no limit (default: half of what is free, more of it where that is too little)")
 
 
@@ -49,12 +49,15 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="NAME", help="plan for this device profile")
     parser.add_argument("--exact", action="store_true", help="only kernels that round like Darknet's")
     parser.add_argument("--isa", choices=ISAS, help="instruction set to use")
+    parser.add_argument("--no-cache", dest="cache", action="store_false",
+                        help="search for the plan even where an earlier start left it in the cache folder")
     parser.add_argument("--stats", action="store_true", help="time and memory of each picture")
 
 
 def running(args: argparse.Namespace) -> dict[str, Any]:
     """`add_running`'s options as keywords of `session.network.load`."""
-    return {name: getattr(args, name) for name in ("threads", "mem", "plan", "device", "exact", "isa")}
+    names = "threads", "mem", "plan", "device", "exact", "isa", "cache"
+    return {name: getattr(args, name) for name in names}
 
 
 def loading(args: argparse.Namespace) -> dict[str, Any]:

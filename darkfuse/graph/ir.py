@@ -231,6 +231,7 @@ class Graph:
     outputs: tuple[int, ...]
     dialect: Dialect = DARKNET
     _consumers: dict[int, tuple[int, ...]] = field(init=False, repr=False, compare=False)
+    _known: dict[str, str] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         readers: dict[int, list[int]] = {}
@@ -260,13 +261,17 @@ class Graph:
         do not.
         (Not from hashlib: importing it costs megabytes for OpenSSL.)
         """
+        known = self._known.get("fingerprint")
+        if known is not None:
+            return known
         facts = repr((self.input, [(n.kind, n.options, n.inputs, n.out_shape) for n in self.nodes]))
         # Apart, so that plans written before there were such options still belong to their networks
         facts += "".join(f" {n.index} {found!r}" for n in self.nodes for found in n.options.unusual())
         value = 0xCBF29CE484222325
         for byte in facts.encode():
             value = ((value ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
-        return f"{value:016x}"
+        self._known["fingerprint"] = f"{value:016x}"
+        return self._known["fingerprint"]
 
     @property
     def macs(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 from darkfuse.errors import BudgetError, PlanError
 from darkfuse.graph import Graph, load_graph
@@ -30,12 +30,31 @@ def written_plan(graph: Graph, threads: int | None, exact: bool) -> Plan | None:
     return plan
 
 
-def choose(graph: Graph, budget: Budget, threads: int, exact: bool, plan: Plan | str | None,
-           device: str | None, written: Plan | None = None) -> tuple[Plan, Budget]:
+class Chosen(NamedTuple):
+    """A plan to run, the budget it keeps to, and where it comes from: 'given', 'from the cfg', 'remembered'
+    or 'searched for'."""
+
+    plan: Plan
+    budget: Budget
+    origin: str
+
+
+class Wishes(NamedTuple):
+    """What a search is asked for beside the budget. `remember`: look in the cache folder first."""
+
+    threads: int
+    exact: bool = False
+    device: str | None = None
+    isa: str | None = None
+    remember: bool = True
+
+
+def choose(graph: Graph, budget: Budget, wishes: Wishes, plan: Plan | str | None = None,
+           written: Plan | None = None) -> Chosen:
     """The plan to run `graph` with: `plan`, else `written` if it fits, else the best there is.
 
-    With it comes the budget it keeps to: the one asked for, or where nothing fits that and it may be raised,
-    little more than the least that will do.
+    Its budget is the one asked for, or where nothing fits that and it may be raised, little more than the
+    least that will do.
 
     Raises
     ------
@@ -49,25 +68,42 @@ def choose(graph: Graph, budget: Budget, threads: int, exact: bool, plan: Plan |
     if plan is not None:
         from darkfuse.plan.layout.lower import lower
 
-        given = plan if isinstance(plan, Plan) else read_plan(graph, plan, threads, exact)
+        origin = "given"
+        given = plan if isinstance(plan, Plan) else read_plan(graph, plan, wishes.threads, wishes.exact)
         chosen = dataclasses.replace(given, arena_bytes=lower(graph, given).arena_bytes)
         what += " with this plan"
     elif written is not None and _still_fits(written, budget, spent):
-        return written, budget
+        return Chosen(written, budget, "from the cfg")
     else:
-        chosen = _searched(graph, budget, arena, threads, exact, device)
+        chosen, origin = _best(graph, budget, arena, wishes)
     if arena is not None and chosen.arena_bytes > arena:
         budget = budget.raised(spent, chosen.arena_bytes, what)
         if plan is None:
-            chosen = _searched(graph, budget, budget.arena(spent), threads, exact, device)
-    return _named(chosen, budget, spent), budget
+            chosen, origin = _best(graph, budget, budget.arena(spent), wishes)
+    return Chosen(_named(chosen, budget, spent), budget, origin)
 
 
-def _searched(graph: Graph, budget: Budget, arena: int | None, threads: int, exact: bool,
-              device: str | None) -> Plan:
+def _best(graph: Graph, budget: Budget, arena: int | None, wishes: Wishes) -> tuple[Plan, str]:
+    """The best plan within `arena` bytes, else the smallest: remembered, or searched for."""
+    if not wishes.remember:
+        return _searched(graph, budget, arena, wishes), "searched for"
+    from darkfuse.plan.price.device import load_device
+    from darkfuse.session.remember import Remembered, round_down
+
+    arena = round_down(arena, budget.named)
+    memory = Remembered(graph, arena, wishes.threads, wishes.exact, load_device(wishes.device), wishes.isa)
+    plan = memory.recall()
+    if plan is not None:
+        return plan, "remembered"
+    plan = _searched(graph, budget, arena, wishes)
+    memory.keep(plan)
+    return plan, "searched for"
+
+
+def _searched(graph: Graph, budget: Budget, arena: int | None, wishes: Wishes) -> Plan:
     job: dict[str, Any] = {
         "cfg": graph.path, "width": graph.input.w, "height": graph.input.h, "arena": arena,
-        "threads": threads, "exact": exact, "device": device,
+        "threads": wishes.threads, "exact": wishes.exact, "device": wishes.device,
     }
     if budget.aside:
         answer, _ = call("darkfuse.session.choose:search", job, f"{graph.path}: cannot plan", BudgetError)

@@ -15,8 +15,8 @@ from darkfuse.host import process
 from darkfuse.media.decode import Picture
 from darkfuse.model.locate import DEFAULT_CFG, find_cfg, find_weights
 from darkfuse.plan.types import Plan
-from darkfuse.session.budget import Budget, share
-from darkfuse.session.choose import choose, written_plan
+from darkfuse.session.budget import share
+from darkfuse.session.choose import Chosen, Wishes, choose, written_plan
 from darkfuse.session.inputs import (
     as_picture,
     check_classifies,
@@ -49,6 +49,7 @@ def load(
     dialect: str = "auto",
     width: int | None = None,
     height: int | None = None,
+    cache: bool = True,
 ) -> Network:
     """Load a Darknet network.
 
@@ -62,10 +63,11 @@ def load(
     threads : int, optional
         Default: one a physical core.
     mem : str or int, optional
-        Memory for the whole process, `"48M"` or bytes. `"min"`: little more than the least this network runs
-        in, even where there is less and the rest has to be swapped. `"resident"`: everything is kept, the
-        fastest. Default: what a plan written in the cfg was made for, else half of what the machine (or this
-        process's memory cgroup) has free, and more of it where half is too little.
+        Memory for the whole process, `"48M"` or bytes. `"min"`: the least this network runs in, even where
+        there is less and the rest has to be swapped; `"small"`: a little more, up to twice as fast.
+        `"resident"`: everything is kept, the fastest. Default: what a plan written in the cfg was made for,
+        else half of what the machine (or this process's memory cgroup) has free, and more of it where half is
+        too little.
     exact : bool
         Only kernels that round as Darknet's do, whatever they cost.
     plan : Plan or str, optional
@@ -85,6 +87,8 @@ def load(
         cfg's keys; `Network.dialect` says which it is and why.
     width, height : int, optional
         Network size in pixels in place of the cfg's; each must suit the network's strides.
+    cache : bool
+        Use the plan an earlier start searched for, and leave one for later starts (`session.remember`).
 
     Raises
     ------
@@ -108,8 +112,8 @@ def load(
     if mem is None and written:
         mem = written.budget_bytes or None
     budget = share(mem, graph.input.c * graph.input.h * graph.input.w, len(graph.nodes), team, video_bytes)
-    chosen, budget = choose(graph, budget, team, exact, plan, device, written)
-    return Network(graph, index, chosen, budget, names_of(graph, weights_path, names), isa)
+    chosen = choose(graph, budget, Wishes(team, exact, device, isa, cache), plan, written)
+    return Network(graph, index, chosen, names_of(graph, weights_path, names), isa)
 
 
 class Network:
@@ -122,6 +126,8 @@ class Network:
     ----------
     graph : Graph
     plan : Plan
+    plan_origin : str
+        Where it comes from: 'given', 'from the cfg', 'remembered' or 'searched for'.
     budget : Budget
     dialect : Dialect
         Whose answers the network gives, why, and the defaults that follow from it.
@@ -133,9 +139,10 @@ class Network:
         counts.
     """
 
-    def __init__(self, graph: Graph, index: WeightsIndex, plan: Plan, budget: Budget,
-                 names: tuple[str, ...], isa: str | None = None) -> None:
-        self.graph, self.plan, self.budget, self.names = graph, plan, budget, names
+    def __init__(self, graph: Graph, index: WeightsIndex, chosen: Chosen, names: tuple[str, ...],
+                 isa: str | None = None) -> None:
+        self.graph, self.names = graph, names
+        self.plan, self.budget, self.plan_origin = chosen
         self.dialect = graph.dialect
         self.stats: dict[str, Any] = {}
         self.engine_stats: dict[str, Any] = {}
@@ -296,7 +303,7 @@ class Network:
         """The last frame's `stats` for people to read."""
         from darkfuse.session.report import stats_line
 
-        return stats_line(self.stats, self.budget.total, self.dialect)
+        return stats_line(self.stats, self.budget.total, self.plan_origin, self.dialect)
 
     def _see(self, image: Any, fit: str) -> tuple[Picture, str]:
         """Run the network on a picture; with it comes its path, empty for an array."""

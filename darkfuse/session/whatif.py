@@ -20,6 +20,7 @@ import darkfuse
 from darkfuse.errors import BudgetError, DarkfuseError
 from darkfuse.graph import Graph
 from darkfuse.host.files import write_whole
+from darkfuse.model.weights import WeightsIndex
 from darkfuse.plan.layout.lower import lower
 from darkfuse.plan.price.device import Device, cache_folder
 from darkfuse.plan.price.predict import Prediction, predict
@@ -67,10 +68,14 @@ class Planner:
     threads : int
     exact : bool
         Leave out Winograd.
+    index : WeightsIndex, optional
+        Of the weights the plan is to run with; left out, those of a file as it usually is.
     """
 
-    def __init__(self, graph: Graph, device: Device, threads: int, exact: bool = False) -> None:
+    def __init__(self, graph: Graph, device: Device, threads: int, exact: bool = False,
+                 index: WeightsIndex | None = None) -> None:
         self.graph, self.device, self.threads, self.exact = graph, device, threads, exact
+        self.index = index
         self.input_bytes = graph.input.c * graph.input.h * graph.input.w
         self._spent = 0
 
@@ -82,7 +87,7 @@ class Planner:
         return self._spent
 
     def fastest(self, mem: str | int, algorithm: str = "exact") -> Answer:
-        """The fastest plan for a process of `mem` bytes, or as `budget.share` has it 'min' or 'resident'.
+        """The fastest plan for a process of `mem` bytes, or 'min', 'small' or 'resident' (`budget.share`).
 
         Raises BudgetError with the least that would do; DarkfuseError where `mem` is no amount.
         """
@@ -177,7 +182,7 @@ class Planner:
 
     def _answer(self, plan: Plan, start: float, budget: Budget | None = None) -> Answer:
         seconds = time.perf_counter() - start
-        program = lower(self.graph, plan)
+        program = lower(self.graph, plan, weights_index=self.index)
         found = predict(self.graph, plan, self.device, program=program)
         if budget is None:
             budget = self._budget(self.budget_of(found.arena_bytes))

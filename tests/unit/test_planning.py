@@ -99,16 +99,18 @@ def test_the_least_is_what_a_refusal_names(tiny: tuple[Path, Path], root: Path) 
     with pytest.raises(subprocess.CalledProcessError) as refused:
         ask(root, cfg, weights, photo, mem="1M", threads=1)
     named = parse_bytes(refused.value.stderr.split("the least that works is ")[1].split(",")[0])
-    plan, total, stats = ask(root, cfg, weights, photo, mem="min", threads=1)
+    _, total, stats = ask(root, cfg, weights, photo, mem="min", threads=1)
+    assert abs(total - named) <= 1 << 20 and stats["peak_rss_bytes"] <= total
+    plan, total, stats = ask(root, cfg, weights, photo, mem="small", threads=1)
     assert abs(total - SPARE_BYTES - named) <= 1 << 20
     assert stats["peak_rss_bytes"] <= total and plan.budget_bytes == total
     planner = Planner(load_graph(str(cfg)), load_device(None), 1)
-    smallest, little = planner.smallest(), planner.fastest("min")
+    smallest, little = planner.smallest(), planner.fastest("small")
     for answer in plan.arena_bytes, little.plan.arena_bytes:
         assert smallest.plan.arena_bytes < answer <= smallest.plan.arena_bytes + SPARE_BYTES + JITTER_BYTES
     assert little.plan.predicted_ms < smallest.plan.predicted_ms
     # a plan given keeps its arena, and the budget is what it needs
-    given, total, stats = ask(root, cfg, weights, photo, mem="min", threads=1, plan="13x1/8/p")
+    given, total, stats = ask(root, cfg, weights, photo, mem="small", threads=1, plan="13x1/8/p")
     assert given.arena_bytes == stats["arena_bytes"] > 2 * plan.arena_bytes
     assert stats["peak_rss_bytes"] <= total < stats["peak_rss_bytes"] + (12 << 20)
 
@@ -168,5 +170,5 @@ def test_where_half_of_what_is_free_is_too_little(tiny: tuple[Path, Path], root:
 def test_less_than_the_least_is_for_those_who_ask(tiny: tuple[Path, Path], root: Path) -> None:
     _, most, why, _ = within(10 << 20, True, "", tiny, root)
     assert isinstance(why, str) and "does not fit in the" in why
-    _, _, total, _ = within(10 << 20, True, "min", tiny, root)
+    _, _, total, _ = within(10 << 20, True, "small", tiny, root)
     assert total > most

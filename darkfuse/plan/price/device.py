@@ -175,6 +175,22 @@ def _board() -> str:
         return ""
 
 
+def measured_devices() -> list[Device]:
+    """Profiles in the cache folder, by name, as they can be named; what is none is passed over."""
+    found = []
+    try:
+        names = sorted(os.listdir(cache_folder()))
+    except OSError:
+        return []
+    for name in names:
+        if name.endswith(".json"):
+            try:
+                found.append(dataclasses.replace(load_device(name[:-5]), name=name[:-5]))
+            except DarkfuseError:  # what else is kept there
+                continue
+    return found
+
+
 def load_device(name: str | None = None) -> Device:
     """A profile by name or path; without one this machine's measured profile, else the one most like it.
 

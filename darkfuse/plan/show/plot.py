@@ -210,15 +210,21 @@ def save_png(shapes: Shapes, file: IO[bytes]) -> None:
     image.save(file, "PNG")
 
 
-def save(shapes: Shapes, path: str) -> None:
-    """Write the picture, whole or not at all; raises DarkfuseError, for an unknown ending too."""
+def check_ending(path: str) -> str:
+    """`.svg` or `.png`; raises DarkfuseError for a path that ends in neither."""
     import os
-
-    from darkfuse.host.files import WholeFile
 
     ending = os.path.splitext(path)[1].lower()
     if ending not in (".svg", ".png"):
         raise DarkfuseError(f"{path}: a plot is an .svg or a .png")
+    return ending
+
+
+def save(shapes: Shapes, path: str) -> None:
+    """Write the picture, whole or not at all; raises DarkfuseError, for an unknown ending too."""
+    from darkfuse.host.files import WholeFile
+
+    ending = check_ending(path)
     with WholeFile(path, "the plot") as out:
         if ending == ".png":
             save_png(shapes, out.file)
