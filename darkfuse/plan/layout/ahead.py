@@ -45,6 +45,7 @@ def landings_of(buffers: Sequence[Buffer], weights: Sequence[Weights], until: Di
     """
     own = {w.raw for w in weights}
     others = sorted((b for n, b in enumerate(buffers) if n not in own and b.bytes), key=lambda b: -b.last)
+    by_offset = sorted(others, key=lambda b: b.offset)
     found: List[Tuple[Landing, ...]] = [()] * len(weights)
     for number, step in until.items():
         w = weights[number]
@@ -53,7 +54,7 @@ def landings_of(buffers: Sequence[Buffer], weights: Sequence[Weights], until: Di
         size = slot_bytes(w.raw_filters, w.per_filter)
         first = -(-buffers[w.raw].offset // PAGE) * PAGE
         slots = first, first + w.slots * size
-        idle = _idle(others, step, arena)
+        idle = _idle(others, by_offset, step, arena)
         landings = [Landing(at, _since(idle, at, at + size)) for at in range(*slots, size)]
         found[number] = (*landings, *_cut(idle, slots, size, FEW - w.slots))
     return found
@@ -63,9 +64,17 @@ def _since(idle: Sequence[_Idle], begin: int, end: int) -> int:
     return max((since for low, high, since in idle if low < end and begin < high), default=0)
 
 
-def _idle(others: Sequence[Buffer], step: int, arena: int) -> List[_Idle]:
+def _idle(others: Sequence[Buffer], by_offset: Sequence[Buffer], step: int, arena: int) -> List[_Idle]:
     """What nobody else uses in a step, and since when; `others` are those that end last first."""
-    gaps = _without([(0, arena // PAGE * PAGE)], [b for b in others if b.first <= step <= b.last])
+    gaps: List[Span] = []
+    low, end = 0, arena // PAGE * PAGE
+    for b in by_offset:
+        if b.first <= step <= b.last:
+            if b.offset > low:
+                gaps.append((low, min(b.offset, end)))
+            low = max(low, b.offset + b.bytes)
+    if low < end:
+        gaps.append((low, end))
     found: List[_Idle] = []
     for b in others:
         if b.last >= step or not gaps:
@@ -74,17 +83,10 @@ def _idle(others: Sequence[Buffer], step: int, arena: int) -> List[_Idle]:
         here = [(max(low, b.offset), min(high, end)) for low, high in gaps if low < end and b.offset < high]
         if here:
             found += [_Idle(low, high, b.last + 1) for low, high in here]
-            gaps = _without(gaps, [b])
+            gaps = [part for low, high in gaps for part in ((low, min(high, b.offset)), (max(low, end), high))
+                    if part[0] < part[1]]
     found += [_Idle(low, high, 0) for low, high in gaps]
     return sorted(found)
-
-
-def _without(gaps: Sequence[Span], taken: Sequence[Buffer]) -> List[Span]:
-    for b in taken:
-        end = b.offset + b.bytes
-        gaps = [part for low, high in gaps for part in ((low, min(high, b.offset)), (max(low, end), high))
-                if part[0] < part[1]]
-    return list(gaps)
 
 
 def _cut(idle: Sequence[_Idle], slots: Span, size: int, most: int) -> List[Landing]:
@@ -92,6 +94,8 @@ def _cut(idle: Sequence[_Idle], slots: Span, size: int, most: int) -> List[Landi
     found: List[Landing] = []
     taken = [slots]
     for since in sorted({piece.since for piece in idle}):
+        if len(found) >= most:
+            break
         for low, high in _joined([piece for piece in idle if piece.since <= since]):
             at = -(-low // PAGE) * PAGE
             for start, end in sorted(taken):

@@ -12,6 +12,7 @@ from darkfuse.graph import Graph
 from darkfuse.plan.layout.wiring import Wiring
 
 FLOAT = 4
+EFFORT = 400_000  # inputs of layers looked at in all orders tried: graphs may be made to annoy
 BLOCK = 32  # filters read and packed at a time where weights are streamed
 
 
@@ -38,15 +39,20 @@ def memory_order(graph: Graph) -> List[int]:
     problem = _Problem(graph)
     order = [node.index for node in graph.nodes]
     cost = problem.cost(order)
+    left = EFFORT // max(1, sum(len(node.inputs) for node in graph.nodes))
     improved = True
-    rounds = 0
-    while improved and rounds < 8:  # one or two in practice; the bound is for graphs made to annoy
-        improved, rounds = False, rounds + 1
+    while improved:  # two rounds in practice
+        improved = False
         for layer in list(order):
             if not problem.moves(layer):
                 continue
             for position in problem.places(order, layer):
                 changed = problem.moved(order, layer, position)
+                if changed == order:  # most layers of most networks can be nowhere else
+                    continue
+                if not left:
+                    return order
+                left -= 1
                 price = problem.cost(changed)
                 if price < cost:
                     order, cost, improved = changed, price, True
@@ -70,6 +76,7 @@ class _Problem:
                 self.writes[leaf.layer].append(root)
                 self.reads[leaf.layer] += [wiring.root(source).storage for source in leaf.sources]
         self.size = size
+        self.touched = {layer: tuple({*self.writes[layer], *self.reads[layer]}) for layer in self.writes}
         self.weights = {}
         for node in graph.nodes:
             filters = node.weights.biases if node.weights else 1
@@ -96,20 +103,19 @@ class _Problem:
 
     def cost(self, order: List[int]) -> int:
         """See `memory_order`."""
-        first: Dict[int, int] = {}
         last: Dict[int, int] = {}
-        for step, layer in enumerate(order):
-            for root in self.writes[layer] + self.reads[layer]:
-                first.setdefault(root, step)
-                last[root] = step
         change = [0] * (len(order) + 1)
-        for root, step in first.items():
-            change[step] += self.size[root]
-            change[last[root] + 1] -= self.size[root]
+        for step, layer in enumerate(order):
+            for root in self.touched[layer]:
+                if root not in last:
+                    change[step] += self.size[root]
+                last[root] = step
+        for root, step in last.items():
+            change[step + 1] -= self.size[root]
         live = total = 0
         for step, layer in enumerate(order):
             live += change[step]
-            if self.moves(layer):  # an alias runs nothing
+            if self.writes[layer]:  # an alias runs nothing
                 total += (live + self.weights[layer]) ** 4
         return total
 

@@ -93,12 +93,16 @@ class Timeline:
                     spot.free = spot.used = self.now
                     self.slots.append(Slot(spot.low, spot.high, spot.begin, self.now))
                 waiting.clear()
-        self._used = [slot for slot in self._used if not any(
-            spot.begin >= 0 and spot.low < slot.high and slot.low < spot.high for spot in places)]
-        self._used += [Slot(spot.low, spot.high, spot.begin, spot.free) for spot in places if spot.begin >= 0]
+        filled = [Slot(spot.low, spot.high, spot.begin, spot.free) for spot in places if spot.begin >= 0]
+        for low, high, _, _ in filled:
+            self._used = [slot for slot in self._used if slot[0] >= high or low >= slot[1]]
+        self._used += filled
 
     def _spot(self, low: int, high: int, step: int) -> _Spot:
-        used = max((slot.end for slot in self._used if slot.low < high and low < slot.high), default=0.0)
+        used = 0.0
+        for slot_low, slot_high, _, end in self._used:
+            if slot_low < high and low < slot_high and end > used:
+                used = end
         return _Spot(low, high, max(self._starts[step], used), used)
 
     def _read(self, places: Sequence[_Spot], ms: float) -> _Spot:

@@ -128,7 +128,9 @@ class Pieces:
         leaf = self.wiring.leaves[number]
         node = self.graph.node(leaf.layer)
         root = self.wiring.root(leaf.view).storage
-        moved = FLOAT * (leaf.shape.values + sum(s.values for s in node.in_shapes))
+        # A copy reads what it writes; other layers all of their inputs
+        read_values = leaf.shape.values if leaf.kind == "copy" else sum(s.values for s in node.in_shapes)
+        moved = FLOAT * (leaf.shape.values + read_values)
         if node.weights is None or leaf.kind not in FILTERED:
             return Piece(leaf, number, layers, None, root, "none", 0, 0, moved)
         rule = choose_kernel(self.graph, node, self.exact)

@@ -13,10 +13,12 @@ from darkfuse.plan.price.device import Device, load_device
 from darkfuse.plan.search.candidates import Candidates
 from darkfuse.plan.search.cuts import Bound, Cuts, Label
 from darkfuse.plan.search.pieces import Pieces
+from darkfuse.plan.search.simple import layer_by_layer
 from darkfuse.plan.search.spend import spend, timed
 from darkfuse.plan.search.tiled import NO_LIMIT
 from darkfuse.plan.types import Group, Plan
 
+SEARCHED = 3000  # inputs of layers in a network that is searched: the largest of Darknet's have 500
 LEFT = (0.04, 0.08, 0.16, 0.3)  # of a budget, for reads ahead: plans that leave as much are tried too
 
 
@@ -51,6 +53,12 @@ def plan_for(graph: Graph, mem: Optional[int] = None, threads: int = 1, exact: b
     BudgetError
         Nothing fits; the message says the least that would, and what takes it.
     """
+    if sum(len(node.inputs) for node in graph.nodes) > SEARCHED and latency_ms is None:
+        plan = _unsearched(graph, mem, threads, exact)
+        if mem is None or plan.arena_bytes <= mem or mem == 0 or or_least:
+            return plan
+        raise BudgetError(f"{graph.name}: {format_bytes(mem)} of arena is too little for a network that takes "
+                          f"in so many maps; layer by layer it works in {format_bytes(plan.arena_bytes)}")
     spans = _spans(graph, threads, exact, device)
     search = _cuts(spans, mem)
     if latency_ms is not None:
@@ -77,6 +85,14 @@ def plan_for(graph: Graph, mem: Optional[int] = None, threads: int = 1, exact: b
     what = " and ".join(f"{b.name} ({format_bytes(b.bytes)})" for b in heavy)
     raise BudgetError(f"{graph.name}: {format_bytes(search.limit)} of arena is too little; the least that "
                       f"works is {format_bytes(least.arena_bytes)}, most of it {what}")
+
+
+def _unsearched(graph: Graph, mem: Optional[int], threads: int, exact: bool) -> Plan:
+    """Layer by layer, with weights pinned where they seem to fit and streamed elsewhere: what a network gets
+    that would keep the search busy for a long time."""
+    pinned = mem is None or mem > 2 * graph.weight_bytes
+    plan = layer_by_layer(graph, threads, "pinned" if pinned else "streamed", exact)
+    return replace(plan, arena_bytes=lower(graph, plan, reads=False).arena_bytes)
 
 
 def frontier(graph: Graph, threads: int = 1, exact: bool = False, device: Optional[Device] = None,
