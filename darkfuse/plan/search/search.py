@@ -53,14 +53,15 @@ def plan_for(graph: Graph, mem: Optional[int] = None, threads: int = 1, exact: b
     BudgetError
         Nothing fits; the message says the least that would, and what takes it.
     """
-    if sum(len(node.inputs) for node in graph.nodes) > SEARCHED and latency_ms is None:
-        plan = _unsearched(graph, mem, threads, exact)
-        if mem is None or plan.arena_bytes <= mem or mem == 0 or or_least:
-            return plan
-        raise BudgetError(f"{graph.name}: {format_bytes(mem)} of arena is too little for a network that takes "
-                          f"in so many maps; layer by layer it works in {format_bytes(plan.arena_bytes)}")
+    if latency_ms is None and sum(len(node.inputs) for node in graph.nodes) > SEARCHED:
+        simple = _unsearched(graph, mem, threads, exact)
+        if not mem or simple.arena_bytes <= mem or or_least:
+            return simple
+        raise BudgetError(f"{graph.name}: {format_bytes(mem)} of arena is too little; layer by layer, as "
+                          f"networks of so many inputs run, it takes {format_bytes(simple.arena_bytes)}")
     spans = _spans(graph, threads, exact, device)
     search = _cuts(spans, mem)
+    plan: Optional[Plan]
     if latency_ms is not None:
         plan = _smallest_within(search, latency_ms)
     else:
