@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""Fuzz what darkfuse reads, for so many executions or seconds a target.
+
+    tests/fuzz/run.py                          each target for 30 s
+    tests/fuzz/run.py http plan --seconds 3600
+    tests/fuzz/run.py --executions 1000000
+
+An input that ends in anything but a result or an error made for people, or takes over a second, is written to
+tests/fuzz/corpus/TARGET, where `test_replay.py` runs it for ever after. Status 1 when there was one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import random
+import sys
+import time
+import traceback
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent.parent)]
+
+from mutate import mutated
+from targets import EXPECTED, TARGETS, corpus
+
+SLOW_S = 1.0  # of this process's own time: the machine may be busy
+
+
+def fuzz(name: str, executions: int, seconds: float, seed: int) -> tuple[int, int, float]:
+    """Executions, faults, and the slowest execution in s of processor time."""
+    target, draw = TARGETS[name], random.Random(f"{name} {seed}")
+    pool = [*target.seeds(), *corpus(name)]
+    end, done, faults, slowest = time.monotonic() + seconds, 0, 0, 0.0
+    while done < executions and time.monotonic() < end:
+        data = mutated(draw, pool, target.words, target.limit)
+        began = time.process_time()
+        fault = ""
+        try:
+            target.run(data)
+            if len(pool) < 200 and draw.random() < 0.01:
+                pool.append(data)  # it was accepted: further on than what is refused
+        except EXPECTED as error:
+            text = str(error)
+            if len(text) > 5000 or "\n" in text:
+                fault = f"a message of {len(text)} characters"
+        except Exception:
+            fault = traceback.format_exc()
+        took = time.process_time() - began
+        slowest = max(slowest, took)
+        if took > SLOW_S:
+            fault = fault or f"{took:.1f} s"
+        done += 1
+        if fault:
+            faults += 1
+            folder = HERE / "corpus" / name
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / hashlib.sha256(data).hexdigest()[:16]
+            path.write_bytes(data)
+            print(f"{name}: {path.name}: {fault.strip()}", flush=True)
+            if faults >= 20:
+                break
+    return done, faults, slowest
+
+
+def main() -> int:
+    """Run the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(TARGETS))
+    parser.add_argument("--executions", type=int, default=0, help="of each target (default: no end)")
+    parser.add_argument("--seconds", type=float, default=0.0, help="for each target (default 30)")
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    args = parser.parse_args()
+    seconds = args.seconds or (1e9 if args.executions else 30.0)
+    wrong = 0
+    for name in args.targets or TARGETS:
+        done, faults, slowest = fuzz(name, args.executions or sys.maxsize, seconds, args.seed)
+        print(f"{name}: {done} executions, {faults} faults, slowest {slowest * 1000:.0f} ms", flush=True)
+        wrong += faults
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

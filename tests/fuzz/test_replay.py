@@ -1,0 +1,28 @@
+"""Every input that was ever a fault, and some hundred new ones by a fixed seed, on every change."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from run import fuzz
+from targets import EXPECTED, TARGETS, corpus
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_what_was_a_fault_is_none_any_more(name: str) -> None:
+    for data in [*TARGETS[name].seeds(), *corpus(name)]:
+        try:
+            TARGETS[name].run(data)
+        except EXPECTED as error:
+            assert len(str(error)) <= 5000 and "\n" not in str(error)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_new_inputs(name: str) -> None:
+    done, faults, _ = fuzz(name, 500, 600, seed=1)
+    assert (done, faults) == (500, 0)
