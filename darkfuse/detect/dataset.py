@@ -148,6 +148,7 @@ def _labels(path: str, classes: int) -> list[tuple[int, float, float, float, flo
                 f"{path}:{number}: a box needs finite numbers and a size above 0, found '{line.strip()[:60]}'"
             )
         if not 0 <= kind < classes:
-            raise DatasetError(f"{path}:{number}: class {words[0][:20]}, but the network knows 0 to {classes - 1}")
+            raise DatasetError(f"{path}:{number}: class {words[0][:20]}, but the network knows 0 to "
+                               f"{classes - 1}")
         rows.append((kind, x, y, w, h))
     return rows

@@ -22,8 +22,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent.parent)]
 
-from mutate import mutated
-from targets import EXPECTED, TARGETS, corpus
+from mutate import mutated  # noqa: E402
+from targets import EXPECTED, TARGETS, corpus  # noqa: E402
 
 SLOW_S = 1.0  # of this process's own time: the machine may be busy
 

@@ -173,10 +173,13 @@ def corpus(name: str) -> list[bytes]:
     return [path.read_bytes() for path in sorted(folder.glob("*"))]
 
 
-CFG_WORDS = (b"[net]", b"[convolutional]", b"[yolo]", b"[route]", b"[upsample]", b"groups=", b"dilation=", b"=-1",
-             b"=0", b"=99999999999", b"=1e999", b"nan", b"\n", b",", b"mask=", b"layers=", b"[reorg]", b"[local]")
-JSON_WORDS = (b"[", b"{", b"null", b"1e999", b"-1", b"0", b"99999999999999999999", b"NaN", b'""', b"true", b"[]")
-HTTP = b"POST /control HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n"
+CFG_WORDS = (b"[net]", b"[convolutional]", b"[yolo]", b"[route]", b"[upsample]", b"groups=", b"dilation=",
+             b"=-1", b"=0", b"=99999999999", b"=1e999", b"nan", b"\n", b",", b"mask=", b"layers=", b"[reorg]",
+             b"[local]")
+JSON_WORDS = (b"[", b"{", b"null", b"1e999", b"-1", b"0", b"99999999999999999999", b"NaN", b'""', b"true",
+              b"[]")
+POST = (b"POST /control HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 15\r\n\r\n{\"thresh\": 0.5}")
 TARGETS = {
     "cfg": Target(cfg, lambda: [NET.encode(), *(p.read_bytes()[:4096] for p in (ROOT / "cfg").glob("*.cfg"))],
                   CFG_WORDS),
@@ -192,12 +195,13 @@ TARGETS = {
     "plan": Target(on_file("plan", plan_json), lambda: [plan().to_json().encode()], JSON_WORDS, 1 << 14),
     "notation": Target(notation, lambda: [b"2x2/1/1x1", b"5x5/3/2x2", b"streamed", b"1x1s/2/4x1f"],
                        (b"x", b"/", b"-", b"99999999999", b"0", b"s", b"f")),
-    "device": Target(on_file("device", load_device), lambda: [BUILTIN["rpi4"].to_json().encode()], JSON_WORDS),
+    "device": Target(on_file("device", load_device), lambda: [BUILTIN["rpi4"].to_json().encode()],
+                     JSON_WORDS),
     "labels": Target(on_file("labels", labels), lambda: [b"0 .5 .5 .25 .25\n2 0.1 0.1 0.1 0.1\n"],
                      (b"nan", b"inf", b"-1", b"1e999", b"\n", b" ", b"9" * 400)),
-    "http": Target(http, lambda: [b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", HTTP + b'{"thresh": 0.5}'],
-                   (b"\r\n", b": ", b"Content-Length: ", b"Transfer-Encoding: chunked", b"HTTP/1.0", b"[::1]:80",
-                    b"Host: ", b"\0", b"-1", b"\xff"), 9000),
-    "picture": Target(on_file("picture", picture), pictures, (b"\xff\xd8\xff", b"\x89PNG", b"\xff\xff\xff\xff",
-                                                              b"\0\0\0\0", b"IHDR", b"VP8X")),
+    "http": Target(http, lambda: [b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", POST],
+                   (b"\r\n", b": ", b"Content-Length: ", b"Transfer-Encoding: chunked", b"HTTP/1.0",
+                    b"[::1]:80", b"Host: ", b"\0", b"-1", b"\xff"), 9000),
+    "picture": Target(on_file("picture", picture), pictures,
+                      (b"\xff\xd8\xff", b"\x89PNG", b"\xff\xff\xff\xff", b"\0\0\0\0", b"IHDR", b"VP8X")),
 }
