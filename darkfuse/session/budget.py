@@ -194,3 +194,13 @@ def share(mem: str | int | None, input_bytes: int, layers: int = 32, threads: in
     spare = 0 if mem == "min" else SPARE_BYTES + min(threads - 1, 3) * SPARE_THREAD_BYTES
     return Budget(total, most, input_bytes, slack, video_bytes is not None, spare,
                   mem is not None)
+
+
+def cache_is_free(arena: int, weights: int) -> bool:
+    """Whether the page cache may keep weights that are streamed, as storage cards are slow.
+
+    It may where the system has memory to spare beside an arena and weights of so many bytes. In a memory
+    cgroup, or on a board that is full, that cache would push out something else.
+    """
+    free = process.free_bytes()
+    return free is not None and free > arena + 2 * weights

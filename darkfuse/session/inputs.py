@@ -23,7 +23,7 @@ def check_options(threads: int | None, isa: str | None) -> None:
         raise DarkfuseError(f"isa={isa!r} is none of {', '.join(ISAS)}")
 
 
-def check_takes_pictures(graph: Graph) -> None:
+def check_pictures(graph: Graph) -> None:
     """Raise `DarkfuseError` for a network whose input is no picture."""
     if graph.input.c not in (1, 3, 4):
         raise DarkfuseError(f"{graph.path}: takes {graph.input.c} channels; a picture has 1, 3 or 4 (for "

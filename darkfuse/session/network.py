@@ -15,15 +15,9 @@ from darkfuse.host import process
 from darkfuse.media.decode import Picture
 from darkfuse.model.locate import DEFAULT_CFG, find_cfg, find_weights
 from darkfuse.plan.types import Plan
-from darkfuse.session.budget import share
+from darkfuse.session.budget import cache_is_free, share
 from darkfuse.session.choose import Chosen, Wishes, choose, written_plan
-from darkfuse.session.inputs import (
-    as_picture,
-    check_classifies,
-    check_options,
-    check_takes_pictures,
-    names_of,
-)
+from darkfuse.session.inputs import as_picture, check_classifies, check_options, check_pictures, names_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -307,7 +301,7 @@ class Network:
 
     def _see(self, image: Any, fit: str) -> tuple[Picture, str]:
         """Run the network on a picture; with it comes its path, empty for an array."""
-        check_takes_pictures(self.graph)
+        check_pictures(self.graph)
         path = os.fspath(image) if isinstance(image, (str, os.PathLike)) else ""
         picture = self._decode(path, fit) if path else as_picture(image)
         engine = self._running(())
@@ -345,18 +339,15 @@ class Network:
             from darkfuse.plan.layout.lower import lower
 
             program = lower(self.graph, self.plan, extra, self._index)
-            # Where the system has memory to spare, its cache may keep what is streamed: cards are slow. In a
-            # cgroup, or on a full board, that cache would push out something else.
-            free = process.free_bytes()
-            spare = free is not None and free > program.arena_bytes + 2 * self._index.size
             if self.budget.aside:
                 give_back()  # what planning and starting a decoder touched
-            self._engine = Engine(program, self._index.path, self.plan.threads, self._isa, cached=spare,
+            self._engine = Engine(program, self._index.path, self.plan.threads, self._isa,
+                                  cached=cache_is_free(program.arena_bytes, self._index.size),
                                   known=self._index.identity)
             self._extra = extra
         return self._engine
 
     def _note(self, engine: Any) -> None:
         self.engine_stats = engine.stats()
-        self.stats = {name: self.engine_stats[name] for name in COUNTED}
-        self.stats["peak_rss_bytes"] = process.peak_rss_bytes()
+        counted = {name: self.engine_stats[name] for name in COUNTED}
+        self.stats = {**counted, "peak_rss_bytes": process.peak_rss_bytes()}
