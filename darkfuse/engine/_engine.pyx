@@ -21,7 +21,8 @@ from darkfuse.kernels._kernels cimport (
     df_wino_u_floats,
 )
 
-from darkfuse.engine.check import blocks, check, conv_output, fail, stride_of
+from darkfuse.engine.check import check
+from darkfuse.engine.check_ops import blocks, conv_output, fail, stride_of
 from darkfuse.errors import BudgetError, DarkfuseError, WeightsError
 from darkfuse.host.files import identity, stamp
 from darkfuse.plan.program import slot_bytes

@@ -1,10 +1,16 @@
-/* Which filters come in which read, in order of use. */
+/* The list of a frame's reads, in the order the team uses them: which filters come in which. */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "engine.h"
 
-int df_chunks_in(const df_weights *w, int filters) { return (filters + w->raw_filters - 1) / w->raw_filters; }
+int df_chunks_in(const df_weights *w, int filters)
+{
+    assert(filters >= 0 && w->raw_filters > 0);
+    return (filters + w->raw_filters - 1) / w->raw_filters;
+}
 
+/* Filters the team computes with at a time; a loaded layer is a single block. */
 static int block_of(const df_weights *w) { return w->residency == DF_STREAMED ? w->block : w->filters; }
 
 static int chunks_of(const df_weights *w)
@@ -17,6 +23,7 @@ static int chunks_of(const df_weights *w)
 
 static void plan_chunk(df_reader *r, df_weights *w, int first, int end)
 {
+    assert(first < end && end <= w->filters);
     df_chunk *c = &r->chunks[r->count];
     int turn = r->count++ - w->first_chunk;
     *c = (df_chunk){.weights = w, .first = first, .count = df_min(w->raw_filters, end - first)};
@@ -62,12 +69,13 @@ bool df_reader_plan(df_engine *e, const char *base, size_t bytes)
                 plan_layer(r, stage->ops[n].weights, e->threads);
     }
     if (r->count && r->can_flush)
-        df_flush(base, bytes); /* zeros, in our caches as yet */
+        df_flush(base, bytes); /* mapping the arena has just written zeros to it, which are in the caches */
     return true;
 }
 
 int df_chunk_at(const df_weights *w, int filter)
 {
+    assert(filter >= 0 && filter < w->filters);
     int block = block_of(w);
     return w->first_chunk + filter / block * df_chunks_in(w, block) + filter % block / w->raw_filters;
 }

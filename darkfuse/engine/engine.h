@@ -1,5 +1,6 @@
-/* A program in C structs, and what runs it.  structs.pxi fills these from plan.program.Program after checking
- * every size and offset; the C below trusts them. */
+/* A program in C structs, and what runs it. structs.pxi fills the structs from a plan.program.Program that
+ * engine/check.py has found safe, every size and offset of it. The C trusts them, and asserts what it relies on:
+ * debug and sanitizer builds have assertions on. */
 #ifndef DF_ENGINE_H
 #define DF_ENGINE_H
 
@@ -104,7 +105,7 @@ typedef struct {
     const df_weights *weights;
     int32_t first, count; /* filters */
     bool resident;        /* stays in its slot over frames */
-    bool cached;          /* its slot is in our caches: from the weights or the map there before */
+    bool cached;          /* its slot was in the processor's caches before the read, from what lay there */
     int32_t left;         /* filters not yet computed with, once for each part of the tiles */
     uint64_t samples, all; /* checksums as first read; 0: not read yet */
     char *slot;           /* a whole page; the chunk begins as far into it as it does into a page of the file */
@@ -114,7 +115,8 @@ typedef struct {
 #define DF_HUGE_PAGE (2 << 20)
 #define DF_LONG_READ (256 << 10) /* bytes of a read that takes long enough to be timed */
 #define DF_GRAIN (64 << 10) /* bytes of the arena that one entry of `used` stands for */
-#define DF_READERS 2 /* direct reads at a time: one alone leaves the disk idle while it is told of the next */
+/* Direct reads at a time. A single one would leave the disk idle until it is told of the next. */
+#define DF_READERS 2
 
 /* Threads that read the frame's weights ahead of the team, in the order they are used. */
 typedef struct {
@@ -137,7 +139,9 @@ typedef struct {
     int32_t *inside;     /* (count,) the `n_inside` chunks that are in their slots, or on their way there */
     int32_t n_inside;
     const char *base;    /* of the arena */
-    uint32_t *used;      /* (n_used = bytes of the arena / DF_GRAIN + 1,) when weights there were last computed with; odd: and left cached */
+    /* (n_used = bytes of the arena / DF_GRAIN + 1,) when the weights that lay in that grain of the arena were last
+     * computed with, counted in twos; an odd count says that they were left in the processor's caches */
+    uint32_t *used;
     size_t n_used;
     uint32_t uses;
     bool can_flush;      /* the processor can, and direct reads go to the slots themselves */
@@ -240,58 +244,6 @@ void df_reorg3d(df_team *t, const df_op *op, int j, df_region r);
 void df_crop(df_team *t, const df_op *op, int j, df_region r);
 float df_activate(float x, int act);
 
-/* Chunks of the frame, in order of use, for an arena of so many bytes. Returns false when memory is refused. */
-bool df_reader_plan(df_engine *e, const char *base, size_t bytes);
-/* Chunks in one block of so many filters; the last may be short: no chunk reaches into the next block. */
-int df_chunks_in(const df_weights *w, int filters);
-/* caches.c: whether the processor can; that a read took from then till now; whether the next slot that is free should
- * leave the caches; and so it does. */
-bool df_can_flush(void);
-void df_timed_read(df_reader *r, bool cached, double begun_ms, size_t bytes);
-bool df_worth_flushing(df_reader *r);
-void df_flush(const char *from, size_t bytes);
-/* The chunk a filter is in. */
-int df_chunk_at(const df_weights *w, int filter);
-int df_reader_start(df_engine *e);
-void df_reader_stop(df_engine *e);
-void df_reader_step(df_engine *e, int step);
-#define DF_CHANGED (-3)
-/* Whole of [offset, offset + bytes): 0, or an errno, or -1 where the file ends. */
-int df_read(int fd, void *to, size_t bytes, int64_t offset);
-static inline size_t df_chunk_bytes(const df_chunk *c)
-{
-    return (size_t)c->count * (size_t)c->weights->per_filter * sizeof(float);
-}
-/* Where the chunk begins in the file. */
-static inline int64_t df_chunk_offset(const df_chunk *c)
-{
-    return c->weights->file_offset + c->first * c->weights->per_filter * (int64_t)sizeof(float);
-}
-/* The chunk's filters, as they lie in the file, in its slot. */
-static inline const float *df_chunk_data(const df_chunk *c)
-{
-    return (const float *)(c->slot + df_chunk_offset(c) % DF_PAGE);
-}
-/* Filters [first, first + count), as they lie in the file, into w->packed, whose first is `base_filter`. */
-void df_pack(const df_table *table, const df_weights *w, const float *raw, int first, int count, int base_filter);
-/* Read and pack filters [first, first + count) of `w` into w->packed, whose first panel is `base_filter`. */
-void df_fill_block(df_team *t, df_weights *w, int first, int count, int base_filter);
-/* One thread alone: read and pack filters [first, first + count), whole panels and whole chunks, to `packed`.
- * False when the frame was stopped meanwhile. */
-bool df_fill_filters(df_team *t, df_weights *w, int first, int count, float *packed);
-/* The panel of streamed filters from `first` on, as they lie in the reader's slots, to filters->filter; they stay
- * until df_free_filters of [first, end), by one thread of the team, and of all others that were read with them.
- * False when the frame was stopped meanwhile. */
-bool df_await_filters(df_team *t, const df_weights *w, int first, df_filters *filters);
-/* The same, where they have arrived already. */
-bool df_peek_filters(const df_team *t, const df_weights *w, int first, df_filters *filters);
-void df_free_filters(df_team *t, const df_weights *w, int first, int end);
-
-/* Fold scale and bias of every layer and pack the pinned ones, through `through` (room for one filter, or one
- * row of a transposed layer, at least).  Returns 0, what df_read says, or DF_POLLED; the layer in *node. */
-#define DF_POLLED (-2)
-int df_load_weights(df_engine *e, float *through, size_t through_bytes, int *node);
-
 int df_run(df_engine *e); /* enum df_stop */
 /* One thread's walk through the frame, of a team of n. */
 void df_run_frame(df_engine *e, int id, int n);
@@ -315,5 +267,7 @@ static inline float *df_value(const df_tensor *t, const df_view *v, int c, int y
 
 static inline int df_min(int a, int b) { return a < b ? a : b; }
 static inline int df_max(int a, int b) { return a > b ? a : b; }
+
+#include "reads.h"
 
 #endif

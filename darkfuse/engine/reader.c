@@ -1,5 +1,6 @@
-/* Weights that are read every frame: threads that fill slots ahead of the team. */
+/* The reader threads: they fill slots with the weights of a frame, ahead of the team that computes with them. */
 #define _GNU_SOURCE
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -25,10 +26,11 @@ int df_read(int fd, void *to, size_t bytes, int64_t offset)
     return 0;
 }
 
-/* Whole pages around the chunk, past the page cache. False when that fails, for whatever reason: not every file
- * system that opens a file for direct reads then does them, or says so in the same way. */
+/* Read whole pages around the chunk, past the page cache. False when that fails for whatever reason: some file
+ * systems open a file for direct reads and then refuse the reads, each with an errno of its own. */
 static bool read_direct(int fd, const df_chunk *c)
 {
+    assert(c->slot && c->count > 0);
     int64_t offset = df_chunk_offset(c), from = offset / DF_PAGE * DF_PAGE;
     size_t wanted = (size_t)(offset - from) + df_chunk_bytes(c);
     size_t whole = (wanted + DF_PAGE - 1) / DF_PAGE * DF_PAGE, got = 0;
@@ -75,12 +77,13 @@ static int read_chunk(df_reader *r, df_chunk *c)
     if (r->direct >= 0 && read_direct(r->direct, c))
         return recognise(r, c);
     int failed = df_read(r->fd, (char *)df_chunk_data(c), df_chunk_bytes(c), df_chunk_offset(c));
-    /* The page cache counts against a memory cgroup, and the next frame comes too late to profit. */
+    /* The page cache counts against a memory cgroup, and would have dropped the chunk before the next frame. */
     if (!r->cached)
         posix_fadvise(r->fd, df_chunk_offset(c), (off_t)df_chunk_bytes(c), POSIX_FADV_DONTNEED);
     return failed ? failed : recognise(r, c);
 }
 
+/* Whether a chunk that is read, or on its way, lies over these bytes. */
 static bool is_taken(const df_reader *r, const char *slot, int64_t bytes)
 {
     for (int n = 0; n < r->n_inside; n++) {
@@ -91,11 +94,11 @@ static bool is_taken(const df_reader *r, const char *slot, int64_t bytes)
     return false;
 }
 
-/* Where the next chunk may go now: of its layer's slots that are free, the one that was used last. What storage
- * delivers faster than it is used fills all of them; what is used at once stays in a few, and in the cache. Strictly
- * one chunk after the other: a later one in the slot that an earlier one of its block waits for would stop the frame.
- * False: nowhere. */
-static bool place(const df_reader *r, df_chunk *c)
+/* Choose the slot of the next chunk: of its layer's slots that are free, the one used last. Where storage is faster
+ * than the team, reads fill all slots that way; where the team is faster, reads stay in a few, whose memory is still
+ * in the processor's caches. Chunks get their slots strictly in order. A later chunk in the slot that an earlier one
+ * of the same block waits for would stop the frame for good. False when no slot is free. */
+static bool choose_slot(const df_reader *r, df_chunk *c)
 {
     const df_weights *w = c->weights;
     uint32_t latest = 0;
@@ -112,10 +115,11 @@ static bool place(const df_reader *r, df_chunk *c)
     return c->slot;
 }
 
+/* Whether the next chunk can be read now; its slot is chosen then. */
 static bool next_chunk(df_reader *r)
 {
     df_chunk *c = &r->chunks[r->next];
-    return c->resident || place(r, c);
+    return c->resident || choose_slot(r, c);
 }
 
 static void *read_ahead(void *arg)
@@ -188,8 +192,8 @@ int df_reader_start(df_engine *e)
     pthread_attr_t small;
     pthread_attr_init(&small);
     pthread_attr_setstacksize(&small, 128 << 10);
-    /* A thread a frame costs some 30 us and leaves nothing behind to fork, join or wake up wrongly. Through the
-     * page cache one is enough: the kernel reads ahead of it. */
+    /* A thread for each frame costs some 30 us, and between frames there is none that a fork could lose. Through the
+     * page cache one thread is enough, as the kernel reads ahead of it. */
     int wanted = r->direct >= 0 ? DF_READERS : 1, failed = 0;
     for (r->threads = 0; r->threads < wanted && !failed; r->threads += !failed)
         failed = pthread_create(&r->thread[r->threads], &small, read_ahead, e);
@@ -219,10 +223,12 @@ void df_reader_stop(df_engine *e)
 void df_reader_step(df_engine *e, int step)
 {
     df_reader *r = &e->reader;
-    /* Broken off, the team still meets at every operation, on a busy machine for long: nothing more is read */
+    /* A frame that was broken off still passes every step, which takes long on a busy machine: nothing more is
+     * read for it. */
     if (r->count == 0 || atomic_load(&e->stop) != DF_RUNNING)
         return;
     pthread_mutex_lock(&r->lock);
+    assert(step >= r->step);
     r->step = step;
     pthread_cond_broadcast(&r->changed);
     pthread_mutex_unlock(&r->lock);

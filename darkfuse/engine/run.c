@@ -1,9 +1,12 @@
 /* A frame: stages, their tiles, the operations of each tile; every thread of the team walks all of it. */
+#include <assert.h>
+
 #include "engine.h"
 
 static void run_op(df_team *t, const df_stage *s, const df_op *op, int i, int j)
 {
     df_region r = {op->y[i].from, op->y[i].to, op->x[j].from, op->x[j].to};
+    assert(0 <= r.y0 && r.y1 <= op->out->height && 0 <= r.x0 && r.x1 <= op->out->width);
     if (op->out->keep && op->keep_in)
         df_keep_in(t, op, i, j);
     if (r.y0 < r.y1 && r.x0 < r.x1) {

@@ -1,4 +1,5 @@
-/* The team's side of the reader: waits for slots to fill, packs from them or computes with them, gives them back. */
+/* The team's side of the reader: it waits for chunks, packs them or computes with them, and gives slots back. */
+#include <assert.h>
 #include <string.h>
 #include <time.h>
 
@@ -37,8 +38,8 @@ static bool wait_for(df_team *t, int chunk)
     }
 }
 
-/* The chunk's slot is free. Called, and left, with the lock held. */
-static void leave(df_reader *r, int chunk)
+/* Give back the slot of a chunk that has been computed with. Called with the lock held, and returns with it. */
+static void give_back(df_reader *r, int chunk)
 {
     const df_chunk *c = &r->chunks[chunk];
     if (c->resident)
@@ -50,8 +51,10 @@ static void leave(df_reader *r, int chunk)
         pthread_mutex_lock(&r->lock);
     }
     int at = 0;
-    while (r->inside[at] != chunk)
+    while (r->inside[at] != chunk) {
         at++;
+        assert(at < r->n_inside);
+    }
     r->inside[at] = r->inside[--r->n_inside];
     r->uses += 2;
     int64_t begin = c->slot - r->base, end = begin + c->weights->slot_bytes;
@@ -59,7 +62,7 @@ static void leave(df_reader *r, int chunk)
         r->used[grain] = r->uses + !flushed;
 }
 
-/* Filters [first, end) have been computed with; chunks without any other leave their slots. */
+/* Filters [first, end), from `chunk` on, have been computed with: chunks without any other give back their slots. */
 static void free_filters(df_reader *r, int chunk, int first, int end)
 {
     bool left = false;
@@ -68,8 +71,9 @@ static void free_filters(df_reader *r, int chunk, int first, int end)
         df_chunk *c = &r->chunks[n];
         int here = df_min(end, c->first + c->count) - first;
         c->left -= here;
+        assert(here > 0 && c->left >= 0);
         if (c->left == 0) {
-            leave(r, n);
+            give_back(r, n);
             left = true;
         }
         first += here;
@@ -122,10 +126,12 @@ bool df_fill_filters(df_team *t, df_weights *w, int first, int count, float *pac
     return true;
 }
 
+/* Point filters->filter at filters [first, end) in their slots. */
 static void point_at(const df_reader *r, const df_weights *w, int first, int end, df_filters *filters)
 {
     for (int f = first; f < end; f++) {
         const df_chunk *c = &r->chunks[df_chunk_at(w, f)];
+        assert(c->weights == w && c->slot && f >= c->first && f < c->first + c->count);
         filters->filter[f - first] = df_chunk_data(c) + (f - c->first) * w->per_filter;
     }
 }

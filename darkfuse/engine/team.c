@@ -1,5 +1,6 @@
 /* Sharing out work over the OpenMP team. */
 #define _GNU_SOURCE
+#include <assert.h>
 #include <time.h>
 
 #include "engine.h"
@@ -15,6 +16,7 @@ double df_now_ms(void)
 
 long df_take(df_team *t, long items)
 {
+    assert(items >= 0 && t->id >= 0 && t->id < t->n);
     df_engine *e = t->e;
     bool running = atomic_load_explicit(&e->stop, memory_order_relaxed) == DF_RUNNING;
     if (running && t->id == 0 && e->poll) {
@@ -53,6 +55,7 @@ void df_meet(const df_team *t)
 
 int df_strips(const df_team *t, int64_t cost, long pieces, int rows)
 {
+    assert(pieces > 0 && rows > 0 && cost >= 0);
     long strips = 1;
     if (t->n > 1)
         strips = (8L * t->n + pieces - 1) / pieces;

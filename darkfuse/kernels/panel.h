@@ -3,6 +3,8 @@
 #ifndef DF_PANEL_H
 #define DF_PANEL_H
 
+#include <assert.h>
+
 #include "isa.h"
 
 /* Pixels of one strip.  Where sums are partial (128 bytes a pixel) they wait in L2 while each group of channel
@@ -74,6 +76,9 @@ DF_INLINE void run_panel(strip_fn *strip, const int tile, const int pixels, cons
     const int blocks = least(out->blocks, (c->out_c + DF_CB - 1) / DF_CB) - 2 * panel;
     if (blocks <= 0 || y1 <= y0 || x1 <= x0)
         return;
+    assert(panel >= 0 && y0 >= 0 && y1 <= out->height);
+    assert(x0 >= out->x0 && x1 <= out->x0 + out->cols);
+    assert(in->slots > 0 && c->size > 0 && c->stride > 0 && c->dilation > 0);
     const panel_job j = {
         .c = c, .in = in, .w = packed, .bias = bias + panel * DF_PANEL,
         .slope = act_is_slope(c->act) ? act_slope(c->act) : 1.0f,

@@ -11,8 +11,6 @@ LIMITS = {".py": 350, ".pyi": 350, ".pyx": 350, ".pxi": 350, ".c": 300, ".h": 30
 OURS = ("darkfuse", "tools", "tests", "examples")
 # Longer for now, each by no more than this; a file that got shorter leaves this table.
 LONGER = {
-    "darkfuse/engine/check.py": 409,
-    "darkfuse/engine/engine.h": 330,
     "tests/native/kernel_check.c": 320,
 }
 
