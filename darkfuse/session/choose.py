@@ -20,8 +20,11 @@ def written_plan(graph: Graph, threads: int | None, exact: bool) -> Plan | None:
 
     Raises `CfgError` when the annotation is broken or was made for what the cfg no longer is.
     """
-    if graph.cfg.net.find("fuse_plan") is None:  # spares importing the reader
+    net = graph.cfg.net
+    if net.find("fuse_plan") is None:  # spares importing the reader
         return None
+    if (graph.input.w, graph.input.h) != (net.integer("width"), net.integer("height")):
+        return None  # made for the size that the cfg has
     from darkfuse.plan.show.annotate import read_annotation
 
     plan = read_annotation(graph)

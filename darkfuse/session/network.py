@@ -99,12 +99,9 @@ def load(
     # Loaded before the memory left is measured: its code counts too
     import darkfuse.engine._engine  # noqa: F401
 
-    own_size = (width or graph.input.w, height or graph.input.h) == tuple(
-        graph.cfg.net.integer(side) for side in ("width", "height"))
-    written = written_plan(graph, threads, exact) if plan is None and device is None and own_size else None
+    written = written_plan(graph, threads, exact) if plan is None and device is None else None
     team = threads or (written.threads if written else process.cpu_count())
-    if mem is None and written:
-        mem = written.budget_bytes or None
+    mem = written.budget_bytes or None if mem is None and written else mem
     budget = share(mem, graph.input.c * graph.input.h * graph.input.w, len(graph.nodes), team, video_bytes)
     chosen = choose(graph, budget, Wishes(team, exact, device, isa, cache), plan, written)
     return Network(graph, index, chosen, names_of(graph, weights_path, names), isa)
