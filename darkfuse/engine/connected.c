@@ -44,8 +44,8 @@ static void one_row(const df_op *op, const df_view *in, const df_view *out, int 
     }
     /* Biases lie in the order of the map: channel, row, column. */
     int64_t at = (int64_t)o * out->height * out->width + place;
-    *df_value(op->out, out, o, place / out->width, place % out->width) =
-        df_activate(sum * w->scale[at] + w->bias[at], op->act);
+    *df_value(op->out, out, o, place / out->width, place % out->width) = df_activate(sum * w->scale[at] + w->bias[at],
+                                                                                     op->act);
 }
 
 void df_connected(df_team *t, const df_op *op, int j)

@@ -9,10 +9,7 @@ typedef struct {
     int p0, p1;
 } block;
 
-static const float *panel_of(const block *b, int panel)
-{
-    return b->packed + (panel - b->p0) * b->panel_floats;
-}
+static const float *panel_of(const block *b, int panel) { return b->packed + (panel - b->p0) * b->panel_floats; }
 
 static void zero_panel_margin(const df_view *out, int panel, int y0, int y1)
 {
@@ -20,21 +17,17 @@ static void zero_panel_margin(const df_view *out, int panel, int y0, int y1)
     df_zero_margin(out, y0, y1, panel * per, df_min(panel * per + per, out->blocks));
 }
 
-static int64_t macs_per_pixel(const df_conv *c)
-{
-    return (int64_t)(c->in_c / c->groups) * c->size * c->size;
-}
+static int64_t macs_per_pixel(const df_conv *c) { return (int64_t)(c->in_c / c->groups) * c->size * c->size; }
 
-typedef void kernel(const df_conv *, const df_view *, const df_view *, const float *, const float *, int, int, int,
-                    int, int);
+typedef void kernel(const df_conv *, const df_view *, const df_view *, const float *, const float *, int, int, int, int,
+                    int);
 
 static kernel *direct_kernel(const df_table *k, const df_op *op)
 {
     return op->kernel == DF_FIRST ? k->conv_first : op->kernel == DF_GENERAL ? k->conv_general : k->conv_direct;
 }
 
-static void run_direct(df_team *t, const df_op *op, const df_view *in, const df_view *out, const block *b,
-                       df_region r)
+static void run_direct(df_team *t, const df_op *op, const df_view *in, const df_view *out, const block *b, df_region r)
 {
     kernel *run = direct_kernel(t->e->table, op);
     int panels = b->p1 - b->p0, rows = r.y1 - r.y0, cols = r.x1 - r.x0;
@@ -57,7 +50,11 @@ static void run_direct(df_team *t, const df_op *op, const df_view *in, const df_
 
 static df_strip strip_of(df_region conv, int y0, int y1)
 {
-    return (df_strip){.y0 = y0, .y1 = y1, .x0 = conv.x0, .x1 = conv.x1, .tiles_y = (y1 - y0 + 3) / 4,
+    return (df_strip){.y0 = y0,
+                      .y1 = y1,
+                      .x0 = conv.x0,
+                      .x1 = conv.x1,
+                      .tiles_y = (y1 - y0 + 3) / 4,
                       .tiles_x = (conv.x1 - conv.x0 + 3) / 4};
 }
 
@@ -98,8 +95,8 @@ static void run_winograd(df_team *t, const df_stage *s, const df_op *op, const d
         for (long n; (n = df_take(t, items)) >= 0;) {
             int part = (int)(n % parts), panel = b->p0 + (int)(n / parts);
             df_filters filters = {.packed = panel_of(b, panel)};
-            k->wino_panel(c, out, &strip, &filters, op->weights->bias, panel, u,
-                          (int)((int64_t)tiles * part / parts), (int)((int64_t)tiles * (part + 1) / parts), scratch);
+            k->wino_panel(c, out, &strip, &filters, op->weights->bias, panel, u, (int)((int64_t)tiles * part / parts),
+                          (int)((int64_t)tiles * (part + 1) / parts), scratch);
             if (part == 0)
                 zero_panel_margin(out, panel, strip.y0 / pool, (strip.y1 + pool - 1) / pool);
         }

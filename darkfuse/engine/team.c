@@ -67,8 +67,7 @@ int df_strips(const df_team *t, int64_t cost, long pieces, int rows)
 
 df_pieces df_cut(const df_team *t, int64_t cost, int blocks, int y0, int y1)
 {
-    return (df_pieces){.first = y0, .rows = y1 - y0, .blocks = blocks,
-                       .strips = df_strips(t, cost, blocks, y1 - y0)};
+    return (df_pieces){.first = y0, .rows = y1 - y0, .blocks = blocks, .strips = df_strips(t, cost, blocks, y1 - y0)};
 }
 
 bool df_next(df_team *t, df_pieces *p)

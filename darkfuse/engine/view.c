@@ -8,9 +8,16 @@ df_view df_tile_view(const df_tensor *t, int tile_col)
 {
     assert(tile_col >= 0 && t->slots > 0);
     return (df_view){
-        .base = t->base, .row_stride = t->row_stride, .pixel = t->pixel, .cols = t->cols,
-        .x0 = t->x0[t->moves ? tile_col : 0], .slots = t->slots, .blocks = t->blocks,
-        .channels = t->channels, .height = t->height, .width = t->width,
+        .base = t->base,
+        .row_stride = t->row_stride,
+        .pixel = t->pixel,
+        .cols = t->cols,
+        .x0 = t->x0[t->moves ? tile_col : 0],
+        .slots = t->slots,
+        .blocks = t->blocks,
+        .channels = t->channels,
+        .height = t->height,
+        .width = t->width,
     };
 }
 

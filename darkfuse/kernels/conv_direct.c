@@ -4,9 +4,11 @@
 
 #define ANY_WIDEST 4 /* of strides other than 1 and 2, whose addresses need registers */
 
+/* clang-format off */
 #define KINDS(V) \
     TILES(V, one, DF_CB, DF_CB) TILES(V, two, 2 * DF_CB, DF_CB) TILES_4(V, any, w->step, DF_CB)
 #define KIND_NAMES(V) {{TILE_NAMES(V, one)}, {TILE_NAMES(V, two)}, {NAMES_4(V, any)}}
+/* clang-format on */
 #include "kinds.h"
 
 static void direct_strip(const panel_job *j, const df_view *dst, int block, int y0, int y1, int x0, int x1)
@@ -20,9 +22,17 @@ static void direct_strip(const panel_job *j, const df_view *dst, int block, int 
     const int group = block_floats < 4096 ? 4096 / block_floats : 1;
     const int64_t in_x = (int64_t)(x0 * c->stride - c->pad - in->x0) * DF_CB;
     walk w = {
-        .row = in->row_stride, .block = (int64_t)in->cols * DF_CB, .out_block = (int64_t)dst->cols * DF_CB,
-        .step = (int64_t)c->stride * DF_CB, .tap = (int64_t)c->dilation * DF_CB, .slope = j->slope,
-        .size = c->size, .taps = c->size, .run = DF_CB, .slots = in->slots, .hop = c->dilation % in->slots,
+        .row = in->row_stride,
+        .block = (int64_t)in->cols * DF_CB,
+        .out_block = (int64_t)dst->cols * DF_CB,
+        .step = (int64_t)c->stride * DF_CB,
+        .tap = (int64_t)c->dilation * DF_CB,
+        .slope = j->slope,
+        .size = c->size,
+        .taps = c->size,
+        .run = DF_CB,
+        .slots = in->slots,
+        .hop = c->dilation % in->slots,
     };
     tile_fn *const *fn = j->lanes < NV * DF_VL ? half[kind] : full[kind];
     for (w.b0 = 0; w.b0 < blocks; w.b0 = w.b1) {
@@ -32,7 +42,7 @@ static void direct_strip(const panel_job *j, const df_view *dst, int block, int 
 }
 
 void DF_NAME(conv_direct)(const df_conv *c, const df_view *in, const df_view *out, const float *packed,
-                 const float *bias, int panel, int y0, int y1, int x0, int x1)
+                          const float *bias, int panel, int y0, int y1, int x0, int x1)
 {
     run_panel(direct_strip, WIDEST, STRIP, c, in, out, packed, bias, panel, y0, y1, x0, x1);
 }

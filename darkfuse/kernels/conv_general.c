@@ -22,14 +22,10 @@ typedef struct {
 } lanes_job;
 
 /* Floats from a row's start to channel ch of its stored column 0. */
-DF_INLINE int64_t channel(const df_view *v, int ch)
-{
-    return (int64_t)(ch / DF_CB) * v->cols * v->pixel + ch % DF_CB;
-}
+DF_INLINE int64_t channel(const df_view *v, int ch) { return (int64_t)(ch / DF_CB) * v->cols * v->pixel + ch % DF_CB; }
 
 /* `pixels` pixels of DF_VL output channels, from (y, x) on */
-DF_INLINE void general_tile(const lanes_job *g, const enum reading how, const int pixels, int y, int x,
-                            float *out)
+DF_INLINE void general_tile(const lanes_job *g, const enum reading how, const int pixels, int y, int x, float *out)
 {
     const df_conv *c = g->c;
     const df_view *in = g->in;
@@ -103,8 +99,7 @@ static void general_strip(const panel_job *j, const df_view *dst, int block, int
 }
 
 void DF_NAME(conv_general)(const df_conv *c, const df_view *in, const df_view *out, const float *packed,
-                  const float *bias, int panel, int y0, int y1, int x0, int x1)
+                           const float *bias, int panel, int y0, int y1, int x0, int x1)
 {
-    run_panel(general_strip, PIXELS, STRIP_WHOLE, c, in, out, packed, bias, panel, y0, y1, x0,
-              x1);
+    run_panel(general_strip, PIXELS, STRIP_WHOLE, c, in, out, packed, bias, panel, y0, y1, x0, x1);
 }

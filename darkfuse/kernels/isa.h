@@ -6,8 +6,8 @@
 
 #pragma GCC visibility push(hidden)
 
-void DF_NAME(pack)(const df_conv *c, int kernel, const float *raw, const float *scale, int oc0, int n,
-                   int base_oc, float *packed);
+void DF_NAME(pack)(const df_conv *c, int kernel, const float *raw, const float *scale, int oc0, int n, int base_oc,
+                   float *packed);
 void DF_NAME(conv_direct)(const df_conv *c, const df_view *in, const df_view *out, const float *packed,
                           const float *bias, int panel, int y0, int y1, int x0, int x1);
 void DF_NAME(conv_first)(const df_conv *c, const df_view *in, const df_view *out, const float *packed,
@@ -17,12 +17,12 @@ void DF_NAME(conv_general)(const df_conv *c, const df_view *in, const df_view *o
 void DF_NAME(wino_input)(const df_conv *c, const df_view *in, const df_strip *s, int b0, int b1, float *u);
 void DF_NAME(wino_panel)(const df_conv *c, const df_view *out, const df_strip *s, const df_filters *filters,
                          const float *bias, int panel, const float *u, int t0, int t1, float *scratch);
-void DF_NAME(maxpool)(const df_view *in, const df_view *out, int size, int stride, int pad_before, int y0,
-                      int y1, int x0, int x1, int b0, int b1);
-void DF_NAME(upsample)(const df_view *in, const df_view *out, int stride, float scale, int y0, int y1,
-                       int x0, int x1, int b0, int b1);
-void DF_NAME(shortcut)(const df_view *a, const df_view *b, const df_view *out, int kind, int y0, int y1,
-                       int x0, int x1, int b0, int b1);
+void DF_NAME(maxpool)(const df_view *in, const df_view *out, int size, int stride, int pad_before, int y0, int y1,
+                      int x0, int x1, int b0, int b1);
+void DF_NAME(upsample)(const df_view *in, const df_view *out, int stride, float scale, int y0, int y1, int x0, int x1,
+                       int b0, int b1);
+void DF_NAME(shortcut)(const df_view *a, const df_view *b, const df_view *out, int kind, int y0, int y1, int x0, int x1,
+                       int b0, int b1);
 void DF_NAME(copy)(const df_view *in, const df_view *out, int y0, int y1, int x0, int x1, int b0, int b1);
 int64_t DF_NAME(fma_burst)(int64_t rounds);
 

@@ -4,8 +4,8 @@
 #include "panel.h"
 
 /* Darknet's: cells outside the map are ignored, whatever the margin holds. */
-void DF_NAME(maxpool)(const df_view *in, const df_view *out, int size, int stride, int pad_before, int y0,
-                      int y1, int x0, int x1, int b0, int b1)
+void DF_NAME(maxpool)(const df_view *in, const df_view *out, int size, int stride, int pad_before, int y0, int y1,
+                      int x0, int x1, int b0, int b1)
 {
     for (int y = y0; y < y1; y++) {
         const int top = y * stride - pad_before;
@@ -32,8 +32,8 @@ void DF_NAME(maxpool)(const df_view *in, const df_view *out, int size, int strid
 }
 
 /* Nearest neighbour, times scale. */
-void DF_NAME(upsample)(const df_view *in, const df_view *out, int stride, float scale, int y0, int y1,
-                       int x0, int x1, int b0, int b1)
+void DF_NAME(upsample)(const df_view *in, const df_view *out, int stride, float scale, int y0, int y1, int x0, int x1,
+                       int b0, int b1)
 {
     for (int y = y0; y < y1; y++)
         for (int b = b0; b < b1; b++) {
@@ -66,8 +66,8 @@ static void shortcut_any(const df_view *a, const df_view *b, const df_view *out,
     }
 }
 
-void DF_NAME(shortcut)(const df_view *a, const df_view *b, const df_view *out, int kind, int y0, int y1,
-                       int x0, int x1, int b0, int b1)
+void DF_NAME(shortcut)(const df_view *a, const df_view *b, const df_view *out, int kind, int y0, int y1, int x0, int x1,
+                       int b0, int b1)
 {
     const int equal = a->width == b->width && a->height == b->height && a->channels == b->channels;
     for (int y = y0; y < y1; y++)

@@ -39,8 +39,8 @@ DF_INLINE void pack_lanes(const order *o, const float *raw, const float *scale, 
 #pragma GCC unroll 16
         for (int i = 0; i < DF_VL; i++) {
             int64_t row = o->kernel == DF_GENERAL ? j + i
-                        : o->kernel == DF_FIRST   ? (int64_t)tap * o->ic + ic
-                        : ((int64_t)(ic / DF_CB) * o->taps + tap) * DF_CB + ic % DF_CB;
+                          : o->kernel == DF_FIRST ? (int64_t)tap * o->ic + ic
+                                                  : ((int64_t)(ic / DF_CB) * o->taps + tap) * DF_CB + ic % DF_CB;
             if (n == DF_VL)
                 vf_store(dst + row * DF_PANEL, r[i]);
             else
@@ -75,8 +75,8 @@ static void pack_lane(const order *o, const float *raw, float scale, float *dst)
         dst[row_of(o, j) * DF_PANEL] = raw[j] * scale;
 }
 
-void DF_NAME(pack)(const df_conv *c, int kernel, const float *raw, const float *scale, int oc0, int n,
-                   int base_oc, float *packed)
+void DF_NAME(pack)(const df_conv *c, int kernel, const float *raw, const float *scale, int oc0, int n, int base_oc,
+                   float *packed)
 {
     const order o = {
         .kernel = kernel == DF_WINOGRAD ? DF_DIRECT : kernel,

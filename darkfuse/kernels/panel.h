@@ -39,28 +39,25 @@ static void activate(const panel_job *j, const df_view *dst, int block, int y0, 
 
 /* Rows [y0, y1) x columns [x0, x1) of out from a scratch holding the convolution at twice that.  Darknet's
  * pooling rounds odd maps up and ignores the cells outside. */
-static void pool_strip(const panel_job *j, const df_view *tmp, const df_view *out, int y0, int y1, int x0,
-                       int x1)
+static void pool_strip(const panel_job *j, const df_view *tmp, const df_view *out, int y0, int y1, int x0, int x1)
 {
     const int full = j->c->conv_w / 2; /* columns from here on have one cell a row */
     for (int y = y0; y < y1; y++)
         for (int l = 0; l < j->lanes; l += DF_VL) {
             const float *a = df_pixel(tmp, 2 * y, l / DF_CB, 2 * x0) + l % DF_CB;
-            const float *b = 2 * y + 1 < j->c->conv_h
-                                 ? df_pixel(tmp, 2 * y + 1, l / DF_CB, 2 * x0) + l % DF_CB : a;
+            const float *b = 2 * y + 1 < j->c->conv_h ? df_pixel(tmp, 2 * y + 1, l / DF_CB, 2 * x0) + l % DF_CB : a;
             float *o = df_pixel(out, y, 2 * j->panel + l / DF_CB, x0) + l % DF_CB;
             for (int x = x0; x < x1; x++, a += 2 * DF_CB, b += 2 * DF_CB, o += DF_CB) {
                 int64_t next = x < full ? DF_CB : 0;
-                vf_store(o, vf_max(vf_max(vf_load(a), vf_load(a + next)),
-                                   vf_max(vf_load(b), vf_load(b + next))));
+                vf_store(o, vf_max(vf_max(vf_load(a), vf_load(a + next)), vf_max(vf_load(b), vf_load(b + next))));
             }
         }
 }
 
 DF_INLINE int least(int a, int b) { return a < b ? a : b; }
 
-DF_INLINE void finished_strip(strip_fn *strip, const panel_job *j, const df_view *dst, int block, int y0,
-                              int y1, int x0, int x1)
+DF_INLINE void finished_strip(strip_fn *strip, const panel_job *j, const df_view *dst, int block, int y0, int y1,
+                              int x0, int x1)
 {
     strip(j, dst, block, y0, y1, x0, x1);
     if (!act_is_slope(j->c->act))
@@ -69,9 +66,9 @@ DF_INLINE void finished_strip(strip_fn *strip, const panel_job *j, const df_view
 
 /* One panel over the out view's region in strips of up to `pixels`.  tile: pixels of the kernel's widest tile,
  * so that chunks of a pooled row are whole tiles. */
-DF_INLINE void run_panel(strip_fn *strip, const int tile, const int pixels, const df_conv *c,
-                         const df_view *in, const df_view *out, const float *packed, const float *bias,
-                         int panel, int y0, int y1, int x0, int x1)
+DF_INLINE void run_panel(strip_fn *strip, const int tile, const int pixels, const df_conv *c, const df_view *in,
+                         const df_view *out, const float *packed, const float *bias, int panel, int y0, int y1, int x0,
+                         int x1)
 {
     const int blocks = least(out->blocks, (c->out_c + DF_CB - 1) / DF_CB) - 2 * panel;
     if (blocks <= 0 || y1 <= y0 || x1 <= x0)
@@ -80,9 +77,13 @@ DF_INLINE void run_panel(strip_fn *strip, const int tile, const int pixels, cons
     assert(x0 >= out->x0 && x1 <= out->x0 + out->cols);
     assert(in->slots > 0 && c->size > 0 && c->stride > 0 && c->dilation > 0);
     const panel_job j = {
-        .c = c, .in = in, .w = packed, .bias = bias + panel * DF_PANEL,
+        .c = c,
+        .in = in,
+        .w = packed,
+        .bias = bias + panel * DF_PANEL,
         .slope = act_is_slope(c->act) ? act_slope(c->act) : 1.0f,
-        .panel = panel, .lanes = blocks > 1 ? DF_PANEL : DF_CB,
+        .panel = panel,
+        .lanes = blocks > 1 ? DF_PANEL : DF_CB,
     };
     if (!c->pool) {
         int rows = pixels / (x1 - x0) > 0 ? pixels / (x1 - x0) : 1;
@@ -95,16 +96,22 @@ DF_INLINE void run_panel(strip_fn *strip, const int tile, const int pixels, cons
     const int cols = least(x1 - x0, widest);
     const int rows = pixels / (4 * cols);
     df_view tmp = {
-        .base = scratch, .row_stride = (int64_t)4 * cols * DF_CB, .pixel = DF_CB, .cols = 2 * cols,
-        .slots = 2 * rows, .blocks = 2, .channels = DF_PANEL, .height = c->conv_h, .width = c->conv_w,
+        .base = scratch,
+        .row_stride = (int64_t)4 * cols * DF_CB,
+        .pixel = DF_CB,
+        .cols = 2 * cols,
+        .slots = 2 * rows,
+        .blocks = 2,
+        .channels = DF_PANEL,
+        .height = c->conv_h,
+        .width = c->conv_w,
     };
     for (int x = x0; x < x1; x += cols) {
         const int xe = least(x + cols, x1);
         tmp.x0 = 2 * x;
         for (int y = y0; y < y1; y += rows) {
             const int ye = least(y + rows, y1);
-            finished_strip(strip, &j, &tmp, 0, 2 * y, least(2 * ye, c->conv_h), 2 * x,
-                           least(2 * xe, c->conv_w));
+            finished_strip(strip, &j, &tmp, 0, 2 * y, least(2 * ye, c->conv_h), 2 * x, least(2 * xe, c->conv_w));
             pool_strip(&j, &tmp, out, y, ye, x, xe);
         }
     }

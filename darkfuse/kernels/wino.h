@@ -86,13 +86,13 @@ void DF_NAME(wino_filter)(const df_filters *filters, int in_c, int b, int blocks
 /* One frequency: m (tiles, 32) = or += u (blocks, tiles, 16) times w (32 / WINO_LANES, channels, WINO_LANES);
  * u's blocks are `next` floats apart.  Meanwhile `floats` floats from `ahead` are brought near, a few at a
  * time: all at once they hold up the products' own loads. */
-void DF_NAME(wino_gemm)(const float *u, int64_t next, int blocks, int tiles, const float *w, float *m,
-                        bool add, const float *ahead, int floats);
+void DF_NAME(wino_gemm)(const float *u, int64_t next, int blocks, int tiles, const float *w, float *m, bool add,
+                        const float *ahead, int floats);
 
 /* Tiles [t0, t1) of the strip: A^T m A, bias, activation and pooling of m (36: wino_m_step, t1 - t0, 32)
  * into out. */
-void DF_NAME(wino_output)(const df_conv *c, const df_view *out, const df_strip *s, const float *m,
-                          const float *bias, int panel, int t0, int t1);
+void DF_NAME(wino_output)(const df_conv *c, const df_view *out, const df_strip *s, const float *m, const float *bias,
+                          int panel, int t0, int t1);
 
 #pragma GCC visibility pop
 

@@ -36,15 +36,15 @@ DF_INLINE void filter(const float *g, const int64_t column, float *w, int64_t st
 
 #pragma GCC unroll 3
     for (int j = 0; j < 3; j++)
-        g_pair(vf_load(g + j * column), vf_load(g + row + j * column), vf_load(g + 2 * row + j * column),
-               0.5f, WINO_P, &plus[j], &minus[j]);
+        g_pair(vf_load(g + j * column), vf_load(g + row + j * column), vf_load(g + 2 * row + j * column), 0.5f, WINO_P,
+               &plus[j], &minus[j]);
     store_row(plus, w + 6 * step, step);
     store_row(minus, w + 12 * step, step);
 
 #pragma GCC unroll 3
     for (int j = 0; j < 3; j++)
-        g_pair(vf_load(g + j * column), vf_load(g + row + j * column), vf_load(g + 2 * row + j * column),
-               2.0f, WINO_R, &plus[j], &minus[j]);
+        g_pair(vf_load(g + j * column), vf_load(g + row + j * column), vf_load(g + 2 * row + j * column), 2.0f, WINO_R,
+               &plus[j], &minus[j]);
     store_row(plus, w + 18 * step, step);
     store_row(minus, w + 24 * step, step);
 
@@ -85,8 +85,8 @@ static void turn(const df_filters *f, int ic, int n, float *g)
 
 /* 16 input channels' filters at g, `channel` and `column` floats from channel to channel and from tap to tap, to
  * channels k * 16 on of w. */
-DF_INLINE void transform(const float *g, const int64_t channel, const int64_t column, const int k,
-                         const int blocks, float *w)
+DF_INLINE void transform(const float *g, const int64_t channel, const int64_t column, const int k, const int blocks,
+                         float *w)
 {
     for (int i = 0; i < DF_CB; i++)
         for (int lane = 0; lane < DF_PANEL; lane += DF_VL)

@@ -40,8 +40,7 @@ DF_INLINE void pair_of_rows(const float *const d[6], float q, float a, float *u,
 #pragma GCC unroll 6
     for (int j = 0; j < 6; j++) {
         int x = j * DF_CB;
-        bt_pair(vf_load(d[1] + x), vf_load(d[2] + x), vf_load(d[3] + x), vf_load(d[4] + x), q, a,
-                &plus[j], &minus[j]);
+        bt_pair(vf_load(d[1] + x), vf_load(d[2] + x), vf_load(d[3] + x), vf_load(d[4] + x), q, a, &plus[j], &minus[j]);
     }
     store_row(plus, u, step);
     store_row(minus, u + 6 * step, step);
@@ -96,8 +95,7 @@ void DF_NAME(wino_input)(const df_conv *c, const df_view *in, const df_strip *s,
                     for (int i = 0; i < 6; i++) {
                         memset(edge[i], 0, sizeof edge[i]);
                         if (row[i] && from < end)
-                            memcpy(edge[i] + (from - x) * DF_CB, d[i],
-                                   (size_t)(end - from) * DF_CB * sizeof(float));
+                            memcpy(edge[i] + (from - x) * DF_CB, d[i], (size_t)(end - from) * DF_CB * sizeof(float));
                         d[i] = edge[i];
                     }
                 transform_patch(d, to, step);

@@ -60,8 +60,8 @@ DF_INLINE void tile(const float *m, int64_t step, vf bias, const finish *f)
 
 /* The rows and columns of a 4x4 tile that lie in the region, from y (4, 4, 16): activations that are not worth
  * a place in the fast path, pooling of what there is, stores.  Padded channels stay zero: logistic(0) is not. */
-static __attribute__((noinline)) void partial(float y[4][4 * DF_CB], int rows, int cols, int kind, vi real,
-                                              bool pooled, float *const to[4])
+static __attribute__((noinline)) void partial(float y[4][4 * DF_CB], int rows, int cols, int kind, vi real, bool pooled,
+                                              float *const to[4])
 {
     int cell = pooled ? 2 : 1;
     for (int i = 0; i < rows; i++)
@@ -77,8 +77,8 @@ static __attribute__((noinline)) void partial(float y[4][4 * DF_CB], int rows, i
         }
 }
 
-void DF_NAME(wino_output)(const df_conv *c, const df_view *out, const df_strip *s, const float *m,
-                          const float *bias, int panel, int t0, int t1)
+void DF_NAME(wino_output)(const df_conv *c, const df_view *out, const df_strip *s, const float *m, const float *bias,
+                          int panel, int t0, int t1)
 {
     int64_t step = wino_m_step(t1 - t0);
     int cell = c->pool ? 2 : 1;

@@ -35,11 +35,11 @@ void DF_NAME(wino_panel)(const df_conv *c, const df_view *out, const df_strip *s
         DF_NAME(wino_filter)(filters, c->in_c, b, n, w);
         for (int f = 0; f < WINO_FREQS; f++) {
             int floats = 0;
-            const float *ahead = next ? part(filters, f, b + n, next, &floats)
+            const float *ahead = next            ? part(filters, f, b + n, next, &floats)
                                  : filters->next ? part(filters->next, f, 0, wino_panel_blocks(0, blocks), &floats)
-                                 : NULL;
-            DF_NAME(wino_gemm)(from + f * u_step, (int64_t)tiles * DF_CB, n, t1 - t0, w + f * w_step,
-                               m + f * m_step, b > 0, ahead, floats);
+                                                 : NULL;
+            DF_NAME(wino_gemm)(from + f * u_step, (int64_t)tiles * DF_CB, n, t1 - t0, w + f * w_step, m + f * m_step,
+                               b > 0, ahead, floats);
         }
     }
     DF_NAME(wino_output)(c, out, s, m, bias, panel, t0, t1);
