@@ -109,9 +109,9 @@ def load_network(config_file: Any, data_file: Any, weights: Any,
 
 def class_colors(names: Sequence[str]) -> dict[str, tuple[int, int, int]]:
     """A colour for each class, the same in every run (Darknet's script rolls dice)."""
-    from darkfuse.media.draw import class_colour
+    from darkfuse.media.palette import class_colour
 
-    return {name: class_colour(number, len(names)) for number, name in enumerate(names)}
+    return {name: class_colour(number) for number, name in enumerate(names)}
 
 
 def network_width(net: Network) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Detection:
     box: Box
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """All detections of one image.
 
@@ -68,6 +69,74 @@ class Result:
 
     def __len__(self) -> int:
         return len(self.detections)
+
+    def __iter__(self) -> Iterator[Detection]:
+        return iter(self.detections)
+
+    def __getitem__(self, at: int) -> Detection:
+        return self.detections[at]
+
+    def __repr__(self) -> str:
+        said = ", ".join(f"{d.name} {d.confidence * 100:.0f}%" for d in self.detections[:8])
+        more = f", and {len(self) - 8} more" if len(self) > 8 else ""
+        what = self.path or "array"
+        return f"<{type(self).__name__} of {what}, {self.width}x{self.height}: {said or 'nothing'}{more}>"
+
+    def filter(self, classes: Sequence[str | int] | str | int | None = None, min: float = 0.0) -> Result:
+        """Those detections that are of one of `classes` (names or numbers) and score at least `min`."""
+        wanted = None if classes is None else {classes} if isinstance(classes, (str, int)) else set(classes)
+        kept = tuple(d for d in self.detections if d.confidence >= min
+                     and (wanted is None or d.name in wanted or d.class_id in wanted))
+        return replace(self, detections=kept)
+
+    def counts(self) -> dict[str, int]:
+        """How many boxes each class has, by its best label; most first."""
+        seen: dict[str, int] = {}
+        for _, labels in self.by_box():
+            seen[labels[0].name] = seen.get(labels[0].name, 0) + 1
+        return dict(sorted(seen.items(), key=lambda item: -item[1]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Path, size and detections as plain values; boxes as left, top, right, bottom in pixels."""
+        from darkfuse.detect.export import as_dict
+
+        return as_dict(self)
+
+    def to_json(self) -> str:
+        """`to_dict` as JSON."""
+        from darkfuse.detect.export import as_json
+
+        return as_json(self)
+
+    def to_csv(self) -> str:
+        """A header, then a line a detection: class_id, name, confidence, xmin, ymin, xmax, ymax."""
+        from darkfuse.detect.export import as_csv
+
+        return as_csv(self)
+
+    def to_coco(self, image_id: int = 0) -> list[dict[str, Any]]:
+        """COCO's results format, boxes as left, top, width, height in pixels."""
+        from darkfuse.detect.export import as_coco
+
+        return as_coco(self, image_id)
+
+    def to_yolo(self) -> str:
+        """Darknet's label file: class, centre x, centre y, width, height as fractions, a line a box."""
+        from darkfuse.detect.report import label_lines
+
+        return "".join(line + "\n" for line in label_lines(self))
+
+    def to_pandas(self) -> Any:
+        """A DataFrame with `to_csv`'s columns. Raises `DarkfuseError` when pandas is not installed."""
+        from darkfuse.detect.export import as_pandas
+
+        return as_pandas(self)
+
+    def to_supervision(self) -> Any:
+        """`supervision.Detections`. Raises `DarkfuseError` when supervision is not installed."""
+        from darkfuse.detect.export import as_supervision
+
+        return as_supervision(self)
 
     @property
     def xyxy(self) -> list[tuple[float, float, float, float]]:

@@ -22,7 +22,7 @@ from darkfuse.host import process
 from darkfuse.host.files import Lines
 from darkfuse.host.units import format_bytes
 from darkfuse.live.percentiles import Percentiles
-from darkfuse.media.draw import class_colour
+from darkfuse.media.palette import class_colour
 from darkfuse.model.dialect import DARKNET
 
 if TYPE_CHECKING:
@@ -116,9 +116,7 @@ class Live:
         self.window = self._open_window(stack, first.image)
         self.writer = self._open_writer(stack)
         self.net: Network = stack.enter_context(self._load(first.image))
-        from darkfuse.detect.decode import class_count
 
-        self._classes = class_count(self.net.graph)
         if wishes.answers.get("thresh") is None and self.state.thresh == DARKNET.thresh:
             self.state.thresh = self.net.dialect.thresh
 
@@ -174,7 +172,7 @@ class Live:
         from darkfuse.session.network import load
 
         scratch = self._rgb
-        draw_marks(scratch, [(0, "warm", 0.1, 0.1, 0.9, 0.9)], 1)
+        draw_marks(scratch, [(0, "warm", 0.1, 0.1, 0.9, 0.9)])
         draw_status(scratch, "warm")
         self._compress(image)
         wishes, later = self.wishes, 0
@@ -303,7 +301,7 @@ class Live:
     def _coloured(self, objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """`objects` with the colours they are drawn in."""
         def colour(class_id: int) -> str:
-            return "#{:02x}{:02x}{:02x}".format(*class_colour(class_id, self._classes))
+            return "#{:02x}{:02x}{:02x}".format(*class_colour(class_id))
 
         return [{**found, "colour": colour(found["class_id"])} for found in objects]
 
@@ -315,7 +313,7 @@ class Live:
 
         (result, record), self._boxes = self._boxes, None
         image = self._held.image
-        draw_marks(image, result.marks(), self._classes)
+        draw_marks(image, result.marks())
         memory = record["memory"]
         parts = [f"{record['fps']:.1f} fps", f"{record['latency_ms']:.0f} ms"]
         if memory["now"] is not None:

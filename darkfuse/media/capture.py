@@ -115,6 +115,11 @@ class Capture:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def idle(self) -> bool:
+        """No frame waits to be taken."""
+        return self._ready is None
+
     def close(self) -> None:
         """Stop reading and let the source go."""
         with self._change:

@@ -8,24 +8,13 @@ from typing import IO, Any, Sequence, Tuple
 from darkfuse.errors import ImageError
 from darkfuse.host.files import WholeFile, failed
 from darkfuse.media.decode import one_line, opened, reduce_jpeg, rgb
+from darkfuse.media.labels import Rect, leader, line_width, places
+from darkfuse.media.palette import class_colour, ink_on
 
 # class id, text, then left, top, right, bottom as parts of the picture's size
 Mark = Tuple[int, str, float, float, float, float]
 
-# Darknet's six corner colours (its `get_color`); classes lie between them, so a class keeps its colour
-_CORNERS = ((1, 0, 1), (0, 0, 1), (0, 1, 1), (0, 1, 0), (1, 1, 0), (1, 0, 0))
 _SAVES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
-
-
-def class_colour(class_id: int, classes: int) -> tuple[int, int, int]:
-    """RGB of a class, 0..255, the same for every picture and run: Darknet's choice."""
-    at = class_id * 123457 % classes / classes * 5
-    low = int(at)
-    part = at - low
-    first, second = _CORNERS[low], _CORNERS[min(low + 1, 5)]
-    # Darknet names the third of a corner red
-    red, green, blue = ((1 - part) * first[c] + part * second[c] for c in (2, 1, 0))
-    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def out_path(out: str) -> str:
@@ -38,7 +27,6 @@ def out_path(out: str) -> str:
 def draw(
     path: str,
     marks: Sequence[Mark],
-    classes: int,
     out: str,
     work_bytes: int | None = None,
     aside: bool = False,
@@ -51,8 +39,6 @@ def draw(
         A picture `decode.decode` can read.
     marks : sequence of (class id, text, left, top, right, bottom)
         Edges as parts of the picture's width and height; what lies outside is cut off.
-    classes : int
-        How many classes there are, for the colours.
     out : str
         Name of the new picture; `.jpg` is added unless it ends in .jpg, .jpeg or .png. It is written beside
         its place and renamed, so that it is never there in part.
@@ -80,62 +66,107 @@ def draw(
 
         # The part is this process's, so that it goes with this process even where the other one is killed.
         with WholeFile(target, "the picture", ImageError) as file:
-            job = {"path": path, "marks": marks, "classes": classes, "work_bytes": work_bytes,
+            job = {"path": path, "marks": marks, "work_bytes": work_bytes,
                    "target": target, "part": file.part or target}
             call("darkfuse.media.draw:drawn", job, f"{target}: cannot draw the picture", ImageError)
         return target
-    canvas = _drawn(path, marks, classes, work_bytes)
+    painted = _drawn(path, marks, work_bytes)
     with WholeFile(target, "the picture", ImageError) as file:
-        _save(canvas, target, file.file)
+        _save(painted, target, file.file)
     return target
 
 
-def drawn(path: str, marks: Sequence[Mark], classes: int, work_bytes: int | None, target: str,
+def drawn(path: str, marks: Sequence[Mark], work_bytes: int | None, target: str,
           part: str) -> tuple[dict[str, Any], tuple[bytes, ...]]:
     """`draw` into a file that is there, `part`, as a job for `helper.call`; messages name `target`."""
-    canvas = _drawn(path, marks, classes, work_bytes)
+    painted = _drawn(path, marks, work_bytes)
     try:
         with open(part, "r+b" if os.path.isfile(part) else "wb") as file:
-            _save(canvas, target, file)
+            _save(painted, target, file)
     except OSError as error:
         raise failed(target, "the picture", error, ImageError) from None
     return {}, ()
 
 
-def _drawn(path: str, marks: Sequence[Mark], classes: int, work_bytes: int | None) -> Any:
+def _drawn(path: str, marks: Sequence[Mark], work_bytes: int | None) -> Any:
     with opened(path) as image:
         if work_bytes is not None:
             reduce_jpeg(image, (min(640, image.width), 1), work_bytes)
-        canvas = rgb(path, image)
-    paint(canvas, marks, classes)
-    return canvas
+        painted = rgb(path, image)
+    paint(painted, marks)
+    return painted
 
 
-def paint(image: Any, marks: Sequence[Mark], classes: int) -> None:
-    """Draw `marks` (see `draw`) onto an RGB Pillow image, least certain first when they come best first."""
+def save(image: Any, out: str) -> str:
+    """Write a Pillow image whole or not at all, by its ending; returns the path. Raises `ImageError`."""
+    target = out_path(out)
+    with WholeFile(target, "the picture", ImageError) as file:
+        _save(image, target, file.file)
+    return target
+
+
+def canvas(source: Any, bgr: bool = False) -> Any:
+    """A picture to draw on: an RGB Pillow image of its own, from a path, an array or a Pillow image.
+
+    Raises `ImageError` for what is none of them.
+    """
+    from PIL import Image
+
+    if isinstance(source, bytes):
+        import io
+
+        return Image.open(io.BytesIO(source)).convert("RGB")
+    if isinstance(source, (str, os.PathLike)):
+        path = os.fspath(source)
+        with opened(path) as image:
+            return rgb(path, image).copy()
+    try:
+        image = source if isinstance(source, Image.Image) else Image.fromarray(source)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ImageError(f"expected a picture to draw on, not {type(source).__name__}: {error}") from None
+    image = image.convert("RGB")
+    return Image.merge("RGB", image.split()[::-1]) if bgr else image.copy()
+
+
+def paint(image: Any, marks: Sequence[Mark]) -> None:
+    """Draw `marks` (see `draw`), best first, onto an RGB Pillow image; labels where there is room."""
     from PIL import ImageDraw, ImageFont
 
     width, height = image.size
-    line = max(2, round(min(width, height) * 0.006))
-    font = ImageFont.load_default(max(11, min(width, height) * 0.03))
-    canvas = ImageDraw.Draw(image)
-    for class_id, text, left, top, right, bottom in reversed(marks):
-        x0, x1 = (_inside(side, width) for side in (left, right))
-        y0, y1 = (_inside(side, height) for side in (top, bottom))
-        colour = class_colour(class_id, classes)
-        canvas.rectangle((x0, y0, x1, y1), outline=colour, width=line)
-        if not text:
+    size = max(10.0, min(width, height) * 0.024)
+    brush = ImageDraw.Draw(image)
+    boxes = [_pixels(mark, width, height) for mark in marks]
+    fonts = [ImageFont.load_default(_font_size(size, box)) for box in boxes]
+    pad = max(2, round(size / 6))
+    extents = [brush.textbbox((0, 0), mark[1], font=font) if mark[1] else (0, 0, -2 * pad, -2 * pad)
+               for mark, font in zip(marks, fonts)]
+    sizes = [(round(c - a) + 2 * pad, round(d - b) + 2 * pad) for a, b, c, d in extents]
+    for mark, box in reversed(list(zip(marks, boxes))):
+        line = line_width(box, width, height)
+        brush.rectangle(box, outline=class_colour(mark[0]), width=line)
+        if min(box[2] - box[0], box[3] - box[1]) > 8 * line:  # a dark edge inside: legible on its own colour
+            inner = box[0] + line, box[1] + line, box[2] - line, box[3] - line
+            brush.rectangle(inner, outline=(0, 0, 0), width=1)
+    for mark, box, font, extent, extra, place in zip(
+            marks, boxes, fonts, extents, sizes, places(boxes, sizes, width, height)):
+        if place is None:
             continue
-        a, b, c, d = canvas.textbbox((0, 0), text, font=font)
-        pad = max(2, line // 2)
-        tall, wide = d - b + 2 * pad, c - a + 2 * pad
-        # above the box; inside it when there is no room above; pushed left when it would leave the picture
-        y = y0 - tall if y0 >= tall else y0
-        x = max(0, min(x0, width - wide))
-        canvas.rectangle((x, y, x + wide - 1, y + tall - 1), fill=colour)
-        red, green, blue = colour
-        ink = (0, 0, 0) if 299 * red + 587 * green + 114 * blue > 128_000 else (255, 255, 255)
-        canvas.text((x + pad - a, y + pad - b), text, fill=ink, font=font)
+        colour = class_colour(mark[0])
+        if place.far:
+            brush.line(leader(place, extra, box), fill=colour, width=max(1, round(size / 12)))
+        brush.rectangle((place.x, place.y, place.x + extra[0] - 1, place.y + extra[1] - 1), fill=colour)
+        brush.text((place.x + pad - extent[0], place.y + pad - extent[1]), mark[1], fill=ink_on(colour),
+                   font=font)
+
+
+def _font_size(size: float, box: Sequence[int]) -> float:
+    """Letters of a small object are smaller, down to what can be read."""
+    return max(10.0, min(size, size * 0.55 + 0.12 * min(box[2] - box[0], box[3] - box[1])))
+
+
+def _pixels(mark: Mark, width: int, height: int) -> Rect:
+    _, _, left, top, right, bottom = mark
+    return _inside(left, width), _inside(top, height), _inside(right, width), _inside(bottom, height)
 
 
 def _inside(part: float, size: int) -> int:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Sequence
 
-from darkfuse.media.draw import Mark, class_colour
+from darkfuse.media.draw import Mark
+from darkfuse.media.labels import leader, line_width, places
 from darkfuse.media.opencv import opencv
+from darkfuse.media.palette import class_colour, ink_on
 
 _INK_DARK, _INK_LIGHT = (0, 0, 0), (255, 255, 255)
 
 
-def draw_marks(image: Any, marks: Sequence[Mark], classes: int) -> None:
-    """Draw boxes with their labels, the most certain on top.
+def draw_marks(image: Any, marks: Sequence[Mark]) -> None:
+    """Draw boxes with their labels, as on photos: see `media.labels`.
 
     Parameters
     ----------
@@ -19,29 +21,33 @@ def draw_marks(image: Any, marks: Sequence[Mark], classes: int) -> None:
         (height, width, 3) uint8, BGR; drawn on.
     marks : sequence of (class id, text, left, top, right, bottom)
         Best first; edges as parts of the image's size, as `media.draw.draw` takes them.
-    classes : int
-        How many there are, for the colours: those of the still pictures.
     """
     cv2 = opencv()
     height, width = image.shape[:2]
-    line, scale, pad = _sizes(height, width)
-    for class_id, text, left, top, right, bottom in reversed(marks):
-        x0, x1 = _inside(left, width), _inside(right, width)
-        y0, y1 = _inside(top, height), _inside(bottom, height)
-        red, green, blue = class_colour(class_id, classes)
-        cv2.rectangle(image, (x0, y0), (x1, y1), (blue, green, red), line)
-        if not text:
+    _, scale, pad = _sizes(height, width)
+    boxes = [(_inside(m[2], width), _inside(m[3], height), _inside(m[4], width), _inside(m[5], height))
+             for m in marks]
+    texts = [plain(m[1]) for m in marks]
+    measured = [cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1) for text in texts]
+    sizes = [(wide + 2 * pad, tall + below + pad) if text else (0, 0)
+             for text, ((wide, tall), below) in zip(texts, measured)]
+    for mark, box in reversed(list(zip(marks, boxes))):
+        line = line_width(box, width, height)
+        cv2.rectangle(image, box[:2], box[2:], class_colour(mark[0])[::-1], line)
+        if min(box[2] - box[0], box[3] - box[1]) > 8 * line:  # a dark edge inside, as on photos
+            cv2.rectangle(image, (box[0] + line, box[1] + line), (box[2] - line, box[3] - line), _INK_DARK, 1)
+    for mark, box, text, size, (_, below), place in zip(
+            marks, boxes, texts, sizes, measured, places(boxes, sizes, width, height)):
+        if place is None:
             continue
-        text = plain(text)
-        (wide, tall), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
-        wide, tall = wide + 2 * pad, tall + below + pad
-        # above the box; inside it when there is no room above; pushed left when it would leave the picture
-        y = y0 - tall if y0 >= tall else y0
-        x = max(0, min(x0 - line // 2, width - wide))
-        cv2.rectangle(image, (x, y), (x + wide, y + tall), (blue, green, red), cv2.FILLED)
-        ink = _INK_DARK if 299 * red + 587 * green + 114 * blue > 128_000 else _INK_LIGHT
-        cv2.putText(image, text, (x + pad, y + tall - below), cv2.FONT_HERSHEY_SIMPLEX, scale, ink, 1,
-                    cv2.LINE_AA)
+        x, y, _ = place
+        colour = class_colour(mark[0])
+        if place.far:
+            ends = leader(place, size, box)
+            cv2.line(image, ends[:2], ends[2:], colour[::-1], 1, cv2.LINE_AA)
+        cv2.rectangle(image, (x, y), (x + size[0] - 1, y + size[1] - 1), colour[::-1], cv2.FILLED)
+        cv2.putText(image, text, (x + pad, y + size[1] - below), cv2.FONT_HERSHEY_SIMPLEX, scale,
+                    ink_on(colour), 1, cv2.LINE_AA)
 
 
 def draw_status(image: Any, text: str) -> None:

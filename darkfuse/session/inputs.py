@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Sequence
+from contextlib import contextmanager
+from typing import Any, Iterator, Sequence
 
 from darkfuse.detect.decode import DETECTION, class_count
 from darkfuse.errors import DarkfuseError, ImageError
@@ -38,6 +39,39 @@ def check_classifies(graph: Graph, top: int, fit: str) -> None:
         raise DarkfuseError(f"top={top} is not a number of classes, 1 or more")
     if fit not in FITS:
         raise DarkfuseError(f"there is no fit {fit!r}; there are {', '.join(FITS)}")
+
+
+@contextmanager
+def as_file_or_array(image: Any, bgr: bool = False) -> Iterator[tuple[Any, Any]]:
+    """A picture in any form as a path or an array, and what to remember of it for drawing.
+
+    What is in a picture file (bytes, a binary file) is put into a temporary one while it is decoded: decoders
+    read files, in a process of their own where memory is short. Raises `ImageError`.
+    """
+    if isinstance(image, (str, os.PathLike)):
+        yield image, image
+    elif hasattr(image, "read") or isinstance(image, (bytes, bytearray)):
+        import tempfile
+
+        data = image.read() if hasattr(image, "read") else image
+        if not isinstance(data, (bytes, bytearray)):
+            raise ImageError("expected a file opened as binary, 'rb'")
+        with tempfile.NamedTemporaryFile(prefix="darkfuse-") as file:
+            file.write(data)
+            file.flush()
+            yield file.name, bytes(data)
+    elif hasattr(image, "convert") and hasattr(image, "tobytes"):  # a Pillow image
+        width, height = image.size
+        yield memoryview(image.convert("RGB").tobytes()).cast("B", (height, width, 3)), image
+    else:
+        yield (_swapped(image) if bgr else image), image
+
+
+def _swapped(image: Any) -> Any:
+    """An array's first three channels the other way round."""
+    if not hasattr(image, "ndim") or image.ndim != 3 or image.shape[2] not in (3, 4):
+        raise ImageError("bgr=True wants an array (height, width, 3)")
+    return image[..., [2, 1, 0, 3][: image.shape[2]]]
 
 
 def as_picture(image: Any) -> Picture:

@@ -6,7 +6,7 @@ import os
 import warnings
 from typing import TYPE_CHECKING, Any, Sequence
 
-from darkfuse.detect.decode import DETECTION, class_count, decode, word_tree
+from darkfuse.detect.decode import DETECTION, decode, word_tree
 from darkfuse.detect.types import Result
 from darkfuse.errors import DarkfuseError, ImageError
 from darkfuse.graph import Graph, load_graph
@@ -18,6 +18,7 @@ from darkfuse.plan.types import Plan
 from darkfuse.session.budget import cache_is_free, share
 from darkfuse.session.choose import Chosen, Wishes, choose, written_plan
 from darkfuse.session.inputs import as_picture, check_classifies, check_options, check_pictures, names_of
+from darkfuse.session.looking import Looking
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,7 +108,7 @@ def load(
     return Network(graph, index, chosen, names_of(graph, weights_path, names), isa)
 
 
-class Network:
+class Network(Looking):
     """A loaded network. Made by `load`; closes itself at the end of a `with`.
 
     The arena is allocated when the first frame runs and stays until `close`. Not for several threads at once:
@@ -154,37 +155,9 @@ class Network:
             self._engine.close()
             self._engine = None
 
-    def detect(self, image: Any, thresh: float | None = None, nms: float | None = None,
-               letterbox: bool | None = None, nms_kind: str | None = None) -> Result:
-        """Find objects in a picture.
-
-        Parameters
-        ----------
-        image : path or array
-            A picture file; or uint8, (height, width, 3) RGB (OpenCV's are BGR: pass `image[..., ::-1]`),
-            (height, width, 4) RGBA, (height, width) or (height, width, 1) grey. A network with one channel
-            gets the luma; one with four gets alpha, 255 where the picture has none.
-        thresh : float, optional
-            Least score. Default: the dialect's, 0.5 in Darknet's.
-        nms : float, optional
-            Largest overlap of two boxes of a class; 0 keeps all. Default: the dialect's, 0.45 in Darknet's.
-        letterbox : bool, optional
-            Keep the picture's aspect inside the network, as Darknet's `detect`; False stretches it, as
-            AlexeyAB's `test`. Default: as the dialect does.
-        nms_kind : str, optional
-            What overlap means: 'plain' (IoU), 'greedynms', 'diounms' or 'cornersnms' (see `detect.nms`).
-            Default: what the cfg says, in a dialect that follows it.
-
-        Returns
-        -------
-        Result
-            Empty, with a warning, for a network without detection layers.
-
-        Raises
-        ------
-        ImageError
-            Not a picture.
-        """
+    def _detect(self, image: Any, thresh: float | None, nms: float | None, letterbox: bool | None,
+                nms_kind: str | None) -> Result:
+        """`detect` in one path or array."""
         thresh = self.dialect.thresh if thresh is None else thresh
         nms = self.dialect.nms if nms is None else nms
         letterbox = self.dialect.letterbox if letterbox is None else letterbox
@@ -287,8 +260,7 @@ class Network:
         if not result.path:
             raise ImageError("this result came from an array, not from a file: no picture to draw on")
         self._make_room()
-        classes = class_count(self.graph) if self._detects else 1
-        return draw(result.path, result.marks(), classes, os.fspath(out), self._work(), self.budget.aside)
+        return draw(result.path, result.marks(), os.fspath(out), self._work(), self.budget.aside)
 
     def stats_line(self) -> str:
         """The last frame's `stats` for people to read."""
