@@ -19,8 +19,9 @@ def add(subparsers: Any) -> None:
     parser.add_argument("files", nargs="*", metavar="FILE", help="x.cfg, x.weights")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--camera", "--c", type=_camera, metavar="N",
-                        help="number of the camera (default 0)")
-    source.add_argument("--video", metavar="FILE", help="a video file, or a stream: rtsp://... or http://...")
+                        help="number of the camera (default 0), or libcamera for a board's own")
+    source.add_argument("--video", metavar="FILE", help="a video file, a stream (rtsp://..., "
+                        "http://...) or a GStreamer pipeline")
     parser.add_argument("--realtime", action="store_true", help="play a video file at its own speed, as a "
                         "camera would show it, dropping frames detection has no time for")
     parser.add_argument("--mem", metavar="SIZE", help=arguments.MEM_HELP)
@@ -62,7 +63,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _camera(text: str) -> int:
+def _camera(text: str) -> int | str:
+    if text.partition(":")[0] == "libcamera":
+        return text
     number = text[len("/dev/video"):] if text.startswith("/dev/video") else text
     if not (number.isascii() and number.isdigit() and len(number) <= 4):
         raise argparse.ArgumentTypeError(f"{text} is not the number of a camera: 0 is the first")

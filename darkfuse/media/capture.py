@@ -6,16 +6,14 @@ sees what is in front of the lens now. Three buffers go round: one being read in
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 import time
 from typing import Any, Callable, NamedTuple
 
 from darkfuse.errors import ImageError
 from darkfuse.media.opencv import opencv
+from darkfuse.media.sources import is_camera, open_source, shown
 
-OPEN_MS, READ_MS = 5000, 5000  # a stream that is silent for so long is lost
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # seconds between attempts to get a camera back
 
 
@@ -37,22 +35,14 @@ class Frame(NamedTuple):
     at: float
 
 
-def shown(source: str) -> str:
-    """What to call a file or a stream: a stream without the user and password in its address."""
-    scheme, mark, rest = source.partition("://")
-    if not mark:
-        return source
-    place, slash, path = rest.partition("/")
-    return scheme + mark + place.rpartition("@")[2] + slash + path
-
-
 class Capture:
     """A source of frames.
 
     Parameters
     ----------
     source : int or str
-        Number of a camera, path of a video file, or the address of a stream (anything with `://`).
+        Number of a camera, path of a video file, the address of a stream (anything with `://`), `libcamera`
+        or `libcamera:1` for a board's own, or a GStreamer pipeline (anything with ` ! `).
     realtime : bool
         Play a file as a camera would show it: at its own speed, dropping what detection has no time for.
         Otherwise every frame of a file is given, each once.
@@ -86,11 +76,11 @@ class Capture:
                  say: Callable[[str], None] = lambda _line: None) -> None:
         self._cv2 = opencv()
         self._source, self._say = source, say
-        self._camera = not isinstance(source, str) or "://" in source
-        self.name = f"camera {source}" if isinstance(source, int) else shown(source)
+        self._camera = is_camera(source)
+        self.name = shown(source)
         self.live = self._camera or realtime
         self.dropped, self.ended, self.lost = 0, False, False
-        self._video = self._open()
+        self._video = open_source(self._cv2, self._source)
         good, first = self._video.read()
         if not good or first is None:
             self._video.release()
@@ -199,7 +189,7 @@ class Capture:
             if self._stop:
                 return
             try:
-                self._video = self._open()
+                self._video = open_source(self._cv2, self._source)
             except ImageError:
                 continue
             good, image = self._video.read()
@@ -210,34 +200,3 @@ class Capture:
                 self._keep(image)
                 return
             self._video.release()
-
-    def _open(self) -> Any:
-        """The source as a VideoCapture. Raises `ImageError` with what to do about it."""
-        cv2, source = self._cv2, self._source
-        if isinstance(source, int):
-            device = f"/dev/video{source}"
-            if sys.platform.startswith("linux") and not os.path.exists(device):
-                raise ImageError(f"{self.name}: {device} is not there; plug the camera in, name another with "
-                                 "--camera, or play a file with --video")
-            backend = cv2.CAP_V4L2 if sys.platform.startswith("linux") else cv2.CAP_ANY
-            video = cv2.VideoCapture(source, backend)
-            video.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-            why = "cannot be opened; another program may be using it"
-        else:
-            if "://" not in source:
-                try:
-                    open(source, "rb").close()
-                except OSError as error:
-                    raise ImageError(f"{source}: cannot read the video: {error.strerror}") from None
-            backend = cv2.CAP_FFMPEG
-            if backend not in cv2.videoio_registry.getBackends():
-                backend = cv2.CAP_ANY
-            limits = []
-            if hasattr(cv2, "CAP_PROP_OPEN_TIMEOUT_MSEC"):  # OpenCV 4.5.2
-                limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_MS]
-            video = cv2.VideoCapture(source, backend, limits)
-            why = "not a video that can be played" if "://" not in source else "nobody answers there"
-        if not video.isOpened():
-            video.release()
-            raise ImageError(f"{self.name}: {why}")
-        return video
