@@ -6,7 +6,8 @@ their upper 16 bits. Doing the same in numpy makes blobs equal with or without O
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from darkfuse.compat.fault import fault
 

@@ -15,8 +15,9 @@ height) in pixels of the picture handed over, and results are sorted by the *tex
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Sequence, Tuple
+from typing import TYPE_CHECKING, Any
 
 from darkfuse.errors import DarkfuseError, ImageError
 
@@ -31,7 +32,7 @@ __all__ = [
     "predict_image_letterbox", "print_detections", "remove_negatives",
 ]
 
-Detection = Tuple[str, str, Tuple[float, float, float, float]]
+Detection = tuple[str, str, tuple[float, float, float, float]]
 
 
 @dataclass

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
 from darkfuse.plan.program import Program
 
@@ -44,7 +44,7 @@ class Engine:
     """
 
     def __init__(
-        self, program: Program, weights_path: str, threads: int, isa: Optional[str] = None,
+        self, program: Program, weights_path: str, threads: int, isa: str | None = None,
         guard: bool = False, cached: bool = False, known: object = None,
     ) -> None: ...
     def run_image(

@@ -6,7 +6,7 @@ What an operation computes is not judged. What it reads and writes must lie in i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Tuple
+from typing import Any
 
 from darkfuse.errors import PlanError
 from darkfuse.plan.program import (
@@ -150,7 +150,7 @@ def _channels(where: str, op: Op, out: Tensor, inputs: Sequence[Tensor]) -> None
         fail(f"{where} joins maps that do not fit each other")
 
 
-def _size(t: Tensor) -> Tuple[int, int, int]:
+def _size(t: Tensor) -> tuple[int, int, int]:
     return t.channels, t.height, t.width
 
 
@@ -214,7 +214,7 @@ def _conv(program: Program, stage: Stage, op: Op, out: Tensor, source: Tensor) -
         fail(f"{where} has strips of {op.strip} rows")
 
 
-def _reads(where: str, op: Op, n: int, source: Tensor, out: Tensor, x: Span) -> Tuple[int, int]:
+def _reads(where: str, op: Op, n: int, source: Tensor, out: Tensor, x: Span) -> tuple[int, int]:
     """Columns of input `n` that columns `x` of the output are made of; a convolution's with its padding."""
     o: Any = op.options
     same = (source.height, source.width) == (out.height, out.width)

@@ -60,8 +60,7 @@ static void softmax(df_team *t, const df_op *op, int j)
     int area = in.height * in.width;
     int64_t per = (int64_t)in.channels * area / op->groups;
     for (long g; (g = df_take(t, op->groups)) >= 0;) {
-#define FLAT(map, view, n) \
-    df_value(map, &view, (int)((n) / area), (int)((n) % area / in.width), (int)((n) % in.width))
+#define FLAT(map, view, n) df_value(map, &view, (int)((n) / area), (int)((n) % area / in.width), (int)((n) % in.width))
         float largest = -INFINITY, sum = 0;
         for (int64_t n = g * per; n < (g + 1) * per; n++)
             largest = fmaxf(largest, *FLAT(from, in, n));

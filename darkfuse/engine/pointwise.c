@@ -79,7 +79,8 @@ void df_scale_channels(df_team *t, const df_op *op, int j, df_region r)
         for (int y = p.y0; y < p.y1; y++)
             for (int x = r.x0; x < r.x1; x++) {
                 const float *from = df_pixel(&in, y, p.b, x);
-                const float *times = by_channel ? df_pixel(&gate, 0, p.b, 0) : df_pixel(&gate, y, by_pixel ? 0 : p.b, x);
+                const float *times = by_channel ? df_pixel(&gate, 0, p.b, 0)
+                                                : df_pixel(&gate, y, by_pixel ? 0 : p.b, x);
                 float product[DF_CB];
                 for (int c = 0; c < lanes; c++)
                     product[c] = from[c] * times[by_pixel ? 0 : c];

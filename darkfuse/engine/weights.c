@@ -29,7 +29,8 @@ static int fold(int fd, df_weights *w)
                 return failed;
         }
         for (int i = 0; i < n; i++) {
-            double scale = w->batch_normalize ? p[1][i] / (sqrt(p[3][i] + w->epsilon_in_root) + w->epsilon_beside) : 1.0;
+            double scale = w->batch_normalize ? p[1][i] / (sqrt(p[3][i] + w->epsilon_in_root) + w->epsilon_beside)
+                                              : 1.0;
             double mean = w->batch_normalize ? p[2][i] : 0.0;
             w->scale[from + i] = (float)scale;
             w->bias[from + i] = (float)(p[0][i] - mean * scale);

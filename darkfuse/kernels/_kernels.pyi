@@ -1,16 +1,16 @@
 """The kernel tables, seen from Python: which instruction sets this CPU runs, and checked calls of single
 kernels for tests and benchmarks. Buffers are flat, contiguous float32."""
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
-ACTIVATIONS: Dict[str, int]
-KERNELS: Dict[str, int]
+ACTIVATIONS: dict[str, int]
+KERNELS: dict[str, int]
 DIRECT: int
 FIRST: int
 GENERAL: int
 WINOGRAD: int
 
-def available() -> List[str]: ...
+def available() -> list[str]: ...
 def active() -> str: ...
 
 class Conv:
@@ -28,10 +28,10 @@ class View:
         blocks: int, channels: int, height: int, width: int,
     ) -> None: ...
 
-Strip = Tuple[int, int, int, int, int, int]
+Strip = tuple[int, int, int, int, int, int]
 
 class Kernels:
-    def __init__(self, isa: Optional[str] = None) -> None: ...
+    def __init__(self, isa: str | None = None) -> None: ...
     @property
     def isa(self) -> str: ...
     @property

@@ -34,8 +34,7 @@ typedef struct {
 
 static inline float *df_pixel(const df_view *v, int y, int block, int x)
 {
-    return v->base + (int64_t)(y % v->slots) * v->row_stride
-         + ((int64_t)block * v->cols + (x - v->x0)) * v->pixel;
+    return v->base + (int64_t)(y % v->slots) * v->row_stride + ((int64_t)block * v->cols + (x - v->x0)) * v->pixel;
 }
 
 enum df_act { DF_LINEAR, DF_LEAKY, DF_RELU, DF_LOGISTIC, DF_MISH, DF_SWISH, DF_RELU6, DF_TANH, DF_ELU };
@@ -76,17 +75,17 @@ typedef struct {
      * arbitrary inside that; multiples of 16 are the fast path.  Lanes past out_c are zeroed by the call
      * that packs filter out_c - 1.
      * Packed size: df_packed_floats(). Layout inside is the ISA's own. */
-    void (*pack)(const df_conv *c, int kernel, const float *raw, const float *scale,
-                 int oc0, int n, int base_oc, float *packed);
+    void (*pack)(const df_conv *c, int kernel, const float *raw, const float *scale, int oc0, int n, int base_oc,
+                 float *packed);
 
     /* Convolve one panel: output channels [32*panel, min(32*panel + 32, out_c)) over the out view's region
      * [y0, y1) x [x0, x1).  Rows of the input outside [0, in->height) are zeros (skipped).  `packed` is that
      * panel's own start, `bias` the layer's bias (out_c rounded up to 32 floats, zero filled).
      * Accumulation order over (in_c, kh, kw) is fixed per ISA: same bits for any region and thread. */
-    void (*conv_direct)(const df_conv *c, const df_view *in, const df_view *out, const float *packed,
-                        const float *bias, int panel, int y0, int y1, int x0, int x1);
-    void (*conv_first)(const df_conv *c, const df_view *in, const df_view *out, const float *packed,
-                       const float *bias, int panel, int y0, int y1, int x0, int x1);
+    void (*conv_direct)(const df_conv *c, const df_view *in, const df_view *out, const float *packed, const float *bias,
+                        int panel, int y0, int y1, int x0, int x1);
+    void (*conv_first)(const df_conv *c, const df_view *in, const df_view *out, const float *packed, const float *bias,
+                       int panel, int y0, int y1, int x0, int x1);
     void (*conv_general)(const df_conv *c, const df_view *in, const df_view *out, const float *packed,
                          const float *bias, int panel, int y0, int y1, int x0, int x1);
 
@@ -102,14 +101,14 @@ typedef struct {
                        const float *bias, int panel, const float *u, int t0, int t1, float *scratch);
 
     /* Layer operations over region [y0, y1) x [x0, x1) of out and channel blocks [b0, b1) of out. */
-    void (*maxpool)(const df_view *in, const df_view *out, int size, int stride, int pad_before,
-                    int y0, int y1, int x0, int x1, int b0, int b1);
-    void (*upsample)(const df_view *in, const df_view *out, int stride, float scale,
-                     int y0, int y1, int x0, int x1, int b0, int b1);
+    void (*maxpool)(const df_view *in, const df_view *out, int size, int stride, int pad_before, int y0, int y1, int x0,
+                    int x1, int b0, int b1);
+    void (*upsample)(const df_view *in, const df_view *out, int stride, float scale, int y0, int y1, int x0, int x1,
+                     int b0, int b1);
     /* out = act(a + b); out has a's shape.  Where b's differs, Darknet's: overlapping channels only, the
      * larger map sampled at stride width / width (whole b rows in view, then). */
-    void (*shortcut)(const df_view *a, const df_view *b, const df_view *out, int act,
-                     int y0, int y1, int x0, int x1, int b0, int b1);
+    void (*shortcut)(const df_view *a, const df_view *b, const df_view *out, int act, int y0, int y1, int x0, int x1,
+                     int b0, int b1);
     void (*copy)(const df_view *in, const df_view *out, int y0, int y1, int x0, int x1, int b0, int b1);
 
     /* `rounds` turns of independent multiply-adds in registers; returns the floating point operations done.

@@ -43,9 +43,8 @@ static int usable(const df_table *tables[4])
         tables[n++] = &df_table__avx2;
 #endif
 #ifdef DF_HAVE_AVX512
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")
-        && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")
-        && __builtin_cpu_supports("fma"))
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")
+        && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma"))
         tables[n++] = &df_table__avx512;
 #endif
 #ifdef DF_HAVE_NEON

@@ -5,8 +5,6 @@ For tests and `tools/kernels.py`; nothing that runs a network imports it.
 
 from __future__ import annotations
 
-from typing import Optional
-
 import numpy as np
 
 from darkfuse.kernels._kernels import Conv, Kernels, View
@@ -118,7 +116,7 @@ class Map:
                          pixel=self.pixel, cols=self.cols, x0=-margin, slots=self.slots, blocks=self.blocks,
                          channels=channels, height=height, width=width)
 
-    def put(self, x: np.ndarray, y0: int = 0, y1: Optional[int] = None) -> Map:
+    def put(self, x: np.ndarray, y0: int = 0, y1: int | None = None) -> Map:
         """Store rows [y0, y1) of x, (C, H, W); channels that only pad a block become zero."""
         c, h, w = self.shape
         for y in range(y0, h if y1 is None else y1):

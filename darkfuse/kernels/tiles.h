@@ -43,8 +43,8 @@ typedef struct {
 typedef void tile_fn(const walk *w, const float *in, float *out);
 
 /* in: first pixel's tap 0 (slot 0, block 0); out: first pixel's first lane */
-DF_INLINE void tile(const walk *w, const float *in, float *out, const int pixels, const int nv,
-                    const int64_t step, const int run)
+DF_INLINE void tile(const walk *w, const float *in, float *out, const int pixels, const int nv, const int64_t step,
+                    const int run)
 {
     vf acc[WIDEST][NV];
 #pragma GCC unroll 16
@@ -121,6 +121,7 @@ DF_INLINE void tile(const walk *w, const float *in, float *out, const int pixels
 
 /* TILES(V, S, STEP, RUN) defines functions of V vectors and 1 .. WIDEST pixels, TILE_NAMES(V, S) lists them;
  * TILES_4 and NAMES_4 stop at 4 pixels. */
+/* clang-format off */
 #define TILE(P, V, S, STEP, RUN) \
     static void tile_##P##x##V##_##S(const walk *w, const float *in, float *out) \
     { \
@@ -141,6 +142,7 @@ DF_INLINE void tile(const walk *w, const float *in, float *out, const int pixels
 #define NAMES_14(V, S) \
     NAMES_8(V, S), tile_9x##V##_##S, tile_10x##V##_##S, \
         tile_11x##V##_##S, tile_12x##V##_##S, tile_13x##V##_##S, tile_14x##V##_##S
+/* clang-format on */
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
 #define TILES CAT(TILES_, WIDEST)

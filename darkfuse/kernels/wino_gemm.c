@@ -7,8 +7,8 @@
  * error of one long sum.
  * `lines` cache lines from `ahead` are fetched for each block of channels.
  * u: (blocks: next, tiles, 16), w: (16 * blocks, WINO_LANES), m: (tiles, 32) */
-DF_INLINE void block(const int tiles, const float *u, int64_t next, int blocks, const float *w, float *m,
-                     bool add, const float *ahead, int lines)
+DF_INLINE void block(const int tiles, const float *u, int64_t next, int blocks, const float *w, float *m, bool add,
+                     const float *ahead, int lines)
 {
     vf acc[WINO_TILES][WINO_VECS];
 #pragma GCC unroll 16
@@ -51,9 +51,10 @@ DF_INLINE void block(const int tiles, const float *u, int64_t next, int blocks, 
         }
 }
 
-typedef void block_fn(const float *u, int64_t next, int blocks, const float *w, float *m, bool add,
-                      const float *ahead, int lines);
+typedef void block_fn(const float *u, int64_t next, int blocks, const float *w, float *m, bool add, const float *ahead,
+                      int lines);
 
+/* clang-format off */
 #define BLOCK(n) \
     static void block_##n(const float *u, int64_t next, int blocks, const float *w, float *m, bool add, \
                           const float *ahead, int lines) \
@@ -83,9 +84,10 @@ static block_fn *const block_of[WINO_TILES + 1] = {
     block_9, block_10, block_11, block_12, block_13, block_14,
 #endif
 };
+/* clang-format on */
 
-void DF_NAME(wino_gemm)(const float *u, int64_t next, int blocks, int tiles, const float *w, float *m,
-                        bool add, const float *ahead, int floats)
+void DF_NAME(wino_gemm)(const float *u, int64_t next, int blocks, int tiles, const float *w, float *m, bool add,
+                        const float *ahead, int floats)
 {
     int64_t channels = (int64_t)blocks * DF_CB;
     int parts = (tiles + WINO_TILES - 1) / WINO_TILES; /* of nearly equal size */
@@ -93,8 +95,8 @@ void DF_NAME(wino_gemm)(const float *u, int64_t next, int blocks, int tiles, con
     for (int lane = 0; lane < DF_PANEL; lane += WINO_LANES, w += channels * WINO_LANES)
         for (int p = 0, t = 0; p < parts; p++) {
             int end = (int)((int64_t)tiles * (p + 1) / parts);
-            block_of[end - t](u + (int64_t)t * DF_CB, next, blocks, w, m + (int64_t)t * DF_PANEL + lane, add,
-                              ahead, floats > 0 ? lines : 0);
+            block_of[end - t](u + (int64_t)t * DF_CB, next, blocks, w, m + (int64_t)t * DF_PANEL + lane, add, ahead,
+                              floats > 0 ? lines : 0);
             ahead += lines * LINE * blocks;
             floats -= lines * LINE * blocks;
             t = end;

@@ -9,7 +9,7 @@ import shutil
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Dict, Tuple
+from typing import TYPE_CHECKING, Any
 
 from darkfuse.errors import DarkfuseError, ImageError
 from darkfuse.host.files import Lines
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PAUSE_S = 0.5  # between two looks; a file that stayed the same for so long is complete
 LOOK_SHARE = 1 / 50  # of the time looking may take, in a folder of many thousands
-Stamp = Tuple[int, int, int]  # inode, bytes, time of change in ns
+Stamp = tuple[int, int, int]  # inode, bytes, time of change in ns
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Chores:
     """What to do with each picture; `answers` are keywords of `Network.detect`, `json_lines` a path or `-`,
     `count` None for no end."""
 
-    answers: Dict[str, Any] = field(default_factory=dict)
+    answers: dict[str, Any] = field(default_factory=dict)
     move: str | None = None
     annotate: str | None = None
     json_lines: str = "-"
@@ -53,8 +53,8 @@ class Folder:
 
     def __init__(self, path: str, endings: tuple[str, ...], existing: bool = False) -> None:
         self.path, self._endings = path, endings
-        self._growing: Dict[str, Stamp] = {}
-        self._done: Dict[str, Stamp] = {}
+        self._growing: dict[str, Stamp] = {}
+        self._done: dict[str, Stamp] = {}
         try:
             found = self._look()
         except OSError as error:

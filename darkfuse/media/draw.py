@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import IO, Any, Sequence, Tuple
+from collections.abc import Sequence
+from typing import IO, Any
 
 from darkfuse.errors import ImageError
 from darkfuse.host.files import WholeFile, failed
@@ -12,7 +13,7 @@ from darkfuse.media.labels import Rect, leader, line_width, places
 from darkfuse.media.palette import class_colour, ink_on
 
 # class id, text, then left, top, right, bottom as parts of the picture's size
-Mark = Tuple[int, str, float, float, float, float]
+Mark = tuple[int, str, float, float, float, float]
 
 _SAVES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 

@@ -9,9 +9,9 @@ one farther away its distance. Photo and film use the same places.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Tuple
+from typing import NamedTuple
 
-Rect = Tuple[int, int, int, int]  # left, top, right, bottom
+Rect = tuple[int, int, int, int]  # left, top, right, bottom
 RINGS = 7
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from darkfuse.media.draw import Mark
 from darkfuse.media.labels import leader, line_width, places

@@ -7,19 +7,17 @@ graph says it should, finds out. Made for small networks: one Python object per 
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Tuple
-
 from darkfuse.errors import PlanError
 from darkfuse.graph import Graph
 from darkfuse.graph.layers.route import RouteOptions
 from darkfuse.plan.layout.arena import ALIGN
 from darkfuse.plan.program import Keep, Op, Program, Span, Stage, Tensor
 
-Label = Tuple[int, int, int, int]  # layer, channel, row, column
+Label = tuple[int, int, int, int]  # layer, channel, row, column
 FLOAT = 4
 
 
-def check_program(graph: Graph, program: Program) -> Dict[int, int]:
+def check_program(graph: Graph, program: Program) -> dict[int, int]:
     """Walk a program and check that it computes the graph.
 
     Returns
@@ -72,11 +70,11 @@ def _address(tensor: Tensor, start: int, channel: int, slot: int, column: int) -
 class _Walk:
     def __init__(self, graph: Graph, program: Program) -> None:
         self.graph, self.program = graph, program
-        self.arena: List[Optional[Label]] = [None] * (program.arena_bytes // FLOAT)
-        self.computed: Dict[int, int] = {}
+        self.arena: list[Label | None] = [None] * (program.arena_bytes // FLOAT)
+        self.computed: dict[int, int] = {}
         self.asked = {tensor: layer for layer, tensor in program.outputs}
 
-    def run(self) -> Dict[int, int]:
+    def run(self) -> dict[int, int]:
         for stage in self.program.stages:
             self._begin(stage.first)
             for i in range(stage.grid[0]):
@@ -108,7 +106,7 @@ class _Walk:
 
     # -- what the graph says ---------------------------------------------------------------------------
 
-    def _origin(self, layer: int, channel: int) -> Tuple[int, int]:
+    def _origin(self, layer: int, channel: int) -> tuple[int, int]:
         """The layer and channel whose value channel `channel` of `layer` is."""
         while layer >= 0:
             node = self.graph.node(layer)
@@ -125,7 +123,7 @@ class _Walk:
                 break
         return layer, channel
 
-    def _reads(self, op: Op, y: Span, x: Span) -> List[Tuple[int, Span, Span]]:
+    def _reads(self, op: Op, y: Span, x: Span) -> list[tuple[int, Span, Span]]:
         """(layer read, rows, columns) per input, columns with the padding a convolution reads."""
         if op.kind in ("input", "copy"):
             return []

@@ -13,9 +13,9 @@ region an operation computes at tile (i, j) is rows ``op.y[i]`` x columns ``op.x
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
-Span = Tuple[int, int]  # [start, end)
+Span = tuple[int, int]  # [start, end)
 PAGE = 4096  # direct reads begin and end at multiples of this, in the file and in memory
 
 
@@ -79,8 +79,8 @@ class Tensor:
     row_stride: int
     cols: int
     slots: int
-    x0: Tuple[int, ...]
-    keep: Optional[Keep] = None
+    x0: tuple[int, ...]
+    keep: Keep | None = None
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,8 @@ class Keep:
     slots: int
     cols: int
     x0: int
-    top: Tuple[int, ...]  # per tile row: first row any consumer needs
-    left: Tuple[int, ...]  # per tile column: first column any consumer needs
+    top: tuple[int, ...]  # per tile row: first row any consumer needs
+    left: tuple[int, ...]  # per tile column: first column any consumer needs
     columns: bool  # carry columns too (cache 'full')
 
 
@@ -142,9 +142,9 @@ class Weights:
     resident: int = 0  # reads, from the first on, that stay over frames
     resident_raw: int = -1  # buffer of `resident` slots
     # batch norm divides by sqrt(variance + the first) + the second: the dialect's
-    epsilons: Tuple[float, float] = (0.0, 1e-6)
+    epsilons: tuple[float, float] = (0.0, 1e-6)
     transposed: bool = False  # (per_filter, filters) in the file: connected layers of old files, pinned only
-    landings: Tuple[Landing, ...] = ()  # for reads: the slots in `raw`, then others; none over another
+    landings: tuple[Landing, ...] = ()  # for reads: the slots in `raw`, then others; none over another
 
     @property
     def block_reads(self) -> int:
@@ -174,10 +174,10 @@ class Op:
 
     kind: str
     node: int
-    inputs: Tuple[int, ...]
+    inputs: tuple[int, ...]
     output: int
-    y: Tuple[Span, ...]
-    x: Tuple[Span, ...]
+    y: tuple[Span, ...]
+    x: tuple[Span, ...]
     kernel: str = "none"
     pool: int = 0  # 2: the following 2x2/2 max pooling is done in the store
     strip: int = 0  # Winograd tile rows at a time, 0 all
@@ -186,7 +186,7 @@ class Op:
     channels: int = 0  # 'copy': how many channels, 0 all of the source
     dest_channel: int = 0  # 'copy': first destination channel when not a multiple of 16 apart
     macs: int = 0  # multiply-adds of the whole op over all tiles, recompute included
-    options: Optional[object] = None  # read by attribute: size, stride, pad, activation, ...
+    options: object | None = None  # read by attribute: size, stride, pad, activation, ...
 
 
 @dataclass(frozen=True)
@@ -196,8 +196,8 @@ class Stage:
     first, last : steps, both included; one, or two
     """
 
-    ops: Tuple[Op, ...]
-    grid: Tuple[int, int]
+    ops: tuple[Op, ...]
+    grid: tuple[int, int]
     first: int
     last: int
     scratch: int  # buffer: shared and per-thread scratch (Winograd), -1 none
@@ -215,11 +215,11 @@ def arrived(stage: Stage, weights: Weights) -> int:
 class Program:
     """All the engine needs to know: what lies where in the arena, and what runs in which order."""
 
-    buffers: Tuple[Buffer, ...]
-    tensors: Tuple[Tensor, ...]
-    weights: Tuple[Weights, ...]
-    stages: Tuple[Stage, ...]
-    outputs: Tuple[Tuple[int, int], ...]  # (layer index asked for, 'chw' tensor index)
+    buffers: tuple[Buffer, ...]
+    tensors: tuple[Tensor, ...]
+    weights: tuple[Weights, ...]
+    stages: tuple[Stage, ...]
+    outputs: tuple[tuple[int, int], ...]  # (layer index asked for, 'chw' tensor index)
     arena_bytes: int
     threads: int
     input_channels: int

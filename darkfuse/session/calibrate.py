@@ -16,7 +16,6 @@ import struct
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Dict, List, Optional
 
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph import Graph, load_graph
@@ -64,7 +63,7 @@ NETWORKS = (EARLY, LATE, GROUPED, LARGE)
 
 
 def calibrate(name: str, threads: Sequence[int], seconds: float = 10.0,
-              progress: Optional[Callable[[float], None]] = None, folder: Optional[str] = None) -> Device:
+              progress: Callable[[float], None] | None = None, folder: str | None = None) -> Device:
     """Measure this machine.
 
     Parameters
@@ -101,7 +100,7 @@ def _measured(name: str, threads: Sequence[int], seconds: float, shown: Callable
         cache, last = process.cache_bytes()
         graphs = [_network(place, text) for text in (*NETWORKS, _deep(last))]
         reads = _network(place, READS)
-        samples: Dict[int, List[Sample]] = {}
+        samples: dict[int, list[Sample]] = {}
         for number, team in enumerate(threads):
             def part(share: float, number: int = number) -> None:
                 shown(0.9 * (number + share) / len(threads))
@@ -138,10 +137,10 @@ def _deep(last: int) -> str:
 
 
 def measure(graphs: Sequence[Graph], threads: int, cache: int, near: int, seconds: float,
-            progress: Callable[[float], None]) -> List[Sample]:
+            progress: Callable[[float], None]) -> list[Sample]:
     """Run every plan of every network a few frames, for about `seconds`."""
     jobs = [(graph, plan) for graph in graphs for plan in dict.fromkeys(_plans(graph, threads))]
-    samples: List[Sample] = []
+    samples: list[Sample] = []
     end = time.monotonic() + seconds
     for number, (graph, plan) in enumerate(jobs):
         left = max(0.0, end - time.monotonic()) / (len(jobs) - number)
@@ -176,7 +175,7 @@ def _plans(graph: Graph, threads: int) -> Iterator[Plan]:
     def plan(groups: Sequence[Group]) -> Plan:
         return Plan(graph.name, graph.fingerprint(), tuple(groups), threads)
 
-    def strips(tile_rows: int) -> List[LayerPlan]:
+    def strips(tile_rows: int) -> list[LayerPlan]:
         return [dataclasses.replace(x, strip=tile_rows) if x.kernel == "winograd" else x for x in rule]
 
     for layers in (exact, rule, strips(0), strips(1)):
@@ -191,14 +190,14 @@ def _plans(graph: Graph, threads: int) -> Iterator[Plan]:
         yield plan([Group(tuple(rule), (3, 3))])
 
 
-def _run(graph: Graph, plan: Plan, seconds: float) -> List[float]:
+def _run(graph: Graph, plan: Plan, seconds: float) -> list[float]:
     """Milliseconds of every stage, the median of at least two frames: what a frame usually takes."""
     from darkfuse.engine._engine import Engine
 
     weights = graph.path[:-4] + ".weights"
     program = _none_ahead(lower(graph, plan, (), weight_offsets(graph, weights)))
     engine = Engine(program, weights, plan.threads)
-    frames: List[List[float]] = []
+    frames: list[list[float]] = []
     try:
         engine.run_image(PICTURE, *PICTURE_SIZE)
         end = time.monotonic() + seconds
@@ -219,7 +218,7 @@ def _none_ahead(program: Program) -> Program:
     return dataclasses.replace(program, weights=weights)
 
 
-def _samples(graph: Graph, plan: Plan, best: Sequence[float], cache: int, near: int) -> List[Sample]:
+def _samples(graph: Graph, plan: Plan, best: Sequence[float], cache: int, near: int) -> list[Sample]:
     """The equations of one plan and its stages' times."""
     amounts = _amounts(graph, plan, lower(graph, plan), cache, near)
     found = []
@@ -231,9 +230,9 @@ def _samples(graph: Graph, plan: Plan, best: Sequence[float], cache: int, near: 
     return found
 
 
-def _amounts(graph: Graph, plan: Plan, program: Program, cache: int, near: int) -> List[Dict[str, float]]:
+def _amounts(graph: Graph, plan: Plan, program: Program, cache: int, near: int) -> list[dict[str, float]]:
     """What every group takes of each rate: predictions for a device on which all else takes no time."""
-    amounts: List[Dict[str, float]] = [{} for _ in plan.groups]
+    amounts: list[dict[str, float]] = [{} for _ in plan.groups]
     for name in RATES:
         rates = Rates(**{other: 1.0 if other == name else _free(other) for other in RATES})
         device = Device("unit", ENDLESS, cache, near, {plan.threads: rates})
@@ -281,7 +280,7 @@ def streaming(graph: Graph, threads: int, raw: int, seconds: float) -> float:
 
 def loading(graph: Graph, threads: int, raw: int, seconds: float) -> float:
     """Milliseconds more the last layer takes when its weights are read and packed, `raw` filters a read."""
-    cost: Dict[str, float] = {}
+    cost: dict[str, float] = {}
     for residency in ROUNDS * ("pinned", "loaded"):
         layers = [plan_layer(graph, node, "pinned", exact=True) for node in graph.nodes]
         layers[-1] = dataclasses.replace(layers[-1], residency=residency, raw=raw, slots=4)

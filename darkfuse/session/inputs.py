@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Iterator, Sequence
+from typing import Any
 
 from darkfuse.detect.decode import DETECTION, class_count
 from darkfuse.errors import DarkfuseError, ImageError

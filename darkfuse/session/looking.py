@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Iterator, overload
+from collections.abc import Iterator
+from typing import Any, overload
 
 from darkfuse.detect.types import Result
 from darkfuse.session.inputs import as_file_or_array

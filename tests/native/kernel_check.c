@@ -4,92 +4,11 @@
  *
  * For places without Python: cross-compiled under emulation (tools/cross_check.py) and under sanitizers.  Every
  * buffer is its own allocation of the exact size, so that a sanitizer sees a read one float too far. */
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "df_kernels.h"
-
-static uint64_t state;
-
-static int below(int n) /* [0, n) */
-{
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (int)((state >> 20) % (uint64_t)n);
-}
-
-static int one_of(const int *list, int n) { return list[below(n)]; }
-#define ONE_OF(...) one_of((const int[]){__VA_ARGS__}, (int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int)))
-static float value(void) { return (float)below(2000001) / 1e6f - 1.0f; }
-
-static float *floats(size_t n)
-{
-    float *p = NULL;
-    if (posix_memalign((void **)&p, 64, (n ? n : 1) * sizeof(float)))
-        exit(3);
-    for (size_t i = 0; i < n; i++)
-        p[i] = NAN;
-    return p;
-}
-
-static void fail(const char *isa, const char *kernel, const df_conv *c, const df_view *in, const char *what)
-{
-    fprintf(stderr, "%s %s: %s (%d->%d, %dx%d, stride %d, pad %d, dilation %d, groups %d, act %d, pool %d, map %dx%d)\n",
-            isa, kernel, what, c->in_c, c->out_c, c->size, c->size, c->stride, c->pad, c->dilation, c->groups,
-            c->act, c->pool, in->width, in->height);
-    exit(1);
-}
-
-/* A whole map with `margin` zero columns, everything else NaN. */
-static df_view map(int channels, int h, int w, int margin, int pixel)
-{
-    df_view v = {
-        .pixel = pixel, .cols = w + 2 * margin, .x0 = -margin, .slots = h, .height = h, .width = w,
-        .blocks = pixel == DF_CB ? (channels + DF_CB - 1) / DF_CB : 1, .channels = channels,
-    };
-    v.row_stride = (int64_t)v.blocks * v.cols * pixel;
-    v.base = floats((size_t)(v.row_stride * h));
-    for (int y = 0; y < h; y++)
-        for (int b = 0; b < v.blocks; b++)
-            for (int x = -margin; x < w + margin; x++)
-                if (x < 0 || x >= w)
-                    memset(df_pixel(&v, y, b, x), 0, sizeof(float) * (size_t)pixel);
-    return v;
-}
-
-static float *at(const df_view *v, int ch, int y, int x) { return df_pixel(v, y, ch / DF_CB, x) + ch % DF_CB; }
-
-static df_view random_map(int channels, int h, int w, int margin, int pixel)
-{
-    df_view v = map(channels, h, w, margin, pixel);
-    for (int y = 0; y < h; y++)
-        for (int x = 0; x < w; x++)
-            for (int ch = 0; ch < v.blocks * pixel; ch++)
-                *at(&v, ch, y, x) = ch < channels ? value() : 0.0f;
-    return v;
-}
-
-static double activate(double x, int act)
-{
-    switch (act) {
-    case DF_LEAKY: return x > 0 ? x : 0.1 * x;
-    case DF_RELU: return x > 0 ? x : 0;
-    case DF_LOGISTIC: return 1 / (1 + exp(-x));
-    case DF_MISH: return x * tanh(log1p(exp(x)));
-    case DF_SWISH: return x / (1 + exp(-x));
-    case DF_RELU6: return x < 0 ? 0 : x > 6 ? 6 : x;
-    case DF_TANH: return tanh(x);
-    case DF_ELU: return x >= 0 ? x : exp(x) - 1;
-    default: return x;
-    }
-}
+#include "kernel_check.h"
 
 /* One value of the convolution, before pooling. */
-static double conv_at(const df_conv *c, const df_view *in, const float *raw, const float *scale,
-                      const float *bias, int oc, int y, int x)
+static double conv_at(const df_conv *c, const df_view *in, const float *raw, const float *scale, const float *bias,
+                      int oc, int y, int x)
 {
     const int per_group = c->in_c / c->groups, first = oc / (c->out_c / c->groups) * per_group;
     double sum = 0;
@@ -99,13 +18,13 @@ static double conv_at(const df_conv *c, const df_view *in, const float *raw, con
                 int yy = y * c->stride - c->pad + k * c->dilation, xx = x * c->stride - c->pad + t * c->dilation;
                 if (yy >= 0 && yy < in->height && xx >= 0 && xx < in->width)
                     sum += (double)*at(in, first + i, yy, xx)
-                         * raw[((size_t)(oc * per_group + i) * c->size + k) * c->size + t];
+                           * raw[((size_t)(oc * per_group + i) * c->size + k) * c->size + t];
             }
     return activate(sum * scale[oc] + bias[oc], c->act);
 }
 
-static double expected_at(const df_conv *c, const df_view *in, const float *raw, const float *scale,
-                          const float *bias, int oc, int y, int x)
+static double expected_at(const df_conv *c, const df_view *in, const float *raw, const float *scale, const float *bias,
+                          int oc, int y, int x)
 {
     if (!c->pool)
         return conv_at(c, in, raw, scale, bias, oc, y, x);
@@ -123,8 +42,9 @@ static void compare(const char *isa, const char *name, const df_conv *c, const d
         for (int ch = 0; ch < out->blocks * DF_CB; ch++)
             for (int x = 0; x < out->width; x++) {
                 float got = *at(out, ch, y, x);
-                if (ch >= c->out_c ? got != 0 : !(fabs(got - want[((size_t)ch * out->height + y) * out->width + x])
-                                                  <= 3e-5 * (1 + fabs(want[((size_t)ch * out->height + y) * out->width + x]))))
+                if (ch >= c->out_c ? got != 0
+                                   : !(fabs(got - want[((size_t)ch * out->height + y) * out->width + x])
+                                       <= 3e-5 * (1 + fabs(want[((size_t)ch * out->height + y) * out->width + x]))))
                     fail(isa, name, c, in, ch >= c->out_c ? "padding channel not zero" : "wrong value");
             }
 }
@@ -160,8 +80,8 @@ static void check_winograd(const df_table *k, const df_conv *c, const df_view *i
     df_view out = map(c->out_c, shape->height, shape->width, 1, DF_CB);
     const int step = 4 * (1 + below(4)), across = (c->conv_w + 3) / 4;
     for (int y = 0; y < c->conv_h; y += step) {
-        df_strip s = {.y0 = y, .y1 = y + step < c->conv_h ? y + step : c->conv_h, .x0 = 0, .x1 = c->conv_w,
-                      .tiles_x = across};
+        df_strip s = {
+            .y0 = y, .y1 = y + step < c->conv_h ? y + step : c->conv_h, .x0 = 0, .x1 = c->conv_w, .tiles_x = across};
         s.tiles_y = (s.y1 - s.y0 + 3) / 4;
         const int tiles = s.tiles_y * s.tiles_x, cut = below(tiles);
         float *u = floats(df_wino_u_floats(c, tiles));
@@ -172,8 +92,8 @@ static void check_winograd(const df_table *k, const df_conv *c, const df_view *i
                 if (t0 == t1)
                     continue;
                 float *scratch = floats(df_wino_scratch_floats(c, t1 - t0));
-                k->wino_panel(c, &out, &s, &(df_filters){.packed = packed + (size_t)p * panel_floats}, bias, p, u, t0, t1,
-                              scratch);
+                k->wino_panel(c, &out, &s, &(df_filters){.packed = packed + (size_t)p * panel_floats}, bias, p, u, t0,
+                              t1, scratch);
                 free(scratch);
             }
         free(u);
@@ -186,9 +106,14 @@ static df_conv random_conv(int *h, int *w)
 {
     for (;;) {
         df_conv c = {
-            .in_c = ONE_OF(1, 3, 3, 12, 13, 16, 24, 31, 32, 33, 70), .out_c = ONE_OF(1, 12, 16, 24, 31, 32, 33, 64, 65),
-            .size = ONE_OF(1, 1, 2, 3, 3, 3, 5), .stride = ONE_OF(1, 1, 1, 2, 3), .dilation = ONE_OF(1, 1, 1, 2),
-            .groups = 1, .act = below(DF_ELU + 1), .pool = ONE_OF(0, 0, 2),
+            .in_c = ONE_OF(1, 3, 3, 12, 13, 16, 24, 31, 32, 33, 70),
+            .out_c = ONE_OF(1, 12, 16, 24, 31, 32, 33, 64, 65),
+            .size = ONE_OF(1, 1, 2, 3, 3, 3, 5),
+            .stride = ONE_OF(1, 1, 1, 2, 3),
+            .dilation = ONE_OF(1, 1, 1, 2),
+            .groups = 1,
+            .act = below(DF_ELU + 1),
+            .pool = ONE_OF(0, 0, 2),
         };
         c.pad = ONE_OF(0, c.size / 2, c.size / 2 * c.dilation);
         if (below(4) == 0)

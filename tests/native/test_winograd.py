@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 import numpy as np
 import pytest
 
@@ -42,7 +40,7 @@ class Layer:
     def target(self) -> Map:
         return Map(self.out_c, *self.expected.shape[1:], margin=1, before=1, after=self.after)
 
-    def run(self, src: Map, out: Map, region: tuple[int, int, int, int], tiles_cut: Optional[int] = None,
+    def run(self, src: Map, out: Map, region: tuple[int, int, int, int], tiles_cut: int | None = None,
             blocks_cut: int = 0) -> None:
         """One strip, its channel blocks and its tiles each in two calls where a cut is given."""
         y0, y1, x0, x1 = region

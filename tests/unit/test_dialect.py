@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Tuple
 
 import numpy as np
 import pytest
@@ -88,7 +87,7 @@ def iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
     return both / (a[2] * a[3] + b[2] * b[3] - both)
 
 
-Row = Tuple[int, float, Tuple[float, ...]]
+Row = tuple[int, float, tuple[float, ...]]
 
 
 def rows(result: darkfuse.Result) -> list[Row]:

@@ -8,10 +8,11 @@ photo is not scaled, and every layer runs as it does on a board.
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Iterable
+from typing import Any
 
 from darkfuse.graph.layers.convolutional import ConvOptions
 from darkfuse.plan.program import Op, Program, Tensor

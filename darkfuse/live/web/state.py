@@ -6,7 +6,8 @@ import json
 import threading
 import time
 from array import array
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 MINUTES = 5
 POINTS = MINUTES * 60  # one a second

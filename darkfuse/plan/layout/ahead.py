@@ -8,12 +8,13 @@ too, the engine sees when it reads.
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from darkfuse.plan.program import PAGE, Buffer, Landing, Weights, slot_bytes
 
 FEW = 64  # landings of one layer: more reads at a time help nobody
-Span = Tuple[int, int]  # bytes [low, high)
+Span = tuple[int, int]  # bytes [low, high)
 
 
 class _Idle(NamedTuple):
@@ -24,8 +25,8 @@ class _Idle(NamedTuple):
     since: int
 
 
-def landings_of(buffers: Sequence[Buffer], weights: Sequence[Weights], until: Dict[int, int],
-              arena: int) -> List[Tuple[Landing, ...]]:
+def landings_of(buffers: Sequence[Buffer], weights: Sequence[Weights], until: dict[int, int],
+              arena: int) -> list[tuple[Landing, ...]]:
     """Landings for the reads of each layer: first its own slots, then others, the earliest first.
 
     Parameters
@@ -46,7 +47,7 @@ def landings_of(buffers: Sequence[Buffer], weights: Sequence[Weights], until: Di
     own = {w.raw for w in weights}
     others = sorted((b for n, b in enumerate(buffers) if n not in own and b.bytes), key=lambda b: -b.last)
     by_offset = sorted(others, key=lambda b: b.offset)
-    found: List[Tuple[Landing, ...]] = [()] * len(weights)
+    found: list[tuple[Landing, ...]] = [()] * len(weights)
     for number, step in until.items():
         w = weights[number]
         if w.all_reads == w.resident:
@@ -64,9 +65,9 @@ def _since(idle: Sequence[_Idle], begin: int, end: int) -> int:
     return max((since for low, high, since in idle if low < end and begin < high), default=0)
 
 
-def _idle(others: Sequence[Buffer], by_offset: Sequence[Buffer], step: int, arena: int) -> List[_Idle]:
+def _idle(others: Sequence[Buffer], by_offset: Sequence[Buffer], step: int, arena: int) -> list[_Idle]:
     """What nobody else uses in a step, and since when; `others` are those that end last first."""
-    gaps: List[Span] = []
+    gaps: list[Span] = []
     low, end = 0, arena // PAGE * PAGE
     for b in by_offset:
         if b.first <= step <= b.last:
@@ -75,7 +76,7 @@ def _idle(others: Sequence[Buffer], by_offset: Sequence[Buffer], step: int, aren
             low = max(low, b.offset + b.bytes)
     if low < end:
         gaps.append((low, end))
-    found: List[_Idle] = []
+    found: list[_Idle] = []
     for b in others:
         if b.last >= step or not gaps:
             continue
@@ -89,9 +90,9 @@ def _idle(others: Sequence[Buffer], by_offset: Sequence[Buffer], step: int, aren
     return sorted(found)
 
 
-def _cut(idle: Sequence[_Idle], slots: Span, size: int, most: int) -> List[Landing]:
+def _cut(idle: Sequence[_Idle], slots: Span, size: int, most: int) -> list[Landing]:
     """As many landings as fit, those that are idle soonest first, none over the layer's own slots."""
-    found: List[Landing] = []
+    found: list[Landing] = []
     taken = [slots]
     for since in sorted({piece.since for piece in idle}):
         if len(found) >= most:
@@ -112,8 +113,8 @@ def _cut(idle: Sequence[_Idle], slots: Span, size: int, most: int) -> List[Landi
     return found
 
 
-def _joined(pieces: Sequence[_Idle]) -> List[Span]:
-    found: List[Span] = []
+def _joined(pieces: Sequence[_Idle]) -> list[Span]:
+    found: list[Span] = []
     for low, high, _ in pieces:
         if found and found[-1][1] == low:
             low = found.pop()[0]

@@ -12,10 +12,10 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, Tuple
+from typing import NamedTuple
 
-Chain = Tuple[Tuple[int, int], ...]  # blocks, and where each begins in what they take together
-Ban = Tuple[int, int, int]  # another chain, and how far from its place one may not begin: in (low, high)
+Chain = tuple[tuple[int, int], ...]  # blocks, and where each begins in what they take together
+Ban = tuple[int, int, int]  # another chain, and how far from its place one may not begin: in (low, high)
 
 EFFORT = 25_000  # see `pack`
 ALIGN = 64  # bytes: a cache line, and the widest vector register
@@ -43,7 +43,7 @@ class Tie(NamedTuple):
 class Packing:
     """Offsets in bytes, the arena's size, and the least any packing could have."""
 
-    offsets: Tuple[int, ...]
+    offsets: tuple[int, ...]
     bytes: int
     bound: int
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, FrozenSet, List, Optional, Tuple
 
 from darkfuse.graph import Graph
 from darkfuse.model.weights import WeightsIndex
@@ -31,36 +30,36 @@ class Draft:
 
     graph: Graph
     plan: Plan
-    wanted: Tuple[int, ...]
-    weights_index: Optional[WeightsIndex] = None
-    without: FrozenSet[str] = frozenset()
+    wanted: tuple[int, ...]
+    weights_index: WeightsIndex | None = None
+    without: frozenset[str] = frozenset()
 
     # validate
-    layer_plan: Dict[int, LayerPlan] = field(default_factory=dict)  # layer -> how it runs
-    position: Dict[int, Tuple[int, int]] = field(default_factory=dict)  # layer -> (group, number within it)
+    layer_plan: dict[int, LayerPlan] = field(default_factory=dict)  # layer -> how it runs
+    position: dict[int, tuple[int, int]] = field(default_factory=dict)  # layer -> (group, number within it)
     image: bool = False  # the network input stays interleaved pixels
 
     # wire
     wiring: Wiring = field(init=False)
-    members: List[List[int]] = field(default_factory=list)  # leaves of each stage, in execution order
-    exports: Tuple[Tuple[int, int], ...] = ()  # (layer wanted, leaf that copies it out)
-    steps: List[Span] = field(default_factory=list)  # first and last step of each stage
+    members: list[list[int]] = field(default_factory=list)  # leaves of each stage, in execution order
+    exports: tuple[tuple[int, int], ...] = ()  # (layer wanted, leaf that copies it out)
+    steps: list[Span] = field(default_factory=list)  # first and last step of each stage
 
     # regions
     layout: Layout = field(init=False)
 
     # emit
-    buffers: List[Buffer] = field(default_factory=list)  # offsets are 0 until `place`
-    tensors: List[Tensor] = field(default_factory=list)
-    weights: List[Weights] = field(default_factory=list)
-    stages: List[Stage] = field(default_factory=list)
-    map_buffer: Dict[int, int] = field(default_factory=dict)  # root storage -> its buffer
-    leaf_tensor: Dict[int, int] = field(default_factory=dict)  # leaf -> the tensor it writes
+    buffers: list[Buffer] = field(default_factory=list)  # offsets are 0 until `place`
+    tensors: list[Tensor] = field(default_factory=list)
+    weights: list[Weights] = field(default_factory=list)
+    stages: list[Stage] = field(default_factory=list)
+    map_buffer: dict[int, int] = field(default_factory=dict)  # root storage -> its buffer
+    leaf_tensor: dict[int, int] = field(default_factory=dict)  # leaf -> the tensor it writes
 
     # place
-    ties: List[Tie] = field(default_factory=list)  # pairs of buffers that share bytes
+    ties: list[Tie] = field(default_factory=list)  # pairs of buffers that share bytes
     arena_bytes: int = 0
-    landings: List[Tuple[Landing, ...]] = field(default_factory=list)  # of each of `weights`
+    landings: list[tuple[Landing, ...]] = field(default_factory=list)  # of each of `weights`
 
     def group_of(self, layer: int) -> int:
         """The number of the group that a layer of the plan is in."""

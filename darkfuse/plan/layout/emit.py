@@ -6,7 +6,6 @@ Maps come first, then weights, then the operations of each stage with their scra
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Dict, List, Optional, Tuple
 
 from darkfuse.graph import Options
 from darkfuse.plan.layout.arena import aligned
@@ -32,7 +31,7 @@ def emit(draft: Draft) -> None:
     for root, stored in draft.layout.stored.items():
         name = map_name(maker[root], stored)
         draft.map_buffer[root] = draft.add_buffer(name, stored.bytes, *draft.alive(root))
-    known: Dict[Tuple[int, int, int], int] = {}  # (root storage, channel, channels) -> tensor
+    known: dict[tuple[int, int, int], int] = {}  # (root storage, channel, channels) -> tensor
     for stage in draft.members:
         for number in stage:
             leaf = leaves[number]
@@ -42,8 +41,8 @@ def emit(draft: Draft) -> None:
         draft.stages.append(_stage(draft, known, number, weights))
 
 
-def _tensor(draft: Draft, known: Dict[Tuple[int, int, int], int], view: View, node: int,
-            keep: Optional[Keep] = None) -> int:
+def _tensor(draft: Draft, known: dict[tuple[int, int, int], int], view: View, node: int,
+            keep: Keep | None = None) -> int:
     """The number of the tensor that shows a view; one that carries nothing between tiles is made once."""
     root = draft.wiring.root(view)
     stored = draft.layout.stored[root.storage]
@@ -68,7 +67,7 @@ def _tensor(draft: Draft, known: Dict[Tuple[int, int, int], int], view: View, no
     return len(draft.tensors) - 1
 
 
-def _keep(draft: Draft, number: int) -> Optional[Keep]:
+def _keep(draft: Draft, number: int) -> Keep | None:
     """What a leaf's window carries from tile to tile; None when that is nothing."""
     leaf, layout = draft.wiring.leaves[number], draft.layout
     root = draft.wiring.root(leaf.view).storage
@@ -106,7 +105,7 @@ def _slots_apart(rows: Axis, slots: int) -> int:
     return slots
 
 
-def _weights(draft: Draft) -> Dict[int, int]:
+def _weights(draft: Draft) -> dict[int, int]:
     """Place the weights of every layer that has some; returns the number in `weights` by layer.
 
     The layers of one stage are read one after another, so that they share the slots of one reader.
@@ -114,12 +113,12 @@ def _weights(draft: Draft) -> Dict[int, int]:
     graph, index = draft.graph, draft.weights_index
     offsets = file_offsets(graph, index)
     transposed = index is not None and index.transposed
-    readers: Dict[int, int] = {}  # stage -> buffer
+    readers: dict[int, int] = {}  # stage -> buffer
     for stage, group in enumerate(draft.plan.groups):
         size = max(raw_bytes(graph.node(layer.node), layer) for layer in group.layers)
         if size:
             readers[stage] = draft.add_buffer(f"stage {stage} reader", size, *draft.steps[stage])
-    found: Dict[int, int] = {}
+    found: dict[int, int] = {}
     for layer, (stage, _) in draft.position.items():
         node = graph.node(layer)
         if node.weights is None:
@@ -135,10 +134,10 @@ def _weights(draft: Draft) -> Dict[int, int]:
     return found
 
 
-def _stage(draft: Draft, known: Dict[Tuple[int, int, int], int], number: int,
-           weights: Dict[int, int]) -> Stage:
+def _stage(draft: Draft, known: dict[tuple[int, int, int], int], number: int,
+           weights: dict[int, int]) -> Stage:
     """The operations of one stage, and the scratch of the one that needs most."""
-    ops: List[Op] = []
+    ops: list[Op] = []
     shared = per_thread = 0
     for at in draft.members[number]:
         leaf = draft.wiring.leaves[at]
@@ -174,12 +173,12 @@ def _stage(draft: Draft, known: Dict[Tuple[int, int, int], int], number: int,
     return Stage(tuple(ops), grid, first, last, scratch, shared, per_thread)
 
 
-def _options(draft: Draft, leaf: Leaf) -> Optional[Options]:
+def _options(draft: Draft, leaf: Leaf) -> Options | None:
     return None if leaf.kind in ("input", "export", "copy") else draft.graph.node(leaf.layer).options
 
 
 def _work(draft: Draft, leaf: Leaf, kernel: str, strip: int, y: Sequence[Span],
-          x: Sequence[Span]) -> Tuple[int, int, int]:
+          x: Sequence[Span]) -> tuple[int, int, int]:
     """Multiply-adds over all tiles, and Winograd's scratch: bytes shared, bytes per thread."""
     if leaf.layer == INPUT or leaf.kind not in FILTERED:
         return 0, 0, 0

@@ -6,15 +6,15 @@ maps of a residual block become two.
 
 from __future__ import annotations
 
-from typing import Collection, Dict, List, Mapping, Optional, Tuple
+from collections.abc import Collection, Mapping
 
 from darkfuse.graph import Graph, Node
 from darkfuse.plan.types import Group
 
 
 def overwritten(
-    graph: Graph, groups: Tuple[Group, ...], place: Mapping[int, Tuple[int, int]], wanted: Collection[int]
-) -> Dict[int, int]:
+    graph: Graph, groups: tuple[Group, ...], place: Mapping[int, tuple[int, int]], wanted: Collection[int]
+) -> dict[int, int]:
     """Shortcuts that take over an operand's memory.
 
     Parameters
@@ -32,7 +32,7 @@ def overwritten(
     dict of int to int
         Layer index of the shortcut to the number of the operand.
     """
-    found: Dict[int, int] = {}
+    found: dict[int, int] = {}
     for node in graph.nodes:
         if node.kind != "shortcut" or node.index not in place or len(set(node.inputs)) < len(node.inputs):
             continue
@@ -43,7 +43,7 @@ def overwritten(
     return found
 
 
-def _free(graph: Graph, groups: Tuple[Group, ...], place: Mapping[int, Tuple[int, int]],
+def _free(graph: Graph, groups: tuple[Group, ...], place: Mapping[int, tuple[int, int]],
           wanted: Collection[int], node: Node, operand: int) -> bool:
     """Whether layer `operand` makes a map of its own that `node` is the last to read."""
     if operand < 0 or operand not in place or operand in wanted:
@@ -71,9 +71,9 @@ def _free(graph: Graph, groups: Tuple[Group, ...], place: Mapping[int, Tuple[int
     return True
 
 
-def readers(graph: Graph, layer: int) -> Optional[List[int]]:
+def readers(graph: Graph, layer: int) -> list[int] | None:
     """Layers that read a map, through aliases too (themselves included); None when a route does."""
-    found: List[int] = []
+    found: list[int] = []
     for reader in graph.consumers(layer):
         node = graph.node(reader)
         if node.kind == "route":

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
-from typing import Optional
 
 from darkfuse.errors import PlanError
 from darkfuse.graph import Graph
@@ -37,7 +36,7 @@ def lower(
     graph: Graph,
     plan: Plan,
     extra_outputs: Sequence[int] = (),
-    weights_index: Optional[WeightsIndex] = None,
+    weights_index: WeightsIndex | None = None,
     reads: bool = True,
     without: Collection[str] = (),
 ) -> Program:

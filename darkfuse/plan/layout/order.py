@@ -6,8 +6,6 @@ The cfg's order is always valid. Another may hold less: YOLOv2's layer 26, a 1x1
 
 from __future__ import annotations
 
-from typing import Dict, List, Tuple
-
 from darkfuse.graph import Graph
 from darkfuse.plan.layout.wiring import Wiring
 
@@ -16,7 +14,7 @@ EFFORT = 400_000  # inputs of layers looked at in all orders tried: graphs may b
 BLOCK = 32  # filters read and packed at a time where weights are streamed
 
 
-def execution_orders(graph: Graph) -> List[List[int]]:
+def execution_orders(graph: Graph) -> list[list[int]]:
     """Orders worth planning for: the cfg's, and one that holds less where there is such a one.
 
     Returns
@@ -29,7 +27,7 @@ def execution_orders(graph: Graph) -> List[List[int]]:
     return [natural] if lean == natural else [natural, lean]
 
 
-def memory_order(graph: Graph) -> List[int]:
+def memory_order(graph: Graph) -> list[int]:
     """The cfg's order with single layers moved wherever that lowers the memory held.
 
     What counts is the sum over all layers of (KiB alive while it runs) to the fourth power: near enough to
@@ -65,9 +63,9 @@ class _Problem:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         wiring = Wiring(graph, {}, image=True)
-        size: Dict[int, int] = {}
-        self.writes: Dict[int, List[int]] = {node.index: [] for node in graph.nodes}  # layer -> storages
-        self.reads: Dict[int, List[int]] = {node.index: [] for node in graph.nodes}
+        size: dict[int, int] = {}
+        self.writes: dict[int, list[int]] = {node.index: [] for node in graph.nodes}  # layer -> storages
+        self.reads: dict[int, list[int]] = {node.index: [] for node in graph.nodes}
         for leaf in wiring.leaves:
             root = wiring.root(leaf.view).storage
             stored = wiring.storages[root]
@@ -87,7 +85,7 @@ class _Problem:
         """Whether a layer computes anything; an alias goes where its readers are."""
         return bool(self.writes[layer])
 
-    def places(self, order: List[int], layer: int) -> range:
+    def places(self, order: list[int], layer: int) -> range:
         """Positions, in the order without it and its aliases, after its inputs and before its readers."""
         rest = [n for n in order if n not in self._with_aliases(layer)]
         at = {n: position for position, n in enumerate(rest)}
@@ -95,15 +93,15 @@ class _Problem:
         readers = [at[n] for n in self.graph.consumers(layer) if n in at]
         return range(max(inputs, default=-1) + 1, min(readers, default=len(rest)) + 1)
 
-    def moved(self, order: List[int], layer: int, position: int) -> List[int]:
+    def moved(self, order: list[int], layer: int, position: int) -> list[int]:
         """The order with a layer, and the aliases only it reads, moved to `position`."""
         chain = self._with_aliases(layer)
         rest = [n for n in order if n not in chain]
         return rest[:position] + chain + rest[position:]
 
-    def cost(self, order: List[int]) -> int:
+    def cost(self, order: list[int]) -> int:
         """See `memory_order`."""
-        last: Dict[int, int] = {}
+        last: dict[int, int] = {}
         change = [0] * (len(order) + 1)
         for step, layer in enumerate(order):
             for root in self.touched[layer]:
@@ -119,7 +117,7 @@ class _Problem:
                 total += (live + self.weights[layer]) ** 4
         return total
 
-    def _with_aliases(self, layer: int) -> List[int]:
+    def _with_aliases(self, layer: int) -> list[int]:
         """The layer, after the aliases in front of it that nothing else reads."""
         chain = [layer]
         while True:
@@ -130,5 +128,5 @@ class _Problem:
                 return chain
             chain.insert(0, above[0])
 
-    def _sources(self, layer: int) -> Tuple[int, ...]:
+    def _sources(self, layer: int) -> tuple[int, ...]:
         return self.graph.node(self._with_aliases(layer)[0]).inputs

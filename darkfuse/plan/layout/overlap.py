@@ -8,7 +8,6 @@ the layers of a microcontroller's network).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Dict, List
 
 from darkfuse.plan.layout.arena import Tie, shared
 from darkfuse.plan.layout.region import read
@@ -16,7 +15,7 @@ from darkfuse.plan.layout.windows import FLOAT, Layout
 from darkfuse.plan.layout.wiring import Wiring
 
 
-def best(ties: Sequence[Tie], size: Mapping[int, int]) -> List[Tie]:
+def best(ties: Sequence[Tie], size: Mapping[int, int]) -> list[Tie]:
     """Those that save most, each block the source and the target of one at most.
 
     Parameters
@@ -26,23 +25,23 @@ def best(ties: Sequence[Tie], size: Mapping[int, int]) -> List[Tie]:
         Bytes of each block.
     """
     saved = {tie: shared(size[tie.source], size[tie.target], tie.shift) for tie in ties}
-    kept: List[Tie] = []
+    kept: list[Tie] = []
     for tie in sorted(ties, key=lambda t: (-saved[t], t)):
         if saved[tie] > 0 and not any(k.source == tie.source or k.target == tie.target for k in kept):
             kept.append(tie)
     return kept
 
 
-def ties(wiring: Wiring, layout: Layout, members: Sequence[Sequence[int]]) -> List[Tie]:
+def ties(wiring: Wiring, layout: Layout, members: Sequence[Sequence[int]]) -> list[Tie]:
     """Inputs that die in a tiled group, tied to the outputs born there; blocks are root storages."""
-    found: List[Tie] = []
+    found: list[Tie] = []
     for stage, leaves in enumerate(members):
         tiles = len(layout.rows[leaves[0]].spans) if leaves else 1
         if tiles < 2:
             continue
-        needed: Dict[int, List[int]] = {}  # dying root storage -> per tile row, first row still read
-        made: Dict[int, List[int]] = {}  # born root storage -> per tile row, rows written by its end
-        read_by: Dict[int, int] = {}  # dying root storage -> the last to read it, of the operations on a tile
+        needed: dict[int, list[int]] = {}  # dying root storage -> per tile row, first row still read
+        made: dict[int, list[int]] = {}  # born root storage -> per tile row, rows written by its end
+        read_by: dict[int, int] = {}  # dying root storage -> the last to read it, of the operations on a tile
         for number in leaves:
             leaf, spans = wiring.leaves[number], layout.rows[number].spans
             root = wiring.root(leaf.view).storage

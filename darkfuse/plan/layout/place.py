@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import List, Sequence
 
 from darkfuse.plan.layout.ahead import landings_of
 from darkfuse.plan.layout.arena import Block, Packing, Tie, aligned, pack_tied
@@ -15,7 +15,7 @@ from darkfuse.plan.program import arrived
 def place(draft: Draft) -> None:
     """Fill in the offsets of `buffers`, `ties` and `arena_bytes`."""
     blocks = [Block(b.bytes, max(b.first, 0), b.last) for b in draft.buffers]
-    tied: List[Tie] = []
+    tied: list[Tie] = []
     if not {"overlap", "packing"} & draft.without:
         tied = [Tie(draft.map_buffer[t.source], draft.map_buffer[t.target], t.shift)
                 for t in ties(draft.wiring, draft.layout, draft.members)]
@@ -32,7 +32,7 @@ def place(draft: Draft) -> None:
 
 def _in_a_row(blocks: Sequence[Block]) -> Packing:
     """Every block in bytes of its own, whatever its lifetime."""
-    offsets: List[int] = []
+    offsets: list[int] = []
     end = 0
     for block in blocks:
         offsets.append(end)

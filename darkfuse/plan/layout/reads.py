@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Tuple
-
 from darkfuse.graph import Node
 from darkfuse.plan.layout.weights import MAX_SLOTS, PANEL, up
 
@@ -17,7 +15,7 @@ def filter_bytes(node: Node) -> int:
     return 4 * node.weights.kernels // node.weights.biases
 
 
-def streamed_ways(node: Node, kernel: str, threads: int) -> Tuple[Tuple[int, int, int], ...]:
+def streamed_ways(node: Node, kernel: str, threads: int) -> tuple[tuple[int, int, int], ...]:
     """Ways to stream a layer, fastest first: (block, raw, slots) of a `LayerPlan`.
 
     First a panel of 32 filters for each thread with reads ahead of them, large reads at the very first; then
@@ -39,7 +37,7 @@ def streamed_ways(node: Node, kernel: str, threads: int) -> Tuple[Tuple[int, int
     return (max(PANEL, raw) * threads, raw, min(threads + 2, MAX_SLOTS)), (PANEL, 16, 3), (PANEL, 8, 2)
 
 
-def loaded_way(node: Node) -> Tuple[int, int]:
+def loaded_way(node: Node) -> tuple[int, int]:
     """(raw, slots) to load a layer fast with, where there is room; a `LayerPlan` begins with the leanest."""
     return _filters(node, 4), 4
 

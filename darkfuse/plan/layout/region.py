@@ -15,11 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Tuple
 
 from darkfuse.graph.ir import Window
 
-Span = Tuple[int, int]  # [start, end)
+Span = tuple[int, int]  # [start, end)
 
 POINT = Window(1, 1, 0)
 
@@ -66,7 +65,7 @@ class Link:
 
     reader: int
     source: int
-    steps: Tuple[Step, ...]
+    steps: tuple[Step, ...]
 
     def read(self, out: Span) -> Span:
         """Span of the source that a non-empty span of the reader is computed from."""
@@ -87,10 +86,10 @@ class Axis:
         Stored extent [low, high): everything computed or read at this tile, padding included.
     """
 
-    spans: Tuple[Span, ...]
-    first: Tuple[int, ...]
-    low: Tuple[int, ...]
-    high: Tuple[int, ...]
+    spans: tuple[Span, ...]
+    first: tuple[int, ...]
+    low: tuple[int, ...]
+    high: tuple[int, ...]
 
 
 def clip(span: Span, length: int) -> Span:
@@ -108,7 +107,7 @@ def read(steps: Sequence[Step], out: Span) -> Span:
     return out
 
 
-def partition(length: int, tiles: int) -> Tuple[Span, ...]:
+def partition(length: int, tiles: int) -> tuple[Span, ...]:
     """Cut [0, length) into `tiles` spans that differ by one at most; some are empty if tiles > length."""
     return tuple((length * i // tiles, length * (i + 1) // tiles) for i in range(tiles))
 

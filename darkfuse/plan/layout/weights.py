@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Optional, Tuple
+from typing import Callable
 
 from darkfuse.errors import PlanError
 from darkfuse.graph import Graph, Node
@@ -100,11 +100,11 @@ def able_kernels(options: ConvOptions, from_image: bool) -> tuple[str, ...]:
     return (*(("direct",) if plain else ()), "general", *(("winograd",) if winograd else ()))
 
 
-def file_offsets(graph: Graph, index: Optional[WeightsIndex]) -> list[Optional[int]]:
+def file_offsets(graph: Graph, index: WeightsIndex | None) -> list[int | None]:
     """Byte offset of each layer's first float; without a file, as one with the usual header has them."""
     if index is not None:
         return list(index.offsets)
-    offsets: list[Optional[int]] = []
+    offsets: list[int | None] = []
     at = HEADER
     for node in graph.nodes:
         offsets.append(at if node.weights else None)
@@ -120,8 +120,8 @@ def raw_bytes(node: Node, layer: LayerPlan) -> int:
     return reader_bytes(layer.slots, min(layer.raw, node.weights.biases), per_filter)
 
 
-def _parameters(node: Node, offset: Optional[int], scale: int, bias: int,
-                epsilons: Tuple[float, float]) -> Weights:
+def _parameters(node: Node, offset: int | None, scale: int, bias: int,
+                epsilons: tuple[float, float]) -> Weights:
     """The record of a layer without filters."""
     record = node.weights
     assert record is not None
@@ -136,8 +136,8 @@ def _parameters(node: Node, offset: Optional[int], scale: int, bias: int,
         epsilons=epsilons)
 
 
-def place_weights(node: Node, layer: LayerPlan, offset: Optional[int], transposed: bool, raw: int,
-                  epsilons: Tuple[float, float], add: AddBuffer) -> Weights:
+def place_weights(node: Node, layer: LayerPlan, offset: int | None, transposed: bool, raw: int,
+                  epsilons: tuple[float, float], add: AddBuffer) -> Weights:
     """Buffers and file offsets of one layer.
 
     Parameters

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Dict, List, Tuple
 
 from darkfuse.errors import PlanError
 from darkfuse.plan.layout.region import Axis, Link, read, solve
@@ -24,7 +23,7 @@ class Stored:
     width: int
     slots: int = 0
     cols: int = 0
-    x0: Tuple[int, ...] = (0,)
+    x0: tuple[int, ...] = (0,)
     moving: bool = False
     first: int = -1  # stages it is alive
     last: int = -1
@@ -50,9 +49,9 @@ class Stored:
 class Layout:
     """Tile regions of every leaf and geometry of every root storage."""
 
-    rows: Dict[int, Axis] = field(default_factory=dict)
-    columns: Dict[int, Axis] = field(default_factory=dict)
-    stored: Dict[int, Stored] = field(default_factory=dict)  # by root storage
+    rows: dict[int, Axis] = field(default_factory=dict)
+    columns: dict[int, Axis] = field(default_factory=dict)
+    stored: dict[int, Stored] = field(default_factory=dict)  # by root storage
 
 
 def arrange(wiring: Wiring, groups: Sequence[Group], members: Sequence[Sequence[int]]) -> Layout:
@@ -73,8 +72,8 @@ def arrange(wiring: Wiring, groups: Sequence[Group], members: Sequence[Sequence[
     """
     stage_of = {leaf: stage for stage, leaves in enumerate(members) for leaf in leaves}
     leaves = wiring.leaves
-    written: Dict[int, List[int]] = {}  # root storage -> leaves
-    readers: Dict[int, List[Tuple[int, int]]] = {}  # root storage -> (reading leaf, which source)
+    written: dict[int, list[int]] = {}  # root storage -> leaves
+    readers: dict[int, list[tuple[int, int]]] = {}  # root storage -> (reading leaf, which source)
     for group_leaves in members:
         for number in group_leaves:
             written.setdefault(wiring.root(leaves[number].view).storage, []).append(number)
@@ -118,8 +117,8 @@ def _regions(wiring: Wiring, group: Group, numbers: Sequence[int], whole: set[in
                 raise PlanError(f"{wiring.graph.name}: layer {leaf.node} ({leaf.kind}) needs its whole "
                                 f"input; it cannot be in a group with a {down}x{across} grid")
         _check_grid(wiring, group)
-    rows: List[Link] = []
-    columns: List[Link] = []
+    rows: list[Link] = []
+    columns: list[Link] = []
     for reader, leaf in enumerate(leaves):
         for source, y_steps, x_steps in zip(leaf.sources, leaf.rows, leaf.columns):
             for number in source.leaves:
@@ -141,7 +140,7 @@ def _check_grid(wiring: Wiring, group: Group) -> None:
                         f"{last.out_shape.h}x{last.out_shape.w} output map of layer {last.index}")
 
 
-def _whole(wiring: Wiring, stored: Stored, readers: Sequence[Tuple[int, int]]) -> None:
+def _whole(wiring: Wiring, stored: Stored, readers: Sequence[tuple[int, int]]) -> None:
     """All rows, all columns, and the margins the readers' windows reach into."""
     stored.slots = stored.height
     low, high = 0, stored.width

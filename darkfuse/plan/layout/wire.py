@@ -7,8 +7,6 @@ that input and output may share bytes.
 
 from __future__ import annotations
 
-from typing import Dict, List, Tuple
-
 from darkfuse.errors import PlanError
 from darkfuse.plan.layout.draft import Draft
 from darkfuse.plan.layout.inplace import overwritten
@@ -25,7 +23,7 @@ def wire(draft: Draft) -> None:
     PlanError
         A layer is missing from the plan, or comes before one that it reads.
     """
-    taken_over: Dict[int, int] = {}
+    taken_over: dict[int, int] = {}
     if "in-place" not in draft.without:
         taken_over = overwritten(draft.graph, draft.plan.groups, draft.position, draft.wanted)
     draft.wiring = Wiring(draft.graph, _fused_poolings(draft), draft.image, taken_over,
@@ -35,7 +33,7 @@ def wire(draft: Draft) -> None:
     draft.steps = _steps(draft)
 
 
-def _fused_poolings(draft: Draft) -> Dict[int, int]:
+def _fused_poolings(draft: Draft) -> dict[int, int]:
     """Convolutions that pool as they store, and the pooling of each: both are in one group, and nobody asked
     for the map between them."""
     if "pooling" in draft.without:
@@ -50,19 +48,19 @@ def _fused_poolings(draft: Draft) -> Dict[int, int]:
     return fused
 
 
-def _members(draft: Draft) -> List[List[int]]:
+def _members(draft: Draft) -> list[list[int]]:
     """Leaves of each group in execution order. The network input joins the first group that reads it."""
     leaves = draft.wiring.leaves
-    by_layer: Dict[int, List[int]] = {}
+    by_layer: dict[int, list[int]] = {}
     for number, leaf in enumerate(leaves):
         by_layer.setdefault(leaf.layer, []).append(number)
         if leaf.layer != INPUT and leaf.layer not in draft.position:
             raise PlanError(f"{draft.graph.name}: layer {leaf.layer} is missing from the plan")
     entry = by_layer[INPUT][0]
     done: set[int] = set()
-    members: List[List[int]] = []
+    members: list[list[int]] = []
     for group in draft.plan.groups:
-        stage: List[int] = []
+        stage: list[int] = []
         for layer in group.layers:
             for number in by_layer.get(layer.node, ()):
                 for needed in (n for source in leaves[number].sources for n in source.leaves):
@@ -78,10 +76,10 @@ def _members(draft: Draft) -> List[List[int]]:
     return members
 
 
-def _exports(draft: Draft) -> Tuple[Tuple[int, int], ...]:
+def _exports(draft: Draft) -> tuple[tuple[int, int], ...]:
     """Add a leaf for every map asked for, to the group that finishes it. Returns (layer, leaf) pairs."""
     stage_of = {leaf: stage for stage, leaves in enumerate(draft.members) for leaf in leaves}
-    made: Dict[View, int] = {}
+    made: dict[View, int] = {}
     pairs = []
     for layer in draft.wanted:
         view = draft.wiring.views[layer]
@@ -95,9 +93,9 @@ def _exports(draft: Draft) -> Tuple[Tuple[int, int], ...]:
     return tuple(pairs)
 
 
-def _steps(draft: Draft) -> List[Span]:
+def _steps(draft: Draft) -> list[Span]:
     """First and last step of each stage."""
-    steps: List[Span] = []
+    steps: list[Span] = []
     at = 0
     for group, leaves in zip(draft.plan.groups, draft.members):
         two = len(leaves) == 1 and _in_one_strip(draft, group, draft.wiring.leaves[leaves[0]])

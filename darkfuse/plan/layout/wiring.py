@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Tuple
 
 from darkfuse.errors import PlanError
 from darkfuse.graph import Graph, Node, Shape
@@ -45,7 +44,7 @@ class View:
     storage: int
     channel: int
     channels: int
-    leaves: Tuple[int, ...]
+    leaves: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -75,9 +74,9 @@ class Leaf:
     layer: int
     node: int
     kind: str
-    sources: Tuple[View, ...]
-    rows: Tuple[Tuple[Step, ...], ...]
-    columns: Tuple[Tuple[Step, ...], ...]
+    sources: tuple[View, ...]
+    rows: tuple[tuple[Step, ...], ...]
+    columns: tuple[tuple[Step, ...], ...]
     shape: Shape
     view: View
     from_channel: int = 0
@@ -113,13 +112,13 @@ class Wiring:
     """
 
     def __init__(self, graph: Graph, fused: Mapping[int, int], image: bool,
-                 overwritten: Optional[Mapping[int, int]] = None, concatenate: bool = True) -> None:
+                 overwritten: Mapping[int, int] | None = None, concatenate: bool = True) -> None:
         self.graph = graph
         self.concatenate = concatenate
         self.overwritten = overwritten or {}
-        self.leaves: List[Leaf] = []
-        self.storages: List[Storage] = []
-        self.views: Dict[int, View] = {}
+        self.leaves: list[Leaf] = []
+        self.storages: list[Storage] = []
+        self.views: dict[int, View] = {}
         self.views[INPUT] = self._leaf(INPUT, INPUT, "input", (), (), (), graph.input,
                                        "image" if image else "blocks")
         pooled = {pool: conv for conv, pool in fused.items()}
@@ -151,8 +150,8 @@ class Wiring:
         self._leaf(layer, layer, "export", (view,), rows, columns, shape, "chw")
         return self.leaves[-1]
 
-    def _leaf(self, layer: int, node: int, kind: str, sources: Tuple[View, ...],
-              rows: Tuple[Tuple[Step, ...], ...], columns: Tuple[Tuple[Step, ...], ...], shape: Shape,
+    def _leaf(self, layer: int, node: int, kind: str, sources: tuple[View, ...],
+              rows: tuple[tuple[Step, ...], ...], columns: tuple[tuple[Step, ...], ...], shape: Shape,
               layout: str = "blocks") -> View:
         if layer in self.overwritten:
             storage = sources[self.overwritten[layer]].storage
@@ -163,15 +162,15 @@ class Wiring:
         self.leaves.append(Leaf(layer, node, kind, sources, rows, columns, shape, view))
         return view
 
-    def _points(self, sources: Tuple[View, ...]) -> Tuple[Tuple[Tuple[Step, ...], ...], ...]:
+    def _points(self, sources: tuple[View, ...]) -> tuple[tuple[tuple[Step, ...], ...], ...]:
         """Steps of an operation that reads just the positions it writes, along rows and along columns."""
         maps = [self.storages[source.storage] for source in sources]
         return tuple((Step(m.height),) for m in maps), tuple((Step(m.width),) for m in maps)
 
     def _layer(self, node: Node) -> View:
         sources = tuple(self.views[i] for i in node.inputs)
-        rows: List[Tuple[Step, ...]] = []
-        columns: List[Tuple[Step, ...]] = []
+        rows: list[tuple[Step, ...]] = []
+        columns: list[tuple[Step, ...]] = []
         out = node.out_shape
         for number, shape in enumerate(node.in_shapes):
             same = (shape.h, shape.w) == (out.h, out.w)
@@ -202,7 +201,7 @@ class Wiring:
 
     def _route(self, node: Node, options: RouteOptions) -> View:
         groups, part = options.groups, options.group_id
-        pieces: List[Tuple[View, int, int]] = []  # view, first channel in it, channels
+        pieces: list[tuple[View, int, int]] = []  # view, first channel in it, channels
         for index, shape in zip(node.inputs, node.in_shapes):
             count = shape.c // groups
             pieces.append((self.views[index], part * count, count))
@@ -217,7 +216,7 @@ class Wiring:
         shape = node.out_shape
         self.storages.append(Storage(shape.c, shape.h, shape.w, "blocks"))
         whole = len(self.storages) - 1
-        leaves: List[int] = []
+        leaves: list[int] = []
         at = 0
         for number, (view, start, count) in enumerate(pieces):
             last = number == len(pieces) - 1

@@ -6,14 +6,12 @@ very functions for the amounts.
 """
 from __future__ import annotations
 
-from typing import List, Tuple
-
 from darkfuse.graph import Node
 from darkfuse.graph.layers.convolutional import ConvOptions
 from darkfuse.plan.layout.weights import PANEL
 from darkfuse.plan.price.device import Device, Rates
 
-Sizes = List[Tuple[int, int]]  # (size, how many)
+Sizes = list[tuple[int, int]]  # (size, how many)
 LOCKSTEP = 1.35  # a team that shares one streamed panel waits for its slowest thread, panel after panel
 TURN = 0.3  # of packing: the same without the way to memory and back
 SLOTS = {1: 1.7, 2: 1.3}  # how much longer reading takes into so few slots

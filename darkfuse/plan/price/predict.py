@@ -7,8 +7,8 @@ program will run: a plan made by hand, read from a cfg or found by the search, a
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import List, Optional, Sequence, Tuple
 
 from darkfuse.graph import Graph
 from darkfuse.graph.layers.convolutional import ConvOptions
@@ -52,7 +52,7 @@ class GroupCost:
 
     ms: float
     bytes: int
-    layers: Tuple[LayerCost, ...]
+    layers: tuple[LayerCost, ...]
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,14 @@ class Prediction:
     peak_bytes: int
     read_bytes: int
     macs: int
-    groups: Tuple[GroupCost, ...]
+    groups: tuple[GroupCost, ...]
     reading_ms: float
     waiting_ms: float
-    slots: Tuple[Slot, ...]
+    slots: tuple[Slot, ...]
 
 
-def predict(graph: Graph, plan: Plan, device: Optional[Device] = None, baseline: int = 0,
-            program: Optional[Program] = None) -> Prediction:
+def predict(graph: Graph, plan: Plan, device: Device | None = None, baseline: int = 0,
+            program: Program | None = None) -> Prediction:
     """Price a plan.
 
     Parameters
@@ -212,7 +212,7 @@ def sizes(spans: Sequence[Span]) -> Sizes:
     return sorted(counted.items())
 
 
-def alive_bytes(program: Program) -> List[int]:
+def alive_bytes(program: Program) -> list[int]:
     """Per stage, arena bytes in use while it runs, in the step that needs most; what two buffers share (input
     and output of a group) once."""
     steps = 1 + max(stage.last for stage in program.stages) if program.stages else 0
@@ -235,7 +235,7 @@ def _stored_bytes(tensor: Tensor) -> int:
     return tensor.slots * tensor.row_stride * FLOAT
 
 
-def waiting(prediction: Prediction) -> List[Tuple[int, float]]:
+def waiting(prediction: Prediction) -> list[tuple[int, float]]:
     """(layer, milliseconds) spent on getting weights, the most first."""
     found = [(x.node, x.weights_ms) for group in prediction.groups for x in group.layers if x.weights_ms > 0]
     return sorted(found, key=lambda item: -item[1])

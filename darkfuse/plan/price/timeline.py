@@ -6,8 +6,9 @@ that a read which had time to arrive earlier costs nothing, and one that had not
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import List, NamedTuple, Sequence
+from typing import NamedTuple
 
 from darkfuse.plan.layout.weights import PANEL
 from darkfuse.plan.program import Program, Weights, slot_bytes
@@ -56,11 +57,11 @@ class Timeline:
         self.program = program
         self.now = self.reading = self.waiting = 0.0
         self._idle = 0.0  # since when storage is
-        self._starts: List[float] = []  # of steps
-        self.slots: List[Slot] = []
-        self._used: List[Slot] = []  # those of `slots` that no later one covers
+        self._starts: list[float] = []  # of steps
+        self.slots: list[Slot] = []
+        self._used: list[Slot] = []  # those of `slots` that no later one covers
 
-    def stage(self, steps: int, works: Sequence[Work], rest_ms: float) -> List[float]:
+    def stage(self, steps: int, works: Sequence[Work], rest_ms: float) -> list[float]:
         """The next stage: what each of `works` takes with all its waiting, one after the other; then
         `rest_ms` of anything else."""
         self._starts += steps * [self.now]  # the first of two is some 4 % of the stage: too short to price
@@ -81,7 +82,7 @@ class Timeline:
         each = work.ms / -(-w.all_reads // batch)
         size = slot_bytes(w.raw_filters, w.per_filter)
         places = [self._spot(low, low + size, step) for low, step in w.landings]
-        waiting: List[_Spot] = []
+        waiting: list[_Spot] = []
         for n in range(w.all_reads):
             if n >= w.resident:
                 waiting.append(self._read(places, work.read_ms))

@@ -6,7 +6,8 @@ that exact number.
 """
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from darkfuse.plan.layout.arena import aligned
 from darkfuse.plan.layout.reads import streamed_ways
@@ -39,11 +40,11 @@ class Recipe(NamedTuple):
 
     a: int
     b: int
-    grid: Tuple[int, int]
+    grid: tuple[int, int]
     cache: str
     kernels: str  # 'fast': the fastest kernel of each layer;  'direct'
     residency: str
-    single: Optional[LayerPlan] = None
+    single: LayerPlan | None = None
 
 
 class Candidates:
@@ -70,7 +71,7 @@ class Candidates:
 
     # -- tiled groups ---------------------------------------------------------------------------------
 
-    def tiled(self, b: int, grid: Tuple[int, int], cache: str, limit: int = NO_LIMIT,
+    def tiled(self, b: int, grid: tuple[int, int], cache: str, limit: int = NO_LIMIT,
               longest: int = LONGEST) -> Iterator[Tiled]:
         """Groups of up to `longest` pieces that end before piece `b`, the shortest first, until none can fit
         `limit` bytes; none for a grid finer than its map."""
@@ -79,8 +80,8 @@ class Candidates:
             return iter(())
         return Walk(self.prices, b, grid, cache).groups(limit, longest)
 
-    def fused(self, tiled: Tiled, b: int, grid: Tuple[int, int], cache: str, limit: int = NO_LIMIT,
-              worth: int = NO_LIMIT, worth_direct: int = NO_LIMIT) -> List[Option]:
+    def fused(self, tiled: Tiled, b: int, grid: tuple[int, int], cache: str, limit: int = NO_LIMIT,
+              worth: int = NO_LIMIT, worth_direct: int = NO_LIMIT) -> list[Option]:
         """A tiled group with the fastest kernels or direct ones, its weights pinned or loaded.
 
         Parameters
@@ -110,7 +111,7 @@ class Candidates:
 
     # -- groups of one piece --------------------------------------------------------------------------
 
-    def single(self, at: int) -> List[Option]:
+    def single(self, at: int) -> list[Option]:
         """Every way to run one layer's operations on their own, whole maps."""
         piece, end = self.pieces[at], self.after(at)
         more = self.pieces[at + 1 : end]
@@ -151,7 +152,7 @@ class Candidates:
                 found += self._streamed(piece, kernel, strip, stage + scratch, ms, recipe)
         return found
 
-    def _ways(self, piece: Piece) -> List[Tuple[str, int]]:
+    def _ways(self, piece: Piece) -> list[tuple[str, int]]:
         """Kernels and strips worth trying."""
         if piece.rule != "winograd":
             return [(piece.rule, 0)]
@@ -162,7 +163,7 @@ class Candidates:
         return [*(("winograd", strip) for strip in (0, *strips) if strip < down), ("direct", 0)]
 
     def _streamed(self, piece: Piece, kernel: str, strip: int, stage: int, ms: float,
-                  recipe: Recipe) -> List[Option]:
+                  recipe: Recipe) -> list[Option]:
         node = piece.node
         assert node is not None
         filters = node.filters
@@ -183,9 +184,9 @@ class Candidates:
 
     def group(self, recipe: Recipe, ms: float) -> Group:
         """The group a recipe stands for."""
-        layers: List[LayerPlan] = []
+        layers: list[LayerPlan] = []
         a, b, grid, cache, kernels, residency, single = recipe
-        chosen: Dict[int, Tuple[str, int]] = {}
+        chosen: dict[int, tuple[str, int]] = {}
         if any(piece.node for piece in self.pieces[a:b]) and single is None:
             walk = Walk(self.prices, b, grid, cache)
             next(tiled for tiled in walk.groups() if tiled.a == a)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Callable, Iterable
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 from darkfuse.plan.search.candidates import Candidates, Option, Recipe
 from darkfuse.plan.search.tiled import LONGEST, NO_LIMIT
@@ -30,27 +30,27 @@ class Label(NamedTuple):
     bytes: int  # stage + pinned
     stage: int  # of the largest group
     pinned: int
-    back: Optional[Label]
-    recipe: Optional[Recipe]
+    back: Label | None
+    recipe: Recipe | None
 
 
 START = Label(0.0, 0, 0, 0, None, None)
 # A label before its fellows are known: ms, bytes, stage, pinned, then the label it goes on from, the pieces
 # of its last span and that span's option. Hundreds of thousands are made, compared and forgotten.
-_Draft = Tuple[float, int, int, int, int, int, int]
+_Draft = tuple[float, int, int, int, int, int, int]
 
 
-def rows_of_tiles(height: int, width: int) -> List[Tuple[Tuple[int, int], str]]:
+def rows_of_tiles(height: int, width: int) -> list[tuple[tuple[int, int], str]]:
     """Grids of one column, and cache modes, to try for a group whose output map is height x width."""
     down = {r for r in range(2, PAPER + 1) if r <= height}
     down |= {-(-height // rows) for rows in (1, 2, 4, 8, 16, 32) if rows < height}
     return [((r, 1), "full") for r in sorted(down)]
 
 
-def columns_of_tiles(height: int, width: int) -> List[Tuple[Tuple[int, int], str]]:
+def columns_of_tiles(height: int, width: int) -> list[tuple[tuple[int, int], str]]:
     """Grids of several columns for a group that reads the network input. Elsewhere maps are small, and
     columns of tiles with them."""
-    found: List[Tuple[Tuple[int, int], str]] = []
+    found: list[tuple[tuple[int, int], str]] = []
     down = [1, *(grid[0] for grid, _ in rows_of_tiles(height, width))]
     for c in range(2, min(PAPER, width) + 1):
         found += [((r, c), "full") for r in down if r <= PAPER or r == height]
@@ -59,9 +59,9 @@ def columns_of_tiles(height: int, width: int) -> List[Tuple[Tuple[int, int], str
     return found
 
 
-def pareto(options: Iterable[Option]) -> List[Option]:
+def pareto(options: Iterable[Option]) -> list[Option]:
     """Options that no other beats in stage bytes, pinned bytes and time at once, fastest first."""
-    kept: List[Option] = []
+    kept: list[Option] = []
     for option in sorted(options, key=lambda o: (o.ms, o.stage, o.pinned)):
         stage, pinned = option[:2]
         for other in kept:
@@ -85,11 +85,11 @@ class Cuts:
 
     def __init__(self, spans: Candidates, limit: int = NO_LIMIT, thorough: bool = True) -> None:
         self.spans, self.limit = spans, limit
-        self._asked: Dict[int, List[Label]] = {}
+        self._asked: dict[int, list[Label]] = {}
         self.count = len(spans.pieces)
         self.starts = [a for a, piece in enumerate(spans.pieces) if piece.layers]  # copies stay with a layer
         self.alone = {a: spans.single(a) for a in self.starts}
-        self._found: Dict[Tuple[int, int], List[Option]] = {}  # by span
+        self._found: dict[tuple[int, int], list[Option]] = {}  # by span
         for a in self.starts:
             fits = [option for option in self.alone[a] if option.stage + option.pinned <= limit]
             self._found[a, spans.after(a)] = pareto(fits)
@@ -101,7 +101,7 @@ class Cuts:
             self._price(rows_of_tiles, lambda a, b: b > LONGEST and SHORT < b - a <= LONGEST)
             self._price(columns_of_tiles, lambda a, b: a <= entry and b - a <= LONGEST)
 
-    def _price(self, grids: Callable[[int, int], List[Tuple[Tuple[int, int], str]]],
+    def _price(self, grids: Callable[[int, int], list[tuple[tuple[int, int], str]]],
                wanted: Callable[[int, int], bool]) -> None:
         """Add options of all spans that are wanted, over some grids."""
         spans, limit = self.spans, self.limit
@@ -110,7 +110,7 @@ class Cuts:
             if not long:
                 continue
             tail, worth = spans.pieces[b - 1].leaf.shape, self._worth(b)
-            found: Dict[int, List[Option]] = {}
+            found: dict[int, list[Option]] = {}
             for grid, cache in grids(tail.h, tail.w):
                 for tiled in spans.tiled(b, grid, cache, limit, long):
                     if wanted(tiled.a, b):
@@ -119,8 +119,8 @@ class Cuts:
                             spans.fused(tiled, b, grid, cache, limit, most, direct))
             for a, options in found.items():
                 self._found[a, b] = pareto([*self._found.get((a, b), ()), *options])
-        self.edges: List[List[Tuple[int, List[Option]]]] = [[] for _ in range(self.count)]
-        self.into: List[Dict[int, List[Option]]] = [{} for _ in range(self.count + 1)]  # by pieces
+        self.edges: list[list[tuple[int, list[Option]]]] = [[] for _ in range(self.count)]
+        self.into: list[dict[int, list[Option]]] = [{} for _ in range(self.count + 1)]  # by pieces
         for (a, b), options in sorted(self._found.items(), key=lambda item: item[0]):
             if options:
                 self.edges[a].append((b, options))
@@ -129,7 +129,7 @@ class Cuts:
         self.keep = max(24, min(LABELS, WORK // max(1, work)))
         self.floors = self._floors()
 
-    def _worth(self, b: int) -> Dict[int, Tuple[int, int]]:
+    def _worth(self, b: int) -> dict[int, tuple[int, int]]:
         """Per first piece of a group that ends before piece `b`: what its pieces need one by one, at their
         fastest and with direct kernels. No group that needs as much is worth having, for it is not faster;
         except where whole maps are too large for the caches, and tiles of them are not."""
@@ -144,14 +144,14 @@ class Cuts:
                 found[a] = most, min(most, direct)
         return found
 
-    def labels(self, limit: int, keep: int = LABELS, bound: Optional[Bound] = None) -> List[Label]:
+    def labels(self, limit: int, keep: int = LABELS, bound: Bound | None = None) -> list[Label]:
         """Pareto-optimal whole plans within `limit` arena bytes, fastest first; with a bound, only those
         that can still be the fastest. Where a cut has more than `keep` labels, those with the least
         ms + price * bytes stay."""
         price, slowest, rest = bound or Bound(0.0, float("inf"), [0.0] * (self.count + 1))
         slowest += price * limit
-        at: List[List[_Draft]] = [[] for _ in range(self.count + 1)]
-        kept: List[Label] = [START]
+        at: list[list[_Draft]] = [[] for _ in range(self.count + 1)]
+        kept: list[Label] = [START]
         here = [0]
         for a in range(self.count + 1):
             if a:
@@ -182,13 +182,13 @@ class Cuts:
                             ahead.append((before_ms + ms, stage + pinned, stage, pinned, number, edge, way))
         return kept[here[0] :] if here else []
 
-    def fastest(self, limit: int) -> List[Label]:
+    def fastest(self, limit: int) -> list[Label]:
         """Labels worth looking at for the fastest plan within `limit`, fastest first."""
         if limit not in self._asked:
             self._asked[limit] = self._fastest(limit)
         return self._asked[limit]
 
-    def _fastest(self, limit: int) -> List[Label]:
+    def _fastest(self, limit: int) -> list[Label]:
         """The fastest of all where it fits; else a rough search bounds the full one."""
         label = self._path(Bound(0.0, 0.0, self.rest(0.0)))
         if label is not None and label.bytes <= limit:
@@ -200,7 +200,7 @@ class Cuts:
         full = self.labels(limit, self.keep, bound)
         return full if full and full[0].ms <= rough[0].ms else rough
 
-    def rough(self, limit: int) -> List[Label]:
+    def rough(self, limit: int) -> list[Label]:
         """Plans within `limit`, fastest first, of few labels at each cut. Where it finds none there may yet
         be one."""
         return self.labels(limit, ROUGH, self._bound(limit))
@@ -219,7 +219,7 @@ class Cuts:
         best = max(bounds, key=lambda x: x.rest[0] - x.price * room)
         return best._replace(slowest=slowest * (1 + 1e-9))
 
-    def _path(self, bound: Bound) -> Optional[Label]:
+    def _path(self, bound: Bound) -> Label | None:
         """The plan that is fastest at a price of pinned bytes, whatever it takes."""
         label, a, (price, _, rest) = START, 0, bound
         while a < self.count:
@@ -232,7 +232,7 @@ class Cuts:
             label = Label(label.ms + option.ms, stage + pinned, stage, pinned, label, option.recipe)
         return label
 
-    def rest(self, price: float) -> List[float]:
+    def rest(self, price: float) -> list[float]:
         """Per cut, the least time from there to the end with pinned bytes at `price`, whatever it takes."""
         rest = [float("inf")] * self.count + [0.0]
         for a in reversed(range(self.count)):
@@ -240,7 +240,7 @@ class Cuts:
                 rest[a] = min(rest[a], rest[b] + min(o.ms + price * o.pinned for o in options))
         return rest
 
-    def _floors(self) -> List[int]:
+    def _floors(self) -> list[int]:
         """Per cut, the least the largest stage from there to the end can be, pinned bytes aside (minimax)."""
         least = [NO_LIMIT] * self.count + [0]
         for a in reversed(range(self.count)):
@@ -248,12 +248,12 @@ class Cuts:
                 least[a] = min(least[a], max(least[b], min(o.stage for o in options)))
         return least
 
-    def least(self, smallest: bool = True) -> List[Label]:
+    def least(self, smallest: bool = True) -> list[Label]:
         """Pareto-optimal whole plans by stage and pinned bytes, time left out of account.
 
         smallest : groups smaller than they must be, for an easier packing; else they are rather fast
         """
-        at: List[List[Label]] = [[] for _ in range(self.count + 1)]
+        at: list[list[Label]] = [[] for _ in range(self.count + 1)]
         at[0] = [START]
         for a in range(self.count):
             for b, options in self.edges[a]:
@@ -271,32 +271,32 @@ class Bound(NamedTuple):
 
     price: float
     slowest: float
-    rest: List[float]
+    rest: list[float]
 
 
-def _smallest_options(options: List[Option]) -> List[Option]:
+def _smallest_options(options: list[Option]) -> list[Option]:
     """The staircase in (stage, pinned): what is smaller than it must be leaves room for the packing."""
-    kept: List[Option] = []
+    kept: list[Option] = []
     for option in sorted(options, key=lambda o: (o.stage, o.pinned, o.ms)):
         if not kept or option.pinned < kept[-1].pinned:
             kept.append(option)
     return kept
 
 
-def _pareto_bytes(labels: List[Label]) -> List[Label]:
+def _pareto_bytes(labels: list[Label]) -> list[Label]:
     """The staircase in (stage, pinned), fastest of equals, at most `LABELS` with the smallest sums."""
-    kept: List[Label] = []
+    kept: list[Label] = []
     for label in sorted(labels, key=lambda x: (x.stage, x.pinned, x.ms)):
         if not kept or label.pinned < kept[-1].pinned:
             kept.append(label)
     return sorted(kept, key=lambda x: x.bytes)[:LABELS]
 
 
-def _undominated(drafts: List[_Draft]) -> List[_Draft]:
+def _undominated(drafts: list[_Draft]) -> list[_Draft]:
     """Sorted by time; a staircase of (stage, pinned) tells in one look whether a label is beaten."""
     drafts.sort()
-    stairs: List[Tuple[int, int]] = []  # stage rising, pinned falling
-    kept: List[_Draft] = []
+    stairs: list[tuple[int, int]] = []  # stage rising, pinned falling
+    kept: list[_Draft] = []
     for draft in drafts:
         stage, pinned = draft[2:4]
         spot = bisect.bisect_right(stairs, (stage, NO_LIMIT))
@@ -311,7 +311,7 @@ def _undominated(drafts: List[_Draft]) -> List[_Draft]:
     return kept
 
 
-def _thin(drafts: List[_Draft], keep: int, price: float, floor: int) -> List[_Draft]:
+def _thin(drafts: list[_Draft], keep: int, price: float, floor: int) -> list[_Draft]:
     """At most `keep`: half of them the cheapest with bytes beyond a stage of `floor` at `price`, the others
     spread evenly from the fastest to the smallest; in order of time."""
     if len(drafts) <= keep:

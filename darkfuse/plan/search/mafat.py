@@ -11,7 +11,7 @@ convolutions and poolings run one by one.
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Tuple
+from collections.abc import Iterator
 
 from darkfuse.errors import BudgetError, PlanError
 from darkfuse.graph import Graph
@@ -29,7 +29,7 @@ FLOAT = 4
 
 
 def mafat_plan(graph: Graph, mem: int, threads: int, exact: bool = False,
-               device: Optional[Device] = None) -> Plan:
+               device: Device | None = None) -> Plan:
     """The configuration of the paper's space with the fewest tiles that fits.
 
     Parameters
@@ -48,7 +48,7 @@ def mafat_plan(graph: Graph, mem: int, threads: int, exact: bool = False,
     BudgetError
         Not even the smallest configuration fits.
     """
-    smallest: Optional[Plan] = None
+    smallest: Plan | None = None
     for plan in _placed(graph, threads, exact):
         if plan.arena_bytes <= mem:
             return plan
@@ -64,7 +64,7 @@ def mafat_smallest(graph: Graph, threads: int, exact: bool = False) -> Plan:
     return min(_placed(graph, threads, exact), key=lambda plan: plan.arena_bytes)
 
 
-def configurations(graph: Graph) -> List[Tuple[int, int, int]]:
+def configurations(graph: Graph) -> list[tuple[int, int, int]]:
     """(tiles of the first group, cut, tiles of the second) by number of tiles; cut 0 is no cut."""
     end = tiled_layers(graph)
     found = [(n, 0, 0) for n in range(1, LARGEST + 1) if _fits(graph, n, end - 1)]
@@ -105,7 +105,7 @@ def _placed(graph: Graph, threads: int, exact: bool) -> Iterator[Plan]:
         yield Plan(plan.network, plan.fingerprint, plan.groups, threads, exact, arena)
 
 
-def predicted_bytes(graph: Graph, config: Tuple[int, int, int]) -> int:
+def predicted_bytes(graph: Graph, config: tuple[int, int, int]) -> int:
     """The paper's estimate of the process's peak: the largest input, output and im2col of any tile of any
     layer, and a constant.
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 from darkfuse.graph import Graph, Node
 from darkfuse.plan.layout.arena import aligned
@@ -30,8 +30,8 @@ class Piece:
 
     leaf: Leaf
     number: int
-    layers: Tuple[int, ...]
-    node: Optional[Node]
+    layers: tuple[int, ...]
+    node: Node | None
     root: int
     rule: str
     packed: int
@@ -52,8 +52,8 @@ class Root:
     row: int = 0  # margins included
     pixel: int = 0
     width: int = 0  # columns, margins included
-    writers: List[int] = field(default_factory=list)
-    readers: List[int] = field(default_factory=list)
+    writers: list[int] = field(default_factory=list)
+    readers: list[int] = field(default_factory=list)
     exported: bool = False
     height: int = 0
     blocks: bool = True  # in channel blocks, not an image
@@ -66,7 +66,7 @@ class Source(NamedTuple):
     from its own rows and columns back to theirs."""
 
     storage: int
-    leaves: Tuple[int, ...]
+    leaves: tuple[int, ...]
     rows: Back
     columns: Back
 
@@ -101,12 +101,12 @@ class Pieces:
         self.constant = sum(2 * aligned(up(n.weights.biases, PANEL) * FLOAT)
                             for n in graph.nodes if n.weights is not None)
 
-    def _pieces(self, order: Sequence[int], pools: set[int]) -> List[Piece]:
-        by_layer: Dict[int, List[int]] = {}
+    def _pieces(self, order: Sequence[int], pools: set[int]) -> list[Piece]:
+        by_layer: dict[int, list[int]] = {}
         for number, leaf in enumerate(self.wiring.leaves):
             by_layer.setdefault(leaf.layer, []).append(number)
-        pieces: List[Piece] = []
-        waiting: List[int] = []  # layers that compute nothing go with the piece after them
+        pieces: list[Piece] = []
+        waiting: list[int] = []  # layers that compute nothing go with the piece after them
         for layer in order:
             if layer in pools:
                 continue
@@ -124,7 +124,7 @@ class Pieces:
             pieces.append(self._piece(last.number, (*last.layers, *waiting)))
         return pieces
 
-    def _piece(self, number: int, layers: Tuple[int, ...]) -> Piece:
+    def _piece(self, number: int, layers: tuple[int, ...]) -> Piece:
         leaf = self.wiring.leaves[number]
         node = self.graph.node(leaf.layer)
         root = self.wiring.root(leaf.view).storage
@@ -138,11 +138,11 @@ class Pieces:
         return Piece(leaf, number, layers, node, root, rule, packed,
                      node.weights.kernels // node.weights.biases * FLOAT, moved)
 
-    def _roots(self) -> Tuple[Dict[int, Root], Dict[int, int]]:
+    def _roots(self) -> tuple[dict[int, Root], dict[int, int]]:
         """Storages by number; bytes of exported maps by the piece that finishes them."""
         at = {piece.number: position for position, piece in enumerate(self.pieces)}
-        roots: Dict[int, Root] = {}
-        margins: Dict[int, Tuple[int, int]] = {}
+        roots: dict[int, Root] = {}
+        margins: dict[int, tuple[int, int]] = {}
 
         def root_of(storage: int) -> Root:
             if storage not in roots:
@@ -158,7 +158,7 @@ class Pieces:
                 root_of(storage).readers.append(position)
                 low, high = read(leaf.columns[which], (0, leaf.shape.w))
                 margins[storage] = (min(margins[storage][0], low), max(margins[storage][1], high))
-        exports: Dict[int, int] = {}
+        exports: dict[int, int] = {}
         for layer in self.graph.outputs:
             view = self.wiring.views[layer]
             roots[self.wiring.root(view).storage].exported = True
@@ -190,8 +190,8 @@ class Pieces:
         root = self.roots[storage]
         return root.first >= a and root.last < b
 
-    def _by_piece(self, places: Dict[int, int]) -> List[List[int]]:
-        found: List[List[int]] = [[] for _ in self.pieces or (0,)]  # a network may compute nothing
+    def _by_piece(self, places: dict[int, int]) -> list[list[int]]:
+        found: list[list[int]] = [[] for _ in self.pieces or (0,)]  # a network may compute nothing
         for storage, piece in places.items():
             found[piece].append(storage)
         return found
@@ -215,11 +215,11 @@ class Pieces:
         dying = sum(self.roots[n].whole for n in self.ending[at] if n != root)
         return min(dying, self.roots[root].whole)
 
-    def _overwritten(self, number: int) -> List[Tuple[int, int]]:
+    def _overwritten(self, number: int) -> list[tuple[int, int]]:
         """Operands a sum may be written over: their storages, and the last other piece that reads them."""
         node = self.graph.node(self.pieces[number].leaf.layer)
         at = {layer: position for position, piece in enumerate(self.pieces) for layer in piece.layers}
-        found: List[Tuple[int, int]] = []
+        found: list[tuple[int, int]] = []
         for layer in node.inputs if len(set(node.inputs)) == len(node.inputs) else ():
             source = self.graph.node(layer) if layer >= 0 else None
             if source is None or source.options.passes or source.kind == "route" \
@@ -234,7 +234,7 @@ class Pieces:
                 found.append((self.wiring.root(self.wiring.views[layer]).storage, last))
         return found
 
-    def operand(self, number: int, a: int, recomputed: bool) -> Optional[int]:
+    def operand(self, number: int, a: int, recomputed: bool) -> int | None:
         """The storage that the sum of piece `number` takes over in a group that begins with piece `a`."""
         for storage, last in self._operands[number]:
             if last < a and not (recomputed and self.roots[storage].first < a):

@@ -1,8 +1,6 @@
 """What single pieces of a network cost in a group: kernels and their scratch, loading, maps beyond caches."""
 from __future__ import annotations
 
-from typing import Dict, List, Tuple
-
 from darkfuse.graph import Node
 from darkfuse.plan.layout.weights import FLOAT, raw_bytes, wino_scratch_floats, wino_u_floats
 from darkfuse.plan.price.cost import SLOTS, Sizes, bytes_ms, conv_ms, far_ms, loaded_ms, pack_ms, read_ms
@@ -31,9 +29,9 @@ class Prices:
     def __init__(self, net: Pieces, device: Device, threads: int) -> None:
         self.net, self.device, self.threads = net, device, threads
         self.rates = device.at(threads)
-        self._timed: Dict[Tuple[int, Tuple[Tuple[int, int], ...], Tuple[Tuple[int, int], ...]],
-                          Tuple[float, str, int, float]] = {}
-        first: Dict[Tuple[object, ...], int] = {}
+        self._timed: dict[tuple[int, tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]],
+                          tuple[float, str, int, float]] = {}
+        first: dict[tuple[object, ...], int] = {}
         self._alike = [first.setdefault((p.node.options, p.node.in_shapes, p.rule, p.pools), number)
                        if p.node else number for number, p in enumerate(net.pieces)]
         self.loading = [self._loading(p.node) if p.node else 0.0 for p in net.pieces]
@@ -45,7 +43,7 @@ class Prices:
         reading = read_ms(self.rates, self.device.read, node, LEAN.raw) * SLOTS[LEAN.slots]
         return loaded_ms(pack_ms(self.rates, node), reading)
 
-    def _maps(self, piece: Piece) -> List[Tuple[int, int]]:
+    def _maps(self, piece: Piece) -> list[tuple[int, int]]:
         wiring, found = self.net.wiring, []
         for view in (*piece.leaf.sources, piece.leaf.view):
             shape = wiring.storages[view.storage]
@@ -64,7 +62,7 @@ class Prices:
         return far_ms(self.rates, sum(size for root, size in self.maps[number]
                                       if self.net.roots[root].whole > self.device.near_bytes))
 
-    def kernel(self, number: int, heights: Sizes, widths: Sizes) -> Tuple[float, str, int, float]:
+    def kernel(self, number: int, heights: Sizes, widths: Sizes) -> tuple[float, str, int, float]:
         """(ms, kernel, strip) of the fastest kernel of piece `number` over a grid of regions, and ms of the
         one that is not Winograd. Remembered: networks repeat their layers, and regions their sizes."""
         key = self._alike[number], tuple(heights), tuple(widths)
@@ -73,7 +71,7 @@ class Prices:
             known = self._timed[key] = self._fastest(self.net.pieces[number], heights, widths)
         return known
 
-    def _fastest(self, piece: Piece, heights: Sizes, widths: Sizes) -> Tuple[float, str, int, float]:
+    def _fastest(self, piece: Piece, heights: Sizes, widths: Sizes) -> tuple[float, str, int, float]:
         node = piece.node
         assert node is not None
         if piece.leaf.kind != "conv":
@@ -90,7 +88,7 @@ class Prices:
                 return ms, "winograd", strip, direct
         return direct, plain, 0, direct
 
-    def scratch(self, piece: Piece, strip: int, tall: int, wide: int) -> Tuple[int, int]:
+    def scratch(self, piece: Piece, strip: int, tall: int, wide: int) -> tuple[int, int]:
         """Winograd's shared and per-thread bytes for regions of at most tall x wide."""
         assert piece.node is not None
         if piece.pools:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import List, NamedTuple, Tuple
+from typing import NamedTuple
 
 from darkfuse.plan.layout.region import Step
 from darkfuse.plan.price.cost import Sizes
@@ -17,7 +17,7 @@ from darkfuse.plan.price.cost import Sizes
 TINY = 1e-6  # fractions of rows are sums of floats
 ENDS = 16  # tiles at each end of a map that may lack rows to read or to write
 
-Lines = Tuple[Tuple[float, float], ...]  # slopes and offsets
+Lines = tuple[tuple[float, float], ...]  # slopes and offsets
 
 
 class Reach(NamedTuple):
@@ -51,7 +51,7 @@ class Back(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def back(steps: Tuple[Step, ...]) -> Back:
+def back(steps: tuple[Step, ...]) -> Back:
     """All steps from a map to one it reads, in one."""
     factor, start, end, done = 1.0, 0.0, 0.0, 0.0
     for step in steps:
@@ -64,14 +64,14 @@ def back(steps: Tuple[Step, ...]) -> Back:
     return Back(factor, start, end, done)
 
 
-def together(asked: List[Reach]) -> Reach:
+def together(asked: list[Reach]) -> Reach:
     """The reach of a map with several readers."""
     slope = max(r.slope for r in asked)
     return Reach(slope, min(r.start for r in asked), max(r.end for r in asked),
                  max(r.done - (slope - r.slope) for r in asked))
 
 
-def axis(length: int, reach: Reach, tiles: int, share: float, cached: bool) -> Tuple[int, Sizes, int]:
+def axis(length: int, reach: Reach, tiles: int, share: float, cached: bool) -> tuple[int, Sizes, int]:
     """One map along one axis, cut into tiles.
 
     Parameters
@@ -110,7 +110,7 @@ def axis(length: int, reach: Reach, tiles: int, share: float, cached: bool) -> T
 
 
 @lru_cache(maxsize=10000)
-def shift(tiles: int, tall: int, after: Tuple[int, int], before: Tuple[int, int],
+def shift(tiles: int, tall: int, after: tuple[int, int], before: tuple[int, int],
           made: Lines, needed: Lines, later: bool) -> int:
     """Bytes by which a dying map must lie behind the one that is written over it (`layout.overlap`).
 

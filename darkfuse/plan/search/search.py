@@ -1,8 +1,8 @@
 """The best plan for a budget, for a latency, or for both: the questions that `cuts` answers."""
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Iterator, List, Optional, Tuple
 
 from darkfuse.errors import BudgetError
 from darkfuse.graph import Graph
@@ -22,8 +22,8 @@ SEARCHED = 3000  # inputs of layers in a network that is searched: the largest o
 LEFT = (0.04, 0.08, 0.16, 0.3)  # of a budget, for reads ahead: plans that leave as much are tried too
 
 
-def plan_for(graph: Graph, mem: Optional[int] = None, threads: int = 1, exact: bool = False,
-             device: Optional[Device] = None, latency_ms: Optional[float] = None,
+def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool = False,
+             device: Device | None = None, latency_ms: float | None = None,
              or_least: bool = False) -> Plan:
     """The fastest plan whose arena fits `mem` bytes; or the smallest one.
 
@@ -61,7 +61,7 @@ def plan_for(graph: Graph, mem: Optional[int] = None, threads: int = 1, exact: b
                           f"networks of so many inputs run, it takes {format_bytes(simple.arena_bytes)}")
     spans = _spans(graph, threads, exact, device)
     search = _cuts(spans, mem)
-    plan: Optional[Plan]
+    plan: Plan | None
     if latency_ms is not None:
         plan = _smallest_within(search, latency_ms)
     else:
@@ -88,7 +88,7 @@ def plan_for(graph: Graph, mem: Optional[int] = None, threads: int = 1, exact: b
                       f"works is {format_bytes(least.arena_bytes)}, most of it {what}")
 
 
-def _unsearched(graph: Graph, mem: Optional[int], threads: int, exact: bool) -> Plan:
+def _unsearched(graph: Graph, mem: int | None, threads: int, exact: bool) -> Plan:
     """Layer by layer, with weights pinned where they seem to fit and streamed elsewhere: what a network gets
     that would keep the search busy for a long time."""
     pinned = mem is None or mem > 2 * graph.weight_bytes
@@ -96,8 +96,8 @@ def _unsearched(graph: Graph, mem: Optional[int], threads: int, exact: bool) -> 
     return replace(plan, arena_bytes=lower(graph, plan, reads=False).arena_bytes)
 
 
-def frontier(graph: Graph, threads: int = 1, exact: bool = False, device: Optional[Device] = None,
-             points: int = 24) -> List[Plan]:
+def frontier(graph: Graph, threads: int = 1, exact: bool = False, device: Device | None = None,
+             points: int = 24) -> list[Plan]:
     """Plans from the smallest to the fastest, each faster than all smaller ones, at `points` budgets spaced
     evenly by ratio."""
     search = Cuts(_spans(graph, threads, exact, device))
@@ -109,26 +109,26 @@ def frontier(graph: Graph, threads: int = 1, exact: bool = False, device: Option
         plans += [plan] if plan else []
     plans = [timed(graph, plan, search.spans.device) for plan in [*plans, fastest]]
     plans.sort(key=lambda p: (p.arena_bytes, p.predicted_ms))
-    kept: List[Plan] = []
+    kept: list[Plan] = []
     for plan in plans:
         if not kept or plan.predicted_ms < kept[-1].predicted_ms:
             kept.append(plan)
     return kept
 
 
-def _spans(graph: Graph, threads: int, exact: bool, device: Optional[Device]) -> Candidates:
+def _spans(graph: Graph, threads: int, exact: bool, device: Device | None) -> Candidates:
     return Candidates(Pieces(graph, execution_orders(graph)[-1], exact), device or load_device(), threads)
 
 
-def _cuts(spans: Candidates, mem: Optional[int]) -> Cuts:
+def _cuts(spans: Candidates, mem: int | None) -> Cuts:
     """Candidates for that much memory, priced; 0: as little as possible."""
     if mem == 0:
         return Cuts(spans, spans.layer_by_layer(), thorough=True)
     return Cuts(spans, mem or NO_LIMIT, thorough=False)
 
 
-def _groups(label: Label, spans: Candidates) -> Tuple[Group, ...]:
-    found: List[Group] = []
+def _groups(label: Label, spans: Candidates) -> tuple[Group, ...]:
+    found: list[Group] = []
     while label.back is not None and label.recipe is not None:
         found.append(spans.group(label.recipe, label.ms - label.back.ms))
         label = label.back
@@ -143,7 +143,7 @@ def _plan(label: Label, spans: Candidates) -> Plan:
     return replace(plan, arena_bytes=lower(graph, plan, reads=False).arena_bytes)
 
 
-def _fastest(search: Cuts, limit: int, tries: int = 6) -> Optional[Plan]:
+def _fastest(search: Cuts, limit: int, tries: int = 6) -> Plan | None:
     """The fastest plan whose exact arena fits; where packing needs more than the sum of what is alive, labels
     and then searches are passed over that leave no room for as much."""
     ask, packing = limit, 0
@@ -177,7 +177,7 @@ def _smaller(search: Cuts, plan: Plan) -> Iterator[Plan]:
 
 def _least(search: Cuts) -> Plan:
     """The plan with the smallest arena, without a look at its time."""
-    best: Optional[Plan] = None
+    best: Plan | None = None
     for labels in (search.least(), search.least(smallest=False)):
         for label in labels[:4]:
             if best is not None and label.bytes >= best.arena_bytes:
@@ -205,7 +205,7 @@ def _smallest(search: Cuts, least: Plan) -> Plan:
     return best
 
 
-def _smallest_within(search: Cuts, latency_ms: float) -> Optional[Plan]:
+def _smallest_within(search: Cuts, latency_ms: float) -> Plan | None:
     """The smallest plan that takes no longer: the best of all labels kept, then bisection between it and the
     smallest of all, for what was not kept."""
     bound = Bound(0.0, latency_ms, search.rest(0.0))

@@ -7,8 +7,9 @@ serve again afterwards. Where storage is busy all the time, only what stays over
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import NamedTuple
 
 from darkfuse.graph import Graph
 from darkfuse.plan.layout.arena import ALIGN
@@ -57,7 +58,7 @@ def spend(graph: Graph, plan: Plan, others: Iterable[Plan], limit: int, device: 
     return timed(graph, best.plan, device, best.program)
 
 
-def timed(graph: Graph, plan: Plan, device: Device, program: Optional[Program] = None) -> Plan:
+def timed(graph: Graph, plan: Plan, device: Device, program: Program | None = None) -> Plan:
     """The plan with its bytes and milliseconds as `predict` has them."""
     found = predict(graph, plan, device, program=program)
     groups = tuple(replace(group, predicted_ms=round(cost.ms, 3))
@@ -126,7 +127,7 @@ def _kept(graph: Graph, plan: Plan, limit: int, device: Device) -> Plan:
     return replace(plan, groups=tuple(groups))
 
 
-def _streams(graph: Graph, plan: Plan, device: Device, program: Program) -> List[_Stream]:
+def _streams(graph: Graph, plan: Plan, device: Device, program: Program) -> list[_Stream]:
     costs = predict(graph, plan, device, program=program).groups
     weights = {w.node: w for w in program.weights}
     found = []
@@ -153,7 +154,7 @@ def _larger_loads(graph: Graph, plan: Plan, limit: int) -> Plan:
     return larger if larger.arena_bytes <= limit else plan
 
 
-def _larger_reads(graph: Graph, layers: Tuple[LayerPlan, ...], room: int) -> Tuple[LayerPlan, ...]:
+def _larger_reads(graph: Graph, layers: tuple[LayerPlan, ...], room: int) -> tuple[LayerPlan, ...]:
     """Layers of one group, those that are loaded with as large reads as fit `room` bytes more of slots. They
     are read one after another, through the same bytes."""
     loaded = [layer for layer in layers if layer.residency == "loaded"]

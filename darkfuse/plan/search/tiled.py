@@ -5,7 +5,8 @@ tile depends on its readers alone, and these come after it: going backwards, eve
 """
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, NamedTuple, Tuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from darkfuse.plan.layout.arena import aligned, shared
 from darkfuse.plan.price.cost import Sizes, bytes_ms, far_ms, input_ms
@@ -46,30 +47,30 @@ class Walk:
         Kernel and strip of each piece with weights walked so far, when the fastest are taken.
     """
 
-    def __init__(self, prices: Prices, b: int, grid: Tuple[int, int], cache: str) -> None:
+    def __init__(self, prices: Prices, b: int, grid: tuple[int, int], cache: str) -> None:
         self.prices, self.net, self.b = prices, prices.net, b
         self.grid, self.cache = grid, cache
         tail = self.net.pieces[b - 1].leaf.shape
         self.tall, self.wide = tail.h, tail.w
         self.share = -(-tail.h // grid[0]) / tail.h, -(-tail.w // grid[1]) / tail.w
-        self.chosen: Dict[int, Tuple[str, int]] = {}
-        self._rows: Dict[int, List[Reach]] = {}  # leaf -> what its readers ask for
-        self._columns: Dict[int, List[Reach]] = {}
+        self.chosen: dict[int, tuple[str, int]] = {}
+        self._rows: dict[int, list[Reach]] = {}  # leaf -> what its readers ask for
+        self._columns: dict[int, list[Reach]] = {}
         self._whole = self.net.across(b)  # bytes of maps that are whole in the arena
-        self._windows: Dict[int, int] = {}  # storage -> bytes of its line buffer
+        self._windows: dict[int, int] = {}  # storage -> bytes of its line buffer
         self._held = 0  # bytes of line buffers of storages nothing outside the group reads
-        self._seen: Dict[int, int] = {}  # storage -> bytes read and written of it
+        self._seen: dict[int, int] = {}  # storage -> bytes read and written of it
         self._far = 0  # bytes, of maps too large for the caches
         self._shared = self._thread = self._packed = self._reader = 0
         self._fast = self._direct = self._loading = 0.0
-        self._dying: List[int] = []  # storages that come into the group and end here
-        self._born: List[int] = []  # storages that begin here and outlive the group
+        self._dying: list[int] = []  # storages that come into the group and end here
+        self._born: list[int] = []  # storages that begin here and outlive the group
         # storage -> (slope, offset) by rows of the last map: rows its writers have done, its readers begin at
-        self._made: Dict[int, Lines] = {}
-        self._needed: Dict[int, Lines] = {}
-        self._writer: Dict[int, int] = {}  # storage -> first piece of the group that writes it
-        self._reader_of: Dict[int, int] = {}  # storage -> last piece of the group that reads it
-        self._sums: List[int] = []  # shortcuts
+        self._made: dict[int, Lines] = {}
+        self._needed: dict[int, Lines] = {}
+        self._writer: dict[int, int] = {}  # storage -> first piece of the group that writes it
+        self._reader_of: dict[int, int] = {}  # storage -> last piece of the group that reads it
+        self._sums: list[int] = []  # shortcuts
 
     def groups(self, limit: int = NO_LIMIT, longest: int = LONGEST) -> Iterator[Tiled]:
         """From the shortest on to one of `longest` pieces, or until the line buffers alone leave no room for
@@ -137,7 +138,7 @@ class Walk:
 
     # -- regions --------------------------------------------------------------------------------------
 
-    def _region(self, n: int, root: int, a: int) -> Tuple[Sizes, Sizes]:
+    def _region(self, n: int, root: int, a: int) -> tuple[Sizes, Sizes]:
         """Heights and widths computed of leaf n, tile by tile; hands its demand on to what it reads."""
         shape, storage, sources = self.net.wiring.leaves[n].shape, self.net.roots[root], self.net.sources[n]
         cached = self.cache != "none"
@@ -167,7 +168,7 @@ class Walk:
         self._windows[root] = max(self._windows.get(root, 0), aligned(size))
         return heights, widths
 
-    def _asked(self, wanted: Dict[int, List[Reach]], n: int, length: int, exported: bool) -> Reach:
+    def _asked(self, wanted: dict[int, list[Reach]], n: int, length: int, exported: bool) -> Reach:
         """What the readers of leaf n ask for together; without any, or to be handed out, an even part."""
         asked = wanted.get(n, [])
         if exported or not asked:
@@ -180,7 +181,7 @@ class Walk:
         """Bytes that sums share with an operand (`plan.inplace`), outputs with dead inputs
         (`plan.overlap`)."""
         saved, roots = 0, self.net.roots
-        over: Dict[int, int] = {}  # storage of a sum -> that of its operand
+        over: dict[int, int] = {}  # storage of a sum -> that of its operand
         for piece in self._sums if self.grid[1] == 1 else ():
             target = self.net.pieces[piece].root
             operand = self.net.operand(piece, a, self.cache == "none")
@@ -219,7 +220,7 @@ class Walk:
                      self._needed[source], later)
 
 
-def _add_line(lines: Dict[int, Lines], root: int, slope: float, offset: float) -> None:
+def _add_line(lines: dict[int, Lines], root: int, slope: float, offset: float) -> None:
     known = lines.get(root, ())
     if (slope, offset) not in known:
         lines[root] = (*known, (slope, offset))

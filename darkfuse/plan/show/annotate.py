@@ -24,7 +24,7 @@ streamed) and, where they differ from the usual, `fuse_strip`, `fuse_block`, `fu
 
 from __future__ import annotations
 
-from typing import Dict, List, NoReturn, Optional, Tuple
+from typing import NoReturn
 
 from darkfuse.errors import CfgError, PlanError
 from darkfuse.graph import Graph
@@ -54,13 +54,13 @@ def annotate(cfg: Cfg, plan: Plan) -> str:
     plan : Plan
         For the network of this cfg.
     """
-    wanted: Dict[int, List[str]] = {}  # line of the file -> lines to follow it
+    wanted: dict[int, list[str]] = {}  # line of the file -> lines to follow it
     sections = [cfg.net, *cfg.layers]
     for section, keys in zip(sections, [_net_keys(plan), *_layer_keys(plan, len(cfg.layers))]):
         own = [entry.line for entry in section.entries if not entry.key.startswith(PREFIX)]
         wanted[max([section.line, *own])] = [f"{PREFIX}{key}={value}" for key, value in keys]
     stale = {entry.line for section in sections for entry in section.entries if entry.key.startswith(PREFIX)}
-    out: List[str] = []
+    out: list[str] = []
     end = "\r\n" if cfg.lines[0].endswith("\r\n") else "\n"
     for number, line in enumerate(cfg.lines, 1):
         if number in stale:
@@ -80,7 +80,7 @@ def strip_plan(cfg: Cfg) -> str:
     return "".join(line for number, line in enumerate(cfg.lines, 1) if number not in stale)
 
 
-def _net_keys(plan: Plan) -> List[Tuple[str, str]]:
+def _net_keys(plan: Plan) -> list[tuple[str, str]]:
     order = [layer for group in plan.groups for layer in group.nodes]
     keys = [("plan", str(FORMAT)), ("network", plan.network), ("fingerprint", plan.fingerprint),
             ("threads", str(plan.threads))]
@@ -103,8 +103,8 @@ def _amount(size: int) -> str:
     return text if parse_bytes(text) == size else str(size)
 
 
-def _layer_keys(plan: Plan, layers: int) -> List[List[Tuple[str, str]]]:
-    keys: List[List[Tuple[str, str]]] = [[] for _ in range(layers)]
+def _layer_keys(plan: Plan, layers: int) -> list[list[tuple[str, str]]]:
+    keys: list[list[tuple[str, str]]] = [[] for _ in range(layers)]
     for number, group in enumerate(plan.groups):
         for place, layer in enumerate(group.layers):
             own = keys[layer.node]
@@ -127,7 +127,7 @@ def annotated(graph: Graph) -> bool:
                for entry in section.entries)
 
 
-def read_annotation(graph: Graph) -> Optional[Plan]:
+def read_annotation(graph: Graph) -> Plan | None:
     """The plan written into the graph's cfg; None when there is none.
 
     Raises
@@ -182,8 +182,8 @@ class _Reader:
             self._fail(net, "arena", f"this plan takes {arena} bytes")
         return plan
 
-    def _groups(self) -> Tuple[Group, ...]:
-        members: Dict[int, List[LayerPlan]] = {}
+    def _groups(self) -> tuple[Group, ...]:
+        members: dict[int, list[LayerPlan]] = {}
         for index in self._order():
             section = self.graph.cfg.layers[index]
             number = self._number(section, "group", 0)
@@ -194,7 +194,7 @@ class _Reader:
             members.setdefault(number, []).append(layer)
         return tuple(self._group(layers) for layers in members.values())
 
-    def _order(self) -> List[int]:
+    def _order(self) -> list[int]:
         count = len(self.graph.nodes)
         if self.net.find(PREFIX + "order") is None:
             return list(range(count))
@@ -215,7 +215,7 @@ class _Reader:
                for key, name in NUMBERS.items()},
         )
 
-    def _group(self, layers: List[LayerPlan]) -> Group:
+    def _group(self, layers: list[LayerPlan]) -> Group:
         section = self.graph.cfg.layers[layers[0].node]
         down, cross, across = self._text(section, "grid").partition("x")
         if not (cross and down.isdecimal() and across.isdecimal() and len(down) < 6 and len(across) < 6):
@@ -240,8 +240,8 @@ class _Reader:
             self._fail(section, key, "is missing")
         return section.text(PREFIX + key)
 
-    def _choice(self, section: Section, key: str, known: Tuple[str, ...],
-                default: Optional[str] = None) -> str:
+    def _choice(self, section: Section, key: str, known: tuple[str, ...],
+                default: str | None = None) -> str:
         if default is not None and section.find(PREFIX + key) is None:
             return default
         if self._text(section, key) not in known:
@@ -249,7 +249,7 @@ class _Reader:
         return self._text(section, key)
 
     def _number(self, section: Section, key: str, lo: int, hi: int = 1 << 50,
-                default: Optional[int] = None) -> int:
+                default: int | None = None) -> int:
         if default is not None and section.find(PREFIX + key) is None:
             return default
         text = self._text(section, key)

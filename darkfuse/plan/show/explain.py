@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, Sequence, Tuple
+from collections.abc import Sequence
 
 from darkfuse.graph import Graph, Node
 from darkfuse.host.units import format_bytes
@@ -15,7 +15,7 @@ KINDS = {"convolutional": "conv"}
 
 
 def explain(graph: Graph, plan: Plan, prediction: Prediction,
-            more: Sequence[Tuple[int, float]] = ()) -> List[str]:
+            more: Sequence[tuple[int, float]] = ()) -> list[str]:
     """Lines of text about a plan.
 
     Parameters
@@ -49,7 +49,7 @@ def _headline(plan: Plan, prediction: Prediction) -> str:
             f"{', exact kernels only' if plan.exact else ''}")
 
 
-def _table(graph: Graph, plan: Plan, prediction: Prediction) -> List[str]:
+def _table(graph: Graph, plan: Plan, prediction: Prediction) -> list[str]:
     rows = [("group", "layers", "", "tiles", "kept", "kernels", "weights", "memory", "ms", "")]
     most = max(cost.ms for cost in prediction.groups) or 1.0
     for number, (group, cost) in enumerate(zip(plan.groups, prediction.groups)):
@@ -121,7 +121,7 @@ def _stay_bytes(node: Node, layer: LayerPlan) -> int:
     return min(layer.resident * layer.raw, node.weights.biases) * filter_bytes(node)
 
 
-def _time(plan: Plan, prediction: Prediction) -> List[str]:
+def _time(plan: Plan, prediction: Prediction) -> list[str]:
     """Where the time goes."""
     total = prediction.ms or 1.0
     waits = sum(layer.weights_ms for group in prediction.groups for layer in group.layers)
@@ -141,7 +141,7 @@ def _time(plan: Plan, prediction: Prediction) -> List[str]:
     return lines
 
 
-def _more(plan: Plan, prediction: Prediction, more: Sequence[Tuple[int, float]]) -> List[str]:
+def _more(plan: Plan, prediction: Prediction, more: Sequence[tuple[int, float]]) -> list[str]:
     faster = [(size, ms) for size, ms in more if ms < 0.995 * prediction.ms]
     if not faster:
         return ["More memory would not make it faster."] if more else []

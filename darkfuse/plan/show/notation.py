@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import List, Optional, Tuple
 
 from darkfuse.errors import PlanError
 from darkfuse.graph import Graph
@@ -68,7 +67,7 @@ def parse_plan(text: str, graph: Graph, threads: int = 1, exact: bool = False, h
         if end <= start:
             raise PlanError(f"plan {text!r}: the cut before layer {cuts[number]} does not come after the one "
                             f"in front of it")
-    groups: List[Group] = []
+    groups: list[Group] = []
     for word, start, end in zip(words[0::2], bounds, bounds[1:]):
         grid, cache, residency = _part(text, word)
         layers = order[start:end]
@@ -90,7 +89,7 @@ def format_plan(plan: Plan, graph: Graph) -> str:
     What the notation cannot say is left out: kernels, strips, sizes of reads, weights pinned and loaded
     within one group (the first layer's counts), and which group a layer that runs nothing counts to.
     """
-    parts: List[str] = []
+    parts: list[str] = []
     single = ""  # letter of the run of single layers at the end of `parts`
     for group in plan.groups:
         residencies = [layer.residency for layer in group.layers if layer.residency != "none"]
@@ -115,7 +114,7 @@ def _cut(text: str, word: str, graph: Graph) -> int:
     return int(word)
 
 
-def _part(text: str, word: str) -> Tuple[Optional[Tuple[int, int]], str, str]:
+def _part(text: str, word: str) -> tuple[tuple[int, int] | None, str, str]:
     """(grid or None for single layers, cache, residency) of one part."""
     if word in _SINGLE:
         return None, "full", _SINGLE[word]
@@ -128,9 +127,9 @@ def _part(text: str, word: str) -> Tuple[Optional[Tuple[int, int]], str, str]:
     return (int(match.group(1)), int(match.group(2))), cache, "loaded" if "l" in flags else "pinned"
 
 
-def _pairs(graph: Graph, layers: Sequence[int]) -> List[List[int]]:
+def _pairs(graph: Graph, layers: Sequence[int]) -> list[list[int]]:
     """Cut layers into single ones, a convolution and the pooling in its store counting as one."""
-    pairs: List[List[int]] = []
+    pairs: list[list[int]] = []
     for layer in layers:
         if pairs and poolable(graph, graph.node(pairs[-1][-1])) == layer:
             pairs[-1].append(layer)
@@ -139,6 +138,6 @@ def _pairs(graph: Graph, layers: Sequence[int]) -> List[List[int]]:
     return pairs
 
 
-def _group(graph: Graph, layers: Sequence[int], grid: Tuple[int, int], cache: str, residency: str,
+def _group(graph: Graph, layers: Sequence[int], grid: tuple[int, int], cache: str, residency: str,
            exact: bool) -> Group:
     return Group(tuple(plan_layer(graph, graph.node(i), residency, exact) for i in layers), grid, cache)

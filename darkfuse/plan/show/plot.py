@@ -5,8 +5,9 @@ The same few shapes go into an SVG, written by hand, or through Pillow into a PN
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import IO, List, Sequence, Tuple
+from typing import IO
 
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph import Graph
@@ -52,7 +53,7 @@ class Text:
     anchor: str = "start"
 
 
-Shapes = List[object]
+Shapes = list[object]
 
 
 def draw(graph: Graph, plan: Plan, program: Program, prediction: Prediction) -> Shapes:
@@ -166,7 +167,7 @@ def _photo(graph: Graph, plan: Plan, program: Program) -> Shapes:
     return shapes
 
 
-def _input_tiles(program: Program) -> Tuple[Sequence[Span], Sequence[Span]]:
+def _input_tiles(program: Program) -> tuple[Sequence[Span], Sequence[Span]]:
     """Rows and columns of the input that each tile adds."""
     for stage in program.stages:
         for op in stage.ops:
