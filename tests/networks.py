@@ -44,8 +44,12 @@ def _conv(filters: int, size: int, stride: int, dilation: int, groups: int, act:
 
 @st.composite
 def _section(draw) -> str:
-    kind = draw(st.sampled_from(("conv",) * 8 + ("pooled", "maxpool", "concat", "shortcut", "upsample") * 2
-                                + ("route", "reorg", "dropout", "avgpool")))
+    kind = draw(st.sampled_from(("conv",) * 10
+                                + ("pooled", "maxpool", "concat", "shortcut", "upsample") * 2
+                                + ("route", "reorg", "dropout", "avgpool", "reorg3d", "batchnorm",
+                                   "activation", "crop", "connected", *LATER)))
+    if kind in LATER:
+        return draw(LATER[kind]())
     if kind == "pooled":
         return (_conv(draw(st.sampled_from(CHANNELS)), draw(st.sampled_from((1, 3))), 1, 1, 1, "leaky", 1)
                 + "[maxpool]\nsize=2\nstride=2\n")
@@ -60,6 +64,13 @@ def _section(draw) -> str:
         size, stride = draw(st.sampled_from(((2, 2), (2, 2), (2, 1), (3, 2), (3, 1), (5, 1), (3, 3))))
         padding = draw(st.sampled_from(("", "", f"padding={draw(st.integers(0, size - 1))}\n")))
         return f"[maxpool]\nsize={size}\nstride={stride}\n{padding}"
+    if kind == "activation":
+        return f"[activation]\nactivation={draw(st.sampled_from(('leaky', 'tanh', 'hard_mish')))}\n"
+    if kind == "crop":
+        return f"[crop]\ncrop_width={draw(st.integers(3, 9))}\ncrop_height={draw(st.integers(3, 9))}\n" \
+               f"noadjust={draw(st.integers(0, 1))}\n"
+    if kind == "connected":
+        return f"[connected]\noutput={draw(st.sampled_from((5, 33)))}\nactivation=leaky\n"
     if kind == "route":
         groups = draw(st.sampled_from((1, 1, 2)))
         return f"[route]\nlayers=-{draw(st.integers(1, 4))}\ngroups={groups}\ngroup_id={groups - 1}\n"
@@ -68,9 +79,77 @@ def _section(draw) -> str:
         return "[route]\nlayers=-1" + "".join(f",-{n}" for n in others) + "\n"
     if kind == "shortcut":
         return f"[shortcut]\nfrom=-{draw(st.integers(2, 4))}\nactivation=linear\n"
-    if kind in ("upsample", "reorg"):
+    if kind in ("upsample", "reorg", "reorg3d"):
         return f"[{kind}]\nstride=2\n"
     return f"[{kind}]\n"
+
+
+@st.composite
+def _uneven(draw) -> str:
+    pair = f"stride_x={draw(st.integers(1, 2))}\nstride_y={draw(st.integers(1, 2))}\n"
+    if draw(st.booleans()):
+        return f"[maxpool]\nsize={draw(st.integers(2, 3))}\n{pair}"
+    return _conv(draw(st.sampled_from(CHANNELS)), 3, 1, 1, 1, "leaky", 1) + pair
+
+
+@st.composite
+def _shared(draw) -> str:
+    """Twice the same convolution, the second time with the weights of the first."""
+    first = _conv(16, 3, 1, 1, 1, "leaky", 1)
+    return first + first + _conv(16, 3, 1, draw(st.integers(1, 2)), 1, "linear", 1) + "share_index=-1\n"
+
+
+@st.composite
+def _gated(draw) -> str:
+    """Squeeze and excitation."""
+    count = draw(st.sampled_from(CHANNELS))
+    act = draw(st.sampled_from(("linear", "leaky", "logistic")))
+    return (_conv(count, draw(st.sampled_from((1, 3))), 1, 1, 1, "leaky", 1) + "[avgpool]\n"
+            + _conv(8, 1, 1, 1, 1, "swish", 0) + _conv(count, 1, 1, 1, 1, "logistic", 0)
+            + f"[scale_channels]\nfrom=-4\nactivation={act}\n")
+
+
+@st.composite
+def _gate_by_pixel(draw) -> str:
+    return _conv(1, draw(st.sampled_from((1, 3))), 1, 1, 1, "logistic", 1) \
+        + f"[scale_channels]\nfrom=-{draw(st.integers(2, 4))}\nscale_wh=1\n"
+
+
+@st.composite
+def _sam(draw) -> str:
+    count = draw(st.sampled_from(CHANNELS))
+    return (_conv(count, 3, 1, 1, 1, "leaky", 1)
+            + _conv(count, draw(st.sampled_from((1, 3))), 1, 1, 1, "logistic", 1)
+            + "[sam]\nfrom=-2\n")
+
+
+@st.composite
+def _mix(draw) -> str:
+    """A shortcut of several maps, weighted or not."""
+    count, maps = draw(st.sampled_from(CHANNELS)), draw(st.integers(1, 3))
+    text = "".join(_conv(count, draw(st.sampled_from((1, 3))), 1, 1, 1, "leaky", 1) for _ in range(maps + 1))
+    kind = draw(st.sampled_from(("none", "per_feature", "per_channel")))
+    how = draw(st.sampled_from(("none", "relu", "softmax")))
+    places = ",".join(f"-{n}" for n in range(2, maps + 2))
+    return text + f"[shortcut]\nfrom={places}\nactivation=leaky\nweights_type={kind}\n" \
+                  f"weights_normalization={how}\n"
+
+
+@st.composite
+def _local_avgpool(draw) -> str:
+    size, stride = draw(st.sampled_from(((2, 2), (3, 1), (3, 2), (5, 1))))
+    return f"[local_avgpool]\nsize={size}\nstride={stride}\n"
+
+
+@st.composite
+def _local(draw) -> str:
+    size, pad = draw(st.sampled_from(((1, 0), (3, 1), (3, 0), (2, 0))))
+    return f"[local]\nfilters={draw(st.sampled_from((3, 16)))}\nsize={size}\npad={pad}\nactivation=leaky\n" \
+           f"stride={draw(st.integers(1, 2))}\n"
+
+
+LATER = {"uneven": _uneven, "shared": _shared, "gated": _gated, "gate by pixel": _gate_by_pixel, "sam": _sam,
+         "mix": _mix, "local_avgpool": _local_avgpool, "local": _local}
 
 
 @st.composite
@@ -86,13 +165,13 @@ def plans(draw, graph: Graph, caches: tuple[str, ...] = ("full", "rows", "none")
         if all(tileable(graph, node.index) for node in nodes):
             last = nodes[-1].out_shape
             grid = draw(st.integers(1, last.h)), draw(st.integers(1, last.w))
-        weighted = sum(node.weights is not None for node in nodes)
+        weighted = sum(node.has_kernels for node in nodes)
         residencies = ["pinned", "loaded"] + (["streamed"] if weighted == 1 and grid == (1, 1) else [])
         layers = tuple(
             LayerPlan(
                 node=node.index,
                 kernel=draw(st.sampled_from(kernels(graph, node.index, exact))),
-                residency=draw(st.sampled_from(residencies)) if node.weights is not None else "none",
+                residency=draw(st.sampled_from(residencies)) if node.has_kernels else "none",
                 raw=draw(st.sampled_from((8, 16))),
                 strip=draw(st.integers(0, 2)),
             )
@@ -109,7 +188,7 @@ def tileable(graph: Graph, index: int) -> bool:
     node = graph.node(index)
     if node.kind == "shortcut":
         return all((s.h, s.w) == (node.out_shape.h, node.out_shape.w) for s in node.in_shapes)
-    return node.kind in ("convolutional", "maxpool", "upsample", "route", "dropout", "region", "yolo")
+    return node.kind not in ("avgpool", "reorg", "softmax", "connected", "local")
 
 
 def kernels(graph: Graph, index: int, exact: bool = True) -> list[str]:
@@ -119,9 +198,10 @@ def kernels(graph: Graph, index: int, exact: bool = True) -> list[str]:
         return ["none"]
     readers = [graph.node(i).options for i in graph.consumers(-1)]
     if graph.node(index).inputs[0] == -1 and graph.input.c == 3 \
-            and all(isinstance(r, ConvOptions) and r.groups == r.dilation == 1 for r in readers):
+            and all(isinstance(r, ConvOptions) and r.groups == r.dilation == 1 and not r.stride_x
+                    for r in readers):
         return ["first"]
-    if options.groups > 1:
+    if options.groups > 1 or options.stride_x:
         return ["general"]
     found = ["direct", "direct", "general"]
     if not exact and (options.size, options.stride, options.dilation, options.pad) == (3, 1, 1, 1):

@@ -22,7 +22,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain checkout is enough to run this
 
 from darkfuse.errors import DarkfuseError
-from darkfuse.graph import Graph, Node, load_graph
+from darkfuse.graph import Graph, Node, WeightLayout, load_graph
 from darkfuse.host.files import WholeFile
 from darkfuse.host.interrupt import end_cleanly
 
@@ -65,7 +65,10 @@ def make_weights(graph: Graph, path: str, seed: int = 1) -> int:
 def _layer(graph: Graph, node: Node, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """The arrays of one layer in file order. The order of the draws is part of the format: keep it."""
     layout = node.weights
-    if layout is None:
+    if layout is None or getattr(node.options, "share_index", -1) >= 0:
+        return
+    if not layout.kernels:
+        yield from _parameters(node, layout, rng)
         return
     filters = layout.biases
     inputs = layout.kernels // filters  # values that one output sums over
@@ -82,6 +85,18 @@ def _layer(graph: Graph, node: Node, rng: np.random.Generator) -> Iterator[np.nd
     for name in layout.order:
         if name in parts:
             yield parts[name]
+
+
+def _parameters(node: Node, layout: WeightLayout, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Of a layer without kernels: a batch norm of its own, or how a shortcut weights its maps."""
+    if not layout.scales:
+        yield rng.normal(0.5, 0.3, layout.biases)
+        return
+    if layout.biases:
+        yield rng.normal(0.0, 0.1, layout.biases)
+    yield rng.uniform(0.7, 1.3, layout.scales)
+    yield rng.normal(0.0, 0.2, layout.means)
+    yield rng.uniform(0.6, 1.6, layout.variances)
 
 
 def _make_sparse(graph: Graph, node: Node, parts: dict[str, np.ndarray]) -> None:

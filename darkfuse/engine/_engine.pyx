@@ -118,7 +118,7 @@ cdef class Engine(_Structs):
             if w.batch_normalize:
                 norm = w.norm_offset if w.norm_offset >= 0 else w.params_offset + w.filters * 4
                 ends.append(norm + 3 * w.filters * 4)
-            if w.params_offset < 0 or max(ends) > size:
+            if max(w.params_offset, w.norm_offset) < 0 or max(ends) > size:
                 raise WeightsError(f"{self.path}: ends {max(ends) - size} bytes before the weights of layer "
                                    f"{w.node} do; it was cut short or belongs to another network")
 

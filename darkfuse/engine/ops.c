@@ -15,6 +15,16 @@ float df_activate(float x, int act)
     case DF_TANH: return tanhf(x);
     case DF_ELU: return x >= 0 ? x : expm1f(x);
     case DF_MISH: return x * tanhf(x > 20 ? x : log1pf(expf(x)));
+    case DF_LOGGY: return 2 / (1 + expf(-x)) - 1;
+    case DF_SELU: return 1.0507f * (x >= 0 ? x : 1.6732f * expm1f(x));
+    case DF_GELU: return 0.5f * x * (1 + tanhf(0.797885f * x + 0.035677f * x * x * x));
+    case DF_RELIE: return x > 0 ? x : 0.01f * x;
+    case DF_RAMP: return (x > 0 ? x : 0) + 0.1f * x;
+    case DF_PLSE: return x < -4 ? 0.01f * (x + 4) : x > 4 ? 0.01f * (x - 4) + 1 : 0.125f * x + 0.5f;
+    case DF_STAIR: return fmodf(floorf(x), 2) == 0 ? floorf(x / 2) : x - floorf(x) + floorf(x / 2);
+    case DF_HARDTAN: return x < -1 ? -1 : x > 1 ? 1 : x;
+    case DF_LHTAN: return x < 0 ? 0.001f * x : x > 1 ? 0.001f * (x - 1) + 1 : x;
+    case DF_HARD_MISH: return x > 0 ? x : x > -2 ? x * x / 2 + x : 0;
     }
     return x;
 }

@@ -5,6 +5,8 @@
 
 #include "engine.h"
 
+#define MOST_INPUTS 64 /* of a shortcut: engine/check.py */
+
 /* Channels past the map's last one stay zero, whatever an activation makes of zero. */
 static void put_lanes(float *to, const float *values, int lanes, int act)
 {
@@ -51,6 +53,10 @@ void df_weighted_sum(df_team *t, const df_op *op, int j, df_region r)
     df_pieces p = cut(t, &out, op->n_in, r);
     while (df_next(t, &p)) {
         int lanes = lanes_of(&out, p.b);
+        float weight[MOST_INPUTS][DF_CB];
+        for (int n = 0; n < op->n_in; n++)
+            for (int c = 0; c < lanes; c++)
+                weight[n][c] = weight_of(op, n, p.b * DF_CB + c);
         for (int y = p.y0; y < p.y1; y++)
             for (int x = r.x0; x < r.x1; x++) {
                 float sum[DF_CB] = {0};
@@ -58,7 +64,7 @@ void df_weighted_sum(df_team *t, const df_op *op, int j, df_region r)
                     df_view in = df_tile_view(op->in[n], j);
                     const float *from = df_pixel(&in, y, p.b, x);
                     for (int c = 0; c < lanes; c++)
-                        sum[c] += from[c] * weight_of(op, n, p.b * DF_CB + c);
+                        sum[c] += from[c] * weight[n][c];
                 }
                 put_lanes(df_pixel(&out, y, p.b, x), sum, lanes, op->act);
             }

@@ -12,7 +12,8 @@ KINDS = {
 }
 WEIGHTINGS = {"": DF_UNWEIGHTED, "feature": DF_BY_MAP, "channel": DF_BY_CHANNEL}
 # In the order of enum df_act.
-ACTIVATIONS = ("linear", "leaky", "relu", "logistic", "mish", "swish", "relu6", "tanh", "elu")
+ACTIVATIONS = ("linear", "leaky", "relu", "logistic", "mish", "swish", "relu6", "tanh", "elu", "loggy", "selu", "gelu",
+               "relie", "ramp", "plse", "stair", "hardtan", "lhtan", "hard_mish")
 
 
 @cython.no_gc_clear

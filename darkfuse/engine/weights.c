@@ -22,7 +22,9 @@ static int fold(int fd, df_weights *w)
     for (int from = 0; from < w->filters; from += PARAMS_AT_ONCE) {
         float p[4][PARAMS_AT_ONCE]; /* biases, scales, means, variances */
         int n = df_min(PARAMS_AT_ONCE, w->filters - from);
-        for (int a = 0; a < (w->batch_normalize ? 4 : 1); a++) {
+        if (w->params_offset < 0)
+            memset(p[0], 0, sizeof p[0]);
+        for (int a = w->params_offset < 0; a < (w->batch_normalize ? 4 : 1); a++) {
             int64_t at = (a == 0 ? w->params_offset : norm + (a - 1) * array) + from * (int64_t)sizeof(float);
             int failed = df_read(fd, p[a], (size_t)n * sizeof(float), at);
             if (failed)

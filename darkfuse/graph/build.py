@@ -54,6 +54,7 @@ def build_graph(cfg: Cfg, width: int | None = None, height: int | None = None,
         height or net.integer("height", None, 1, MAX_SIDE),
         width or net.integer("width", None, 1, MAX_SIDE),
     )
+    spoken = dialect_of(cfg, dialect)
     nodes: list[Node] = []
     for index, section in enumerate(cfg.layers):
         layer = LAYERS.get(section.kind)
@@ -64,7 +65,7 @@ def build_graph(cfg: Cfg, width: int | None = None, height: int | None = None,
         options = layer.parse(section, index)
         inputs = options.producers(index)
         in_shapes = tuple(source if i < 0 else nodes[i].out_shape for i in inputs)
-        options = options.fitted(in_shapes)
+        options = options.fitted(in_shapes, spoken)
         out_shape = options.output(in_shapes, section)
         if out_shape.values > MAX_VALUES:
             section.fail(f"layer {index} would make a map of {out_shape} values, more than {MAX_VALUES}")
@@ -73,7 +74,7 @@ def build_graph(cfg: Cfg, width: int | None = None, height: int | None = None,
     if all(node.kind in ("dropout", "cost") for node in nodes):
         raise CfgError(cfg.path, 0, "no layer of it computes anything: [dropout] and [cost] are for training")
     name = os.path.splitext(os.path.basename(cfg.path))[0]
-    return Graph(name, cfg.path, source, tuple(nodes), cfg, _outputs(nodes), dialect_of(cfg, dialect))
+    return Graph(name, cfg.path, source, tuple(nodes), cfg, _outputs(nodes), spoken)
 
 
 def _outputs(nodes: list[Node]) -> tuple[int, ...]:

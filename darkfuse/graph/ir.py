@@ -104,8 +104,8 @@ class Options:
         """Whether nothing is computed while a picture runs: the layer's map is its input's."""
         return False
 
-    def fitted(self, inputs: tuple[Shape, ...]) -> Options:
-        """These options with what follows from the shapes of the inputs filled in."""
+    def fitted(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Options:
+        """These options with what follows from the shapes of the inputs and from the dialect filled in."""
         return self
 
     def producers(self, index: int) -> tuple[int, ...]:
@@ -193,7 +193,7 @@ class Node:
     @property
     def filters(self) -> int:
         """Rows of the layer's weights: output channels, or for [local] output values; 0 without weights."""
-        return self.weights.biases if self.weights else 0
+        return max(self.weights.biases, self.weights.scales) if self.weights else 0
 
     @property
     def has_kernels(self) -> bool:

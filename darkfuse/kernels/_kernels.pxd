@@ -13,7 +13,9 @@ cdef extern from "df_kernels.h" nogil:
         int64_t row_stride
         int32_t pixel, cols, x0, slots, blocks, channels, height, width
 
-    enum: DF_LINEAR, DF_LEAKY, DF_RELU, DF_LOGISTIC, DF_MISH, DF_SWISH, DF_RELU6, DF_TANH, DF_ELU
+    enum:
+        DF_LINEAR, DF_LEAKY, DF_RELU, DF_LOGISTIC, DF_MISH, DF_SWISH, DF_RELU6, DF_TANH, DF_ELU
+        DF_LOGGY, DF_SELU, DF_GELU, DF_RELIE, DF_RAMP, DF_PLSE, DF_STAIR, DF_HARDTAN, DF_LHTAN, DF_HARD_MISH
     enum: DF_DIRECT, DF_FIRST, DF_GENERAL, DF_WINOGRAD
 
     ctypedef struct df_conv:

@@ -6,6 +6,9 @@ from libc.stdint cimport int64_t
 ACTIVATIONS = {
     "linear": k.DF_LINEAR, "leaky": k.DF_LEAKY, "relu": k.DF_RELU, "logistic": k.DF_LOGISTIC,
     "mish": k.DF_MISH, "swish": k.DF_SWISH, "relu6": k.DF_RELU6, "tanh": k.DF_TANH, "elu": k.DF_ELU,
+    "loggy": k.DF_LOGGY, "selu": k.DF_SELU, "gelu": k.DF_GELU, "relie": k.DF_RELIE, "ramp": k.DF_RAMP,
+    "plse": k.DF_PLSE, "stair": k.DF_STAIR, "hardtan": k.DF_HARDTAN, "lhtan": k.DF_LHTAN,
+    "hard_mish": k.DF_HARD_MISH,
 }
 KERNELS = {"direct": k.DF_DIRECT, "first": k.DF_FIRST, "general": k.DF_GENERAL, "winograd": k.DF_WINOGRAD}
 DIRECT, FIRST, GENERAL, WINOGRAD = k.DF_DIRECT, k.DF_FIRST, k.DF_GENERAL, k.DF_WINOGRAD

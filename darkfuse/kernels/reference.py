@@ -25,6 +25,16 @@ def activate(x: np.ndarray, act: str) -> np.ndarray:
         "swish": x / (1 + np.exp(-x)),
         "tanh": np.tanh(x),
         "elu": np.where(x >= 0, x, e - 1),
+        "loggy": 2 / (1 + np.exp(-x)) - 1,
+        "selu": 1.0507 * np.where(x >= 0, x, 1.6732 * (e - 1)),
+        "gelu": 0.5 * x * (1 + np.tanh(0.797885 * x + 0.035677 * x**3)),
+        "relie": np.where(x > 0, x, 0.01 * x),
+        "ramp": np.maximum(x, 0) + 0.1 * x,
+        "plse": np.where(x < -4, 0.01 * (x + 4), np.where(x > 4, 0.01 * (x - 4) + 1, 0.125 * x + 0.5)),
+        "stair": np.floor(x / 2) + np.where(np.floor(x) % 2 == 0, 0, x - np.floor(x)),
+        "hardtan": np.clip(x, -1, 1),
+        "lhtan": np.where(x < 0, 0.001 * x, np.where(x > 1, 0.001 * (x - 1) + 1, x)),
+        "hard_mish": np.where(x > 0, x, np.where(x > -2, x * x / 2 + x, 0)),
         "mish": x * np.tanh(np.log1p(e)),
     }[act]
 

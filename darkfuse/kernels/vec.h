@@ -182,6 +182,38 @@ DF_INLINE int act_is_slope(int kind) { return kind == DF_LINEAR || kind == DF_LE
 DF_INLINE float act_slope(int kind) { return kind == DF_LEAKY ? 0.1f : kind == DF_RELU ? 0.0f : 1.0f; }
 DF_INLINE vf act_sloped(vf x, float slope) { return vf_max(x * slope, x); }
 
+/* tanh x = 1 - 2 / (e^2x + 1) */
+DF_INLINE vf vf_tanh(vf x) { return 1.0f - 2.0f / (vf_exp(2.0f * x) + 1.0f); }
+
+/* What hardly any network uses. */
+DF_INLINE vf rare_act(vf x, int kind)
+{
+    const vf zero = vf_zero(), one = vf_set(1.0f);
+    vf y = x;
+    switch (kind) {
+    case DF_LOGGY: return 2.0f / (1.0f + vf_exp(-x)) - 1.0f;
+    case DF_SELU: return 1.0507f * vf_select((vi)(x >= 0.0f), x, 1.6732f * (vf_exp(x) - 1.0f));
+    case DF_GELU: return 0.5f * x * (1.0f + vf_tanh(0.797885f * x + 0.035677f * x * x * x));
+    case DF_RELIE: return vf_max(x, 0.01f * x);
+    case DF_RAMP: return vf_max(x, zero) + 0.1f * x;
+    case DF_PLSE:
+        y = vf_select((vi)(x > 4.0f), 0.01f * (x - 4.0f) + 1.0f, 0.125f * x + 0.5f);
+        return vf_select((vi)(x < -4.0f), 0.01f * (x + 4.0f), y);
+    case DF_STAIR:
+        for (int l = 0; l < DF_VL; l++) {
+            float whole = __builtin_floorf(x[l]), half = __builtin_floorf(x[l] / 2);
+            y[l] = whole == 2 * __builtin_floorf(whole / 2) ? half : x[l] - whole + half;
+        }
+        return y;
+    case DF_HARDTAN: return vf_min(vf_max(x, -one), one);
+    case DF_LHTAN:
+        return vf_select((vi)(x < 0.0f), 0.001f * x, vf_select((vi)(x > 1.0f), 0.001f * (x - 1.0f) + 1.0f, x));
+    case DF_HARD_MISH:
+        return vf_select((vi)(x > 0.0f), x, vf_select((vi)(x > -2.0f), x * x * 0.5f + x, zero));
+    }
+    return x;
+}
+
 /* Darknet's activation of that kind (enum df_act) on every lane.  logistic(0) is not 0: callers keep padded
  * channels at zero themselves. */
 DF_INLINE vf act(vf x, int kind)
@@ -194,14 +226,14 @@ DF_INLINE vf act(vf x, int kind)
     case DF_RELU6: return vf_min(vf_max(x, vf_zero()), vf_set(6.0f));
     case DF_LOGISTIC: return 1.0f / (1.0f + vf_exp(-x));
     case DF_SWISH: return x / (1.0f + vf_exp(-x));
-    case DF_TANH: return 1.0f - 2.0f / (vf_exp(2.0f * x) + 1.0f);
+    case DF_TANH: return vf_tanh(x);
     case DF_ELU: return vf_select((vi)(x >= 0.0f), x, vf_exp(x) - 1.0f);
     case DF_MISH: /* x tanh(ln(1 + e^x)), with the tanh of a logarithm written out */
         e = vf_exp(vf_min(x, vf_set(20.0f)));
         e = e * (e + 2.0f);
         return x * (e / (e + 2.0f));
     }
-    return x;
+    return rare_act(x, kind);
 }
 
 #endif

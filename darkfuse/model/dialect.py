@@ -50,6 +50,8 @@ class Dialect:
     region_nms : float
         IoU above which boxes of a [region] layer lose labels to each other before the best label is chosen; 0
         when they do not.
+    batchnorm_biases : bool
+        Whether a [batchnorm] section has biases in the weights file.
     one_label : bool
         A box has the best of its classes only; otherwise every class above the threshold.
     """
@@ -66,6 +68,7 @@ class Dialect:
     nms_kinds: bool
     region_nms: float
     one_label: bool
+    batchnorm_biases: bool
 
     @property
     def epsilons(self) -> tuple[float, float]:
@@ -83,9 +86,9 @@ class Dialect:
 
 
 DARKNET = Dialect("darknet", "the cfg has no key or section of another program", 1e-6, False, True, "crop",
-                  "corners", 0.5, 0.45, False, 0.0, False)
-ALEXEYAB = Dialect("alexeyab", "", 1e-5, True, False, "crop", "corners", 0.25, 0.45, True, 0.0, False)
-OPENCV = Dialect("opencv", "", 1e-6, True, False, "stretch", "centres", 0.5, 0.4, False, 0.4, True)
+                  "corners", 0.5, 0.45, False, 0.0, False, False)
+ALEXEYAB = Dialect("alexeyab", "", 1e-5, True, False, "crop", "corners", 0.25, 0.45, True, 0.0, False, True)
+OPENCV = Dialect("opencv", "", 1e-6, True, False, "stretch", "centres", 0.5, 0.4, False, 0.4, True, True)
 _BY_NAME = {dialect.name: dialect for dialect in (DARKNET, ALEXEYAB, OPENCV)}
 
 # What only AlexeyAB's fork reads: sections, keys of sections, and activations. A key the original reads too

@@ -29,7 +29,7 @@ def whole(graph: Graph, plan: Plan) -> Plan:
     """The same kernels, every layer on its own, whole maps, all weights resident, one thread."""
     layers = {layer.node: layer for group in plan.groups for layer in group.layers}
     return Plan(graph.name, graph.fingerprint(), tuple(
-        Group((LayerPlan(n.index, layers[n.index].kernel, "pinned" if n.weights else "none"),))
+        Group((LayerPlan(n.index, layers[n.index].kernel, "pinned" if n.has_kernels else "none"),))
         for n in graph.nodes))
 
 

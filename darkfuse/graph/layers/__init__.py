@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from darkfuse.graph.layers import (
+    activation,
     avgpool,
     batchnorm,
     connected,
@@ -15,6 +16,7 @@ from darkfuse.graph.layers import (
     gaussian_yolo,
     local,
     local_avgpool,
+    logistic,
     maxpool,
     region,
     reorg,
@@ -29,7 +31,7 @@ from darkfuse.graph.layers import (
 )
 
 __all__ = [
-    "avgpool", "batchnorm", "connected", "contrastive", "convolutional", "cost", "crop", "detection",
-    "dropout", "gaussian_yolo", "local", "local_avgpool", "maxpool", "region", "reorg", "reorg3d", "route",
-    "sam", "scale_channels", "shortcut", "softmax", "upsample", "yolo",
+    "activation", "avgpool", "batchnorm", "connected", "contrastive", "convolutional", "cost", "crop",
+    "detection", "dropout", "gaussian_yolo", "local", "local_avgpool", "logistic", "maxpool", "region",
+    "reorg", "reorg3d", "route", "sam", "scale_channels", "shortcut", "softmax", "upsample", "yolo",
 ]

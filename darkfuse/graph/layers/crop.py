@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from darkfuse.graph.ir import Options, Shape, Window
 from darkfuse.graph.registry import layer
 from darkfuse.model.cfg import Section
+from darkfuse.model.dialect import Dialect
 
 
 @layer("crop")
@@ -31,7 +32,7 @@ class CropOptions(Options):
                    section.integer("crop_width", 1, 1, 1 << 16),
                    section.integer("noadjust", 0, 0, 1) == 1)
 
-    def fitted(self, inputs: tuple[Shape, ...]) -> CropOptions:
+    def fitted(self, inputs: tuple[Shape, ...], dialect: Dialect) -> CropOptions:
         """With the offsets for this input."""
         source = inputs[0]
         return CropOptions(self.crop_height, self.crop_width, self.noadjust,

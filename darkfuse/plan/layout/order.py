@@ -77,7 +77,7 @@ class _Problem:
         self.touched = {layer: tuple({*self.writes[layer], *self.reads[layer]}) for layer in self.writes}
         self.weights = {}
         for node in graph.nodes:
-            filters = node.weights.biases if node.weights else 1
+            filters = node.filters or 1
             kernels = node.weights.kernels if node.weights else 0
             self.weights[node.index] = 2 * min(BLOCK, filters) * (kernels // filters) * FLOAT // 1024
 

@@ -130,10 +130,10 @@ def _parameters(node: Node, offset: int | None, scale: int, bias: int,
         return -1 if offset is None else offset + record.offset(which) * FLOAT
 
     return Weights(
-        node=node.index, residency="pinned", filters=record.biases, per_filter=0, file_offset=part("kernels"),
-        params_offset=part("biases"), batch_normalize=record.scales > 0, scale=scale, bias=bias, packed=-1,
-        raw=-1, block=PANEL, raw_filters=1, slots=1, norm_offset=part("scales") if record.scales else -1,
-        epsilons=epsilons)
+        node=node.index, residency="pinned", filters=node.filters, per_filter=0, file_offset=part("kernels"),
+        params_offset=part("biases") if record.biases else -1, batch_normalize=record.scales > 0, scale=scale,
+        bias=bias, packed=-1, raw=-1, block=PANEL, raw_filters=1, slots=1,
+        norm_offset=part("scales") if record.scales else -1, epsilons=epsilons)
 
 
 def place_weights(node: Node, layer: LayerPlan, offset: int | None, transposed: bool, raw: int,
@@ -157,7 +157,7 @@ def place_weights(node: Node, layer: LayerPlan, offset: int | None, transposed: 
     if transposed and layer.residency != "pinned":
         raise PlanError(f"layer {node.index} (connected) is stored transposed in this file: its weights "
                         f"must be pinned")
-    filters = record.biases
+    filters = node.filters
     per_filter = record.kernels // filters
     normalize = record.scales > 0
     streamed = layer.residency == "streamed"

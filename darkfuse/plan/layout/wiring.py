@@ -18,6 +18,8 @@ from darkfuse.graph.layers.route import RouteOptions
 from darkfuse.plan.layout.region import POINT, Step
 
 BLOCK = 16  # channels in one block of an activation row
+# What computes a layer, where it is called otherwise (`Op.kind`).
+OPERATIONS = {"convolutional": "conv", "activation": "activate", "logistic": "activate"}
 # Operations that read just the positions they write, where their inputs have the output's size.
 POINTWISE = ("shortcut", "sam", "scale_channels")
 # Operations whose weights are read filter by filter, and not once as a few parameters.
@@ -188,7 +190,7 @@ class Wiring:
                     steps.append((Step(length),))
                 else:
                     steps.append((Step(length, whole=True),))
-        kind = "conv" if node.kind == "convolutional" else node.kind
+        kind = OPERATIONS.get(node.kind, node.kind)
         return self._leaf(node.index, node.index, kind, sources, tuple(rows), tuple(columns), node.out_shape)
 
     def _fused(self, conv: Node, pool: Node) -> View:

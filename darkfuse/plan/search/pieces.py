@@ -98,7 +98,7 @@ class Pieces:
         # storages by the piece they begin and end with
         self.beginning = self._by_piece({storage: root.first for storage, root in self.roots.items()})
         self.ending = self._by_piece({storage: root.last for storage, root in self.roots.items()})
-        self.constant = sum(2 * aligned(up(n.weights.biases, PANEL) * FLOAT)
+        self.constant = sum(2 * aligned(up(n.filters, PANEL) * FLOAT)
                             for n in graph.nodes if n.weights is not None)
 
     def _pieces(self, order: Sequence[int], pools: set[int]) -> list[Piece]:
