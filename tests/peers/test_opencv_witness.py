@@ -17,9 +17,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reference import forward
 
 import darkfuse
 from darkfuse.graph import Graph, load_graph
+from darkfuse.graph.build import DETECTION
 from tools.make_weights import make_weights
 
 SCRIPT = Path(__file__).with_name("opencv4_answers.py")
@@ -200,13 +202,33 @@ def agree(ours: np.ndarray, theirs: np.ndarray, text: str) -> None:
     )
 
 
+def distance(have: np.ndarray, want: np.ndarray) -> float:
+    """RMS of the difference, in that of what is wanted."""
+    have, want = have.astype(np.float64), want.astype(np.float64).reshape(have.shape)
+    return float(np.sqrt(np.mean((have - want) ** 2)) / (np.sqrt(np.mean(want**2)) + 1e-6))
+
+
+def judged(have: np.ndarray, witness: np.ndarray, folder: Path, graph: Graph, chw: np.ndarray, layer: int,
+           text: str) -> None:
+    """Agree with the witness; where the two part, as over OpenCV's mish and logistic, be nearer to float64. Of
+    a hundred layers and more, float32 alone loses more than of a few."""
+    if distance(have, witness) > 2e-5:
+        truth = forward(folder / "net.cfg", folder / "net.weights", chw, *graph.dialect.epsilons)[layer]
+        assert distance(have, truth) < distance(witness, truth) < 1e-4, text
+        if len(graph.nodes) > 100:
+            return
+        witness = truth
+    agree(have, witness, text)
+
+
 @pytest.mark.parametrize("seed", range(33))
 def test_random_network(tmp_path: Path, seed: int) -> None:
     maker = network(seed)
     ours, theirs, chw = both(tmp_path, maker, seed)
     with ours:
         (layer,) = ours.graph.outputs
-        agree(ours.forward(chw)[layer], theirs.forward(), maker.text)
+        have, witness = ours.forward(chw)[layer], theirs.forward()
+    judged(have, witness, tmp_path, ours.graph, chw, layer, maker.text)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -270,12 +292,15 @@ SIDE = 96
 
 
 def heads(graph: Graph) -> dict[int, str]:
-    """Layers that end in detection layers, and what OpenCV calls them."""
+    """Layers that end in detection layers, or the last one, and what OpenCV calls them."""
     found = {}
     for output in graph.outputs:
-        node = graph.node(graph.node(output).inputs[0])
+        node = graph.node(output)
+        if node.kind in DETECTION:
+            node = graph.node(node.inputs[0])
         act = getattr(node.options, "activation", "linear")
-        found[node.index] = f"conv_{node.index}" if act == "linear" else f"{act}_{node.index}"
+        # Activations are layers of their own there, and counted one further.
+        found[node.index] = f"conv_{node.index}" if act == "linear" else f"{act}_{node.index + 1}"
     return found
 
 
@@ -295,8 +320,8 @@ def test_our_cfgs(tmp_path: Path, root: Path, name: str) -> None:
     (tmp_path / "net.layers").write_text("\n".join(layers.values()))
     subprocess.run([opencv4(), SCRIPT, tmp_path], check=True)
     answers = np.load(tmp_path / "net.answer.npz")
-    how = {"threads": 2, "mem": "resident", "dialect": "opencv"}
+    how = {"threads": 2, "mem": "resident", "dialect": "opencv", "exact": True}  # Winograd rounds more
     with darkfuse.load(str(tmp_path / "net.cfg"), weights, **how) as ours:
         maps = ours.forward(chw, list(layers))
     for layer, called in layers.items():
-        agree(maps[layer], answers[called], f"layer {layer} of {name}")
+        judged(maps[layer], answers[called], tmp_path, graph, chw, layer, f"layer {layer} of {name}")
