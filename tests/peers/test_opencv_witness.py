@@ -210,8 +210,8 @@ def distance(have: np.ndarray, want: np.ndarray) -> float:
 
 def judged(have: np.ndarray, witness: np.ndarray, folder: Path, graph: Graph, chw: np.ndarray, layer: int,
            text: str) -> None:
-    """Agree with the witness; where the two part, as over OpenCV's mish and logistic, be nearer to float64. Of
-    a hundred layers and more, float32 alone loses more than of a few."""
+    """Agree with the witness; where the two part, as over OpenCV's mish and logistic, be nearer to float64.
+    Of a hundred layers and more, float32 alone loses more than of a few."""
     if distance(have, witness) > 2e-5:
         truth = forward(folder / "net.cfg", folder / "net.weights", chw, *graph.dialect.epsilons)[layer]
         assert distance(have, truth) < distance(witness, truth) < 1e-4, text
