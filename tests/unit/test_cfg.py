@@ -91,7 +91,6 @@ def test_keys_nobody_reads_do_no_harm() -> None:
     (NET + CONV + "[region]\nclasses=2\nnum=1\nanchors=1,x\n", 13, "anchors=x"),
     (NET + CONV + "[region]\nclasses=2\nnum=2\nanchors=1,1\n", 13, "needs 4 anchors"),
     (NET + CONV + "[region]\nclasses=2\nnum=1\nanchors=1,1\n", 11, "needs 7 channels"),
-    (NET + CONV + "[region]\nclasses=3\nnum=1\nanchors=1,1\ntree=9k.tree\n", 14, "tree="),
     (NET + CONV + "[yolo]\nclasses=3\nnum=1\nmask=1\nanchors=1,1\n", 13, "mask names anchor 1"),
     ("[net]\nwidth=0\nheight=32\nchannels=3\n" + CONV, 2, "width=0"),
     ("[net]\nwidth=-32\nheight=32\nchannels=3\n" + CONV, 2, "width=-32"),
