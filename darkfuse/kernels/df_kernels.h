@@ -38,8 +38,25 @@ static inline float *df_pixel(const df_view *v, int y, int block, int x)
 }
 
 enum df_act {
-    DF_LINEAR, DF_LEAKY, DF_RELU, DF_LOGISTIC, DF_MISH, DF_SWISH, DF_RELU6, DF_TANH, DF_ELU, DF_LOGGY, DF_SELU, DF_GELU,
-    DF_RELIE, DF_RAMP, DF_PLSE, DF_STAIR, DF_HARDTAN, DF_LHTAN, DF_HARD_MISH
+    DF_LINEAR,
+    DF_LEAKY,
+    DF_RELU,
+    DF_LOGISTIC,
+    DF_MISH,
+    DF_SWISH,
+    DF_RELU6,
+    DF_TANH,
+    DF_ELU,
+    DF_LOGGY,
+    DF_SELU,
+    DF_GELU,
+    DF_RELIE,
+    DF_RAMP,
+    DF_PLSE,
+    DF_STAIR,
+    DF_HARDTAN,
+    DF_LHTAN,
+    DF_HARD_MISH
 };
 
 enum df_kernel { DF_DIRECT, DF_FIRST, DF_GENERAL, DF_WINOGRAD };

@@ -208,8 +208,7 @@ DF_INLINE vf rare_act(vf x, int kind)
     case DF_HARDTAN: return vf_min(vf_max(x, -one), one);
     case DF_LHTAN:
         return vf_select((vi)(x < 0.0f), 0.001f * x, vf_select((vi)(x > 1.0f), 0.001f * (x - 1.0f) + 1.0f, x));
-    case DF_HARD_MISH:
-        return vf_select((vi)(x > 0.0f), x, vf_select((vi)(x > -2.0f), x * x * 0.5f + x, zero));
+    case DF_HARD_MISH: return vf_select((vi)(x > 0.0f), x, vf_select((vi)(x > -2.0f), x * x * 0.5f + x, zero));
     }
     return x;
 }
