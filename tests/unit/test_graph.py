@@ -155,7 +155,8 @@ def test_shapes_of_the_other_layers() -> None:
     graph = graph_of((4, 6, 10), "avgpool", "upsample stride=3", "softmax")
     assert [n.out_shape for n in graph.nodes] == [Shape(4, 1, 1), Shape(4, 3, 3), Shape(4, 3, 3)]
     assert graph_of((8, 6, 10), "reorg stride=2").nodes[0].out_shape == Shape(32, 3, 5)
-    assert graph_of((8, 6, 10), "dropout probability=.5").nodes[0].out_shape == Shape(8, 6, 10)
+    dropped = graph_of((8, 6, 10), "avgpool", "dropout probability=.5")
+    assert dropped.nodes[1].out_shape == Shape(8, 1, 1)
     for stride_1_size, side in ((2, 13), (5, 13), (9, 13), (13, 13)):
         graph = graph_of((1, 13, 13), f"maxpool size={stride_1_size} stride=1")
         assert graph.nodes[0].out_shape.h == side
