@@ -20,7 +20,9 @@ def flops(graph: Graph, layers: list[Layer], pictures: int) -> int:
         node = graph.node(layer.node)
         values = node.out_shape.values
         if layer.type in ("Convolution", "InnerProduct"):
-            total += 2 * node.macs + (values if layer.type == "Convolution" else 0)
+            # OpenCV counts every input channel, also where groups leave most of them out
+            total += 2 * node.macs * getattr(node.options, "groups", 1)
+            total += values if layer.type == "Convolution" else 0
         elif layer.type == "Pooling":
             window = node.window  # of an average over the whole map OpenCV knows no size, and counts 2
             total += values * (window.kernel ** 2 if window and node.kind == "maxpool" else 2)

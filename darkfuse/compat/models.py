@@ -126,6 +126,10 @@ class DetectionModel(Model):
 
     _across = False
 
+    def __init__(self, network: Any, config: str = "") -> None:
+        super().__init__(network, config)
+        self.net.region_nms = False  # `detect` does it, for all layers together
+
     def setNmsAcrossClasses(self, value: bool) -> DetectionModel:
         """Whether boxes of different classes suppress each other."""
         self._across = value

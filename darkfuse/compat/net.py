@@ -36,6 +36,9 @@ class Net:
     ----------
     network : Network or None
         darkfuse's own, once something has run.
+    region_nms : bool
+        Whether [region] layers thin their boxes out themselves. A `DetectionModel` sets it to False for good,
+        as OpenCV's does.
     """
 
     def __init__(self, cfg: str = "", weights: str = "", keep: Any = None) -> None:
@@ -45,6 +48,7 @@ class Net:
         self._blob: Any = None
         self._mem: str | int | None = os.environ.get("DARKFUSE_MEM") or None
         self._exact = False
+        self.region_nms = True
         self.network: Network | None = None
         if cfg:
             with in_their_words():
@@ -269,7 +273,7 @@ class Net:
                 for layer, outputs in zip(layers, found):
                     node = network.graph.node(layer.node)
                     if layer.gives == "rows":
-                        outputs.append(rows(network.graph, node, maps[layer.node]))
+                        outputs.append(rows(network.graph, node, maps[layer.node], self.region_nms))
                     elif layer.gives == "permuted":
                         outputs.append(np.ascontiguousarray(maps[layer.node - 1].transpose(1, 2, 0)))
                     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from darkfuse.compat.boxes import chosen
 from darkfuse.graph import Graph, Node
 from darkfuse.graph.layers.region import RegionOptions
 from darkfuse.graph.layers.yolo import YoloOptions
@@ -13,9 +14,11 @@ if TYPE_CHECKING:
 
 # Scores at or below it are 0 where the section has no `thresh=`; what OpenCV 4.14 leaves standing
 LEAST = {"yolo": 0.2, "region": 0.001}
+# A [region] layer thins its boxes out by itself; a [yolo] layer leaves that to the caller.
+REGION_NMS = 0.4
 
 
-def rows(graph: Graph, node: Node, activated: np.ndarray) -> np.ndarray:
+def rows(graph: Graph, node: Node, activated: np.ndarray, suppress: bool = True) -> np.ndarray:
     """Boxes of a region or yolo layer.
 
     Parameters
@@ -25,6 +28,8 @@ def rows(graph: Graph, node: Node, activated: np.ndarray) -> np.ndarray:
         The detection layer.
     activated : ndarray
         (anchors * (5 + classes), height, width) float32, from `detect.activated`.
+    suppress : bool
+        Whether a region layer thins its boxes out.
 
     Returns
     -------
@@ -52,4 +57,18 @@ def rows(graph: Graph, node: Node, activated: np.ndarray) -> np.ndarray:
     scores = out[..., 5:] * out[..., 4:5]
     least = graph.cfg.layers[node.index].number("thresh", LEAST[node.kind])
     out[..., 5:] = np.where(scores > np.float32(least), scores, 0)
-    return out.reshape(-1, out.shape[-1])
+    flat = out.reshape(-1, out.shape[-1])
+    if node.kind == "region" and suppress:
+        _suppress(flat, graph.cfg.layers[node.index].number("nms_threshold", REGION_NMS))
+    return flat
+
+
+def _suppress(flat: np.ndarray, most: float) -> None:
+    """Set scores to 0, class by class, where a better box of that class overlaps by more than `most`."""
+    import numpy as np
+
+    corner = np.concatenate([flat[:, :2] - flat[:, 2:4] / 2, flat[:, 2:4]], axis=1).tolist()
+    for scores in flat[:, 5:].T if most > 0 else ():
+        there = np.flatnonzero(scores)
+        kept = chosen([corner[at] for at in there], scores[there].tolist(), 0.0, most)
+        scores[np.delete(there, kept)] = 0
