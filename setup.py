@@ -9,16 +9,19 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, LinkError
 
 KERNELS = Path("darkfuse/kernels")
 ENGINE = Path("darkfuse/engine")
 OBJECTS = Path("build/kernels")  # kept: an editable install's own build folder is a new one each time
+MEDIA = Path("darkfuse/media")
 PLAIN = {"dispatch.c"}  # compiled once, without ISA flags
 
 COMMON = ["-std=gnu11", "-O3", "-fPIC", "-Wall", "-Wextra",
@@ -31,6 +34,13 @@ COMMON += ["-UNDEBUG", "-g"] if DEBUG else ["-DNDEBUG"]
 # Warnings are errors in CI only: the next compiler's new warning is not the user's problem.
 STRICT = ["-Werror"] if os.environ.get("DARKFUSE_WERROR") else []
 VARIANT = f"sanitize-{SANITIZE.replace(',', '-')}-" if SANITIZE else "debug-" if DEBUG else ""
+
+# Libraries for the rows of pictures: name, what to link, and a program that needs it. libjpeg-turbo's own
+# partial-decoding call tells it from the libjpeg it took over from.
+PICTURES = (
+    ("JPEG", ["jpeg"], "#include <stdio.h>\n#include <jpeglib.h>", "(int)jpeg_skip_scanlines(0, 0)"),
+    ("PNG", ["png", "z"], "#include <png.h>", "(int)png_access_version_number() + PNG_HANDLE_CHUNK_NEVER"),
+)
 
 X86 = {
     "generic": [],
@@ -56,8 +66,35 @@ class BuildPerIsa(build_ext):
     """`build_ext` that adds the per-ISA kernel objects to every extension."""
 
     def build_extension(self, ext: Extension) -> None:
-        ext.extra_objects = [*self.kernel_objects(), *ext.extra_objects]
+        if ext.name.startswith("darkfuse.media."):
+            self.use_picture_libraries(ext)
+        else:
+            ext.extra_objects = [*self.kernel_objects(), *ext.extra_objects]
         super().build_extension(ext)
+
+    def use_picture_libraries(self, ext: Extension) -> None:
+        """Decode JPEG and PNG ourselves where the libraries' headers are; Pillow does it otherwise."""
+        for name, libraries, includes, call in PICTURES:
+            if os.environ.get("DARKFUSE_NO_" + name):
+                found = False
+            else:
+                found = self.links(libraries, includes, call)
+            if found:
+                ext.define_macros = [*ext.define_macros, ("DF_HAVE_" + name, "1")]
+                ext.libraries = [*ext.libraries, *libraries]
+            print(f"{libraries[0]}: {'used' if found else 'not used'} for pictures")
+
+    def links(self, libraries: list[str], includes: str, call: str) -> bool:
+        """Whether a program that uses the libraries can be built."""
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "try.c")
+            source.write_text(f"{includes}\nint main(void) {{ return {call}; }}\n")
+            try:
+                objects = self.compiler.compile([str(source)], output_dir=folder)
+                self.compiler.link_executable(objects, str(Path(folder, "try")), libraries=libraries)
+            except (CompileError, LinkError):
+                return False
+        return True
 
     def kernel_objects(self) -> list[str]:
         headers = [p.stat().st_mtime for p in KERNELS.glob("*.h")] + [Path(__file__).stat().st_mtime]
@@ -119,6 +156,15 @@ if (KERNELS / "_kernels.pyx").exists():
 if (ENGINE / "_engine.pyx").exists():
     extensions.append(extension("darkfuse.engine._engine", [
         ENGINE / "_engine.pyx", *[p for p in sorted(ENGINE.glob("*.c")) if not p.name.startswith("_")]]))
+
+if (MEDIA / "_rows.pyx").exists():
+    media = extension("darkfuse.media._rows", [
+        MEDIA / "_rows.pyx", *[p for p in sorted(MEDIA.glob("*.c")) if not p.name.startswith("_")]])
+    media.include_dirs.append(str(MEDIA))
+    media.depends += [str(p) for p in MEDIA.glob("*.h")]
+    media.extra_link_args = [word for word in media.extra_link_args if word != "-fopenmp"]
+    media.extra_compile_args = [word for word in media.extra_compile_args if word != "-fopenmp"]
+    extensions.append(media)
 
 # cfg/ and weights/ lie beside the package in the tree and inside it in a wheel, so that a bare
 # `darkfuse detect photo.jpg` finds the model that comes with it.

@@ -30,6 +30,19 @@ def add_answers(parser: argparse.ArgumentParser, thresh: float | None = None) ->
                        help="stretch the picture to the network, as AlexeyAB's test")
 
 
+def add_pictures(parser: argparse.ArgumentParser) -> None:
+    """Add how picture files are taken."""
+    parser.add_argument("--ignore-exif", action="store_true", help="take pictures as they are stored, as "
+                        "Darknet does, whichever way up the camera was held")
+    parser.add_argument("--reduce-pictures", action="store_true", help="reduce a picture that cannot be "
+                        "decoded whole within --mem, rather than refuse it")
+
+
+def pictures(args: argparse.Namespace) -> dict[str, Any]:
+    """`add_pictures`'s options as keywords of `session.network.load`."""
+    return {"ignore_exif": args.ignore_exif, "reduce_pictures": args.reduce_pictures}
+
+
 def add_dialect(parser: argparse.ArgumentParser) -> None:
     """Add `--dialect` and `--size`."""
     from darkfuse.model.dialect import NAMES

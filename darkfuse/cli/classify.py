@@ -29,6 +29,7 @@ def add(subparsers: Any) -> None:
     fit.add_argument("--stretch", dest="fit", action="store_const", const="stretch",
                      help="stretch the picture to the network")
     arguments.add_dialect(parser)
+    arguments.add_pictures(parser)
     parser.add_argument("--json", metavar="FILE", help="write the classes as JSON too (-: to stdout)")
     parser.add_argument("--names", metavar="FILE", help="class names, one a line, or a Darknet .data file")
     arguments.add_running(parser)

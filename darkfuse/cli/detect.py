@@ -30,6 +30,7 @@ def add(subparsers: Any) -> None:
                     "the cfg, in weights/ beside the cfg's folder.")
     parser.add_argument("files", nargs="*", metavar="FILE", help="x.cfg, x.weights, pictures, folders, -")
     arguments.add_answers(parser)
+    arguments.add_pictures(parser)
     parser.add_argument("--out", default="predictions", metavar="NAME",
                         help="annotated picture NAME.jpg, or for several a folder NAME (default predictions)")
     parser.add_argument("--no-draw", action="store_true", help="write no annotated picture")
@@ -51,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
 def look_at(args: argparse.Namespace, kind: type[Job]) -> int:
     """Load the network of `args` and have a job of that kind done; the exit status."""
+    import darkfuse.media._rows  # noqa: F401 (its pages go with the others)
     from darkfuse.detect.report import json_document
     from darkfuse.engine._engine import give_back
     from darkfuse.session.network import load
@@ -62,7 +64,8 @@ def look_at(args: argparse.Namespace, kind: type[Job]) -> int:
     if pictures is not None and not pictures:
         raise ImageError(f"{sources[0]}: no pictures in this folder")
     give_back()  # before what is taken is measured and the rest given to the network
-    net = load(cfg, weights, names=args.names or data, **arguments.loading(args), **arguments.running(args))
+    net = load(cfg, weights, names=args.names or data, **arguments.loading(args),
+               **arguments.pictures(args), **arguments.running(args))
     job = kind(net, args, pictures)
     with net, JsonFile(args.json) as json:
         for piece in json_document(job.frames()):

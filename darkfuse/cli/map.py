@@ -25,6 +25,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="score only the first N photos")
     parser.add_argument("--names", metavar="FILE", help="class names, one a line")
     arguments.add_answers(parser, 0.005)
+    arguments.add_pictures(parser)
     parser.add_argument("--threads", type=int, metavar="N", help="threads (default: all cores)")
     parser.add_argument("--mem", metavar="SIZE", help=arguments.MEM_HELP)
     parser.add_argument(
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     chosen = photos(args.data, args.split, args.limit)
     given = args.names or (args.data if args.data.endswith(".data") else None)
     net = darkfuse.load(args.cfg, args.weights, threads=args.threads, mem=args.mem, names=given,
-                        **arguments.loading(args))
+                        **arguments.loading(args), **arguments.pictures(args))
     classes = class_count(net.graph)
     names = [net.names[i] if i < len(net.names) else str(i) for i in range(classes)]
     found, there, seconds = [], [], 0.0

@@ -27,6 +27,7 @@ def add(subparsers: Any) -> None:
                         "to stdout)")
     parser.add_argument("--count", type=_frames, metavar="N", help="stop after N pictures")
     arguments.add_answers(parser)
+    arguments.add_pictures(parser)
     parser.add_argument("--names", metavar="FILE", help="class names, one a line, or a Darknet .data file")
     parser.add_argument("--mem", metavar="SIZE", help=arguments.MEM_HELP)
     parser.add_argument("--threads", type=arguments.threads, metavar="N", help="default: one a core")
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         raise DarkfuseError(f"{rest[0]} is neither a .cfg nor .weights; one folder is watched at a time")
     folder = Folder(args.files[0], PICTURES, args.existing or args.move is not None)
     net = load(cfg, weights, threads=args.threads, mem=args.mem, exact=args.exact, names=args.names or data,
-               **arguments.loading(args))
+               **arguments.loading(args), **arguments.pictures(args))
     chores = Chores(arguments.answers(args), args.move, args.annotate, args.json_lines, args.count)
     with net, contextlib.suppress(KeyboardInterrupt):
         watch(net, folder, chores)

@@ -18,7 +18,7 @@ cdef extern from "engine.h" nogil:
         DF_CONNECTED, DF_SOFTMAX, DF_ACTIVATE, DF_LOCAL, DF_LOCAL_AVGPOOL, DF_REORG3D, DF_CROP, DF_BATCHNORM
         DF_SAM, DF_SCALE_CHANNELS
     enum: DF_UNWEIGHTED, DF_BY_MAP, DF_BY_CHANNEL
-    enum: DF_RUNNING, DF_INTERRUPTED, DF_READ_FAILED, DF_NO_THREAD
+    enum: DF_RUNNING, DF_INTERRUPTED, DF_READ_FAILED, DF_NO_THREAD, DF_PICTURE_FAILED
     enum: DF_POLLED
     enum: DF_PAGE, DF_HUGE_PAGE
 
@@ -100,11 +100,25 @@ cdef extern from "engine.h" nogil:
         double wait_ms
         int32_t failed_node, failed_errno
 
+    enum df_shape: DF_SHAPE_STRETCH, DF_SHAPE_LETTERBOX, DF_SHAPE_CROP
+
+    ctypedef struct df_fit:
+        int32_t to
+
+    df_fit df_fit_picture(int32_t width, int32_t height, int32_t from_, int32_t net_width, int32_t net_height,
+                          int32_t to, df_shape shape, c_bool centres)
+
+    ctypedef struct df_rows:
+        df_fit fit
+        double ms
+
+    const char *DF_ROWS_CAPSULE
+
     ctypedef struct df_frame:
         const uint8_t *pixels
+        df_rows *rows
         const float *chw
-        int32_t width, height, channels
-        c_bool letterbox, crop, centres
+        df_fit fit
 
     ctypedef struct df_engine:
         const df_table *table

@@ -61,6 +61,12 @@ class Engine:
         20 ms of a signal.
         """
 
+    def run_rows(self, rows: Any) -> None:
+        """Run on a photo that is decoded meanwhile: a `media` room's `Rows`, made for this network's size.
+
+        Besides what `run_image` raises: what is wrong with the picture, as its rows come to it.
+        """
+
     def run_chw(self, data: Any) -> None:
         """Run on a float32 buffer (channels, height, width) of the network's own input size."""
 

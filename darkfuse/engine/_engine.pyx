@@ -10,6 +10,7 @@ from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
@@ -193,45 +194,76 @@ cdef class Engine(_Structs):
                                 "both must be 1 (grey), 3 (RGB) or 4 (RGBA)")
         if width < 1 or height < 1:
             raise DarkfuseError(f"a photo of {width}x{height} pixels")
-        self.e.frame.channels, self.e.frame.centres, self.e.frame.crop = channels, centres, crop
-        self._run(pixels, "B", <int64_t>width * height * channels, width, height, letterbox)
+        p = self.program
+        shape = DF_SHAPE_CROP if crop else DF_SHAPE_LETTERBOX if letterbox else DF_SHAPE_STRETCH
+        self._run(pixels, "B", <int64_t>width * height * channels,
+                  df_fit_picture(width, height, channels, p.input_width, p.input_height, p.input_channels, shape,
+                                 centres))
+
+    def run_rows(self, rows):
+        p = self.program
+        if tuple(rows.net) != (p.input_width, p.input_height, p.input_channels):
+            raise DarkfuseError(f"rows for a network of {rows.net}")
+        cdef df_rows *made = <df_rows *>PyCapsule_GetPointer(rows.capsule, DF_ROWS_CAPSULE)
+        self._claim()
+        try:
+            made.ms = 0
+            self.e.frame.rows, self.e.frame.fit = made, made.fit
+            self._run_frame()
+        finally:
+            self._release()
+            rows.check()  # what went wrong with the picture comes before what that led to
+        self.latency -= made.ms
 
     def run_chw(self, data):
         p = self.program
-        self._run(data, "f", p.input_channels * p.input_height * p.input_width * 4, 0, 0, False)
+        cdef df_fit none
+        memset(&none, 0, sizeof(none))
+        self._run(data, "f", p.input_channels * p.input_height * p.input_width * 4, none)
 
-    def _run(self, data, kind, int64_t nbytes, int width, int height, bint letterbox):
+    cdef _run(self, data, kind, int64_t nbytes, df_fit fit):
         cdef Py_buffer view
-        cdef int stopped
-        if self.arena is None:
-            raise DarkfuseError("the engine is closed")
         PyObject_GetBuffer(data, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
         try:
             form = (<bytes>view.format).decode().lstrip("<=@") if view.format is not NULL else "B"
             if form not in (kind, "B", "b", "c") or view.len != nbytes:
                 raise DarkfuseError(f"the frame has {view.len} bytes of {form!r}; {nbytes} of {kind!r} are needed")
-            if self.lock is not None:
-                raise DarkfuseError("the engine is running a frame already; each thread needs one of its own")
-            self.lock = self
+            self._claim()
             try:
-                if self.guarded:
-                    self._poison(False)
                 self.e.frame.pixels = <const uint8_t *>view.buf if kind == "B" else NULL
                 self.e.frame.chw = <const float *>view.buf if kind == "f" else NULL
-                self.e.frame.width, self.e.frame.height = width, height
-                self.e.frame.letterbox = letterbox
-                now = stamp(self.e.reader.fd)
-                self.e.reader.doubt = now != self.stamp
-                self._listen()
-                with nogil:
-                    self.latency = df_now_ms()
-                    df_expect_frame(view.buf, <size_t>view.len)
-                    stopped = df_run(&self.e)
-                    self.latency = df_now_ms() - self.latency
+                self.e.frame.fit = fit
+                df_expect_frame(view.buf, <size_t>view.len)
+                self._run_frame()
             finally:
-                self.lock = None
+                self._release()
         finally:
             PyBuffer_Release(&view)
+
+    def _claim(self):
+        if self.arena is None:
+            raise DarkfuseError("the engine is closed")
+        if self.lock is not None:
+            raise DarkfuseError("the engine is running a frame already; each thread needs one of its own")
+        self.lock = self
+
+    def _release(self):
+        self.e.frame.pixels = NULL
+        self.e.frame.rows = NULL
+        self.e.frame.chw = NULL
+        self.lock = None
+
+    def _run_frame(self):
+        cdef int stopped
+        if self.guarded:
+            self._poison(False)
+        now = stamp(self.e.reader.fd)
+        self.e.reader.doubt = now != self.stamp
+        self._listen()
+        with nogil:
+            self.latency = df_now_ms()
+            stopped = df_run(&self.e)
+            self.latency = df_now_ms() - self.latency
         if self.raised is not None:  # whatever else went wrong meanwhile
             self._raise()
         if stopped == DF_READ_FAILED:

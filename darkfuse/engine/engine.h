@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "df_kernels.h"
+#include "df_picture.h"
 
 enum df_layout { DF_BLOCKS, DF_IMAGE, DF_CHW };
 enum df_residency { DF_PINNED, DF_LOADED, DF_STREAMED };
@@ -35,7 +36,7 @@ enum df_kind {
     DF_SAM,
     DF_SCALE_CHANNELS
 };
-enum df_stop { DF_RUNNING, DF_INTERRUPTED, DF_READ_FAILED, DF_NO_THREAD };
+enum df_stop { DF_RUNNING, DF_INTERRUPTED, DF_READ_FAILED, DF_NO_THREAD, DF_PICTURE_FAILED };
 
 typedef struct {
     int32_t from, to; /* [from, to) */
@@ -169,20 +170,14 @@ typedef struct {
     int32_t failed_node, failed_errno; /* errno 0: the file ended; DF_CHANGED: it is another than it was */
 } df_reader;
 
-/* The frame: a photo (height, width, channels) uint8, or a map (channels, height, width) float32. */
+/* The frame: a photo (height, width, channels) uint8, or one whose rows come as they are asked for, or a map (channels,
+ * height, width) float32. */
 typedef struct {
     const uint8_t *pixels;
+    df_rows *rows;
     const float *chw;
-    int32_t width, height, channels; /* of the photo: grey, RGB or RGBA */
-    bool letterbox, crop; /* neither: stretched */
-    bool centres; /* scaled as OpenCV does, not as Darknet */
+    df_fit fit; /* of the photo */
 } df_frame;
-
-/* Where the scaled photo lies in the network's input, and the step of Darknet's scaling. */
-typedef struct {
-    int width, height, left, top;
-    float step_x, step_y; /* photo pixels per pixel, corners aligned */
-} df_placement;
 
 typedef struct df_engine {
     const df_table *table;
@@ -243,9 +238,9 @@ void df_keep_out(df_team *t, const df_op *op, int i, int j, int rows);
 #define DF_EXPECTED (4u << 20)
 void df_expect_frame(const void *frame, size_t bytes);
 void df_input(df_team *t, const df_op *op, int j, df_region r);
-df_placement df_place_photo(const df_frame *f, int width, int height);
 /* Columns of one row of the input: the photo, and grey around it; `unit` is level / 255 for each level. */
-void df_photo_row(const df_frame *f, const df_placement *p, const float *unit, const df_view *out, int y, df_region r);
+void df_photo_row(const df_frame *f, const float *unit, const df_view *out, int y, df_region r);
+void df_photo_prepare(df_team *t, df_rows *rows, int y0, int y1);
 void df_convolve(df_team *t, const df_stage *s, const df_op *op, int j, df_region r);
 void df_connected(df_team *t, const df_op *op, int j);
 void df_layer_op(df_team *t, const df_op *op, int j, df_region r);

@@ -32,27 +32,34 @@ void df_expect_frame(const void *frame, size_t bytes)
     madvise((char *)frame - into, (bytes < DF_EXPECTED ? bytes : DF_EXPECTED) + into, MADV_WILLNEED);
 }
 
-void df_input(df_team *t, const df_op *op, int j, df_region r)
+static void input_rows(df_team *t, const df_view *out, const float *unit, df_region r)
 {
     const df_frame *f = &t->e->frame;
-    df_view out = df_tile_view(op->out, j);
-    df_placement p = {0};
-    float unit[256];
-    if (f->pixels) {
-        p = df_place_photo(f, out.width, out.height);
-        for (int v = 0; v < 256; v++)
-            unit[v] = (float)(v / 255.0);
-    }
     long items = r.y1 - r.y0;
     for (long n; (n = df_take(t, items)) >= 0;) {
         int y = r.y0 + (int)n;
-        if (out.pixel == DF_CB)
-            zero_lanes(&out, y, r);
-        if (f->pixels)
-            df_photo_row(f, &p, unit, &out, y, r);
+        if (out->pixel == DF_CB)
+            zero_lanes(out, y, r);
+        if (f->chw)
+            chw_row(f->chw, out, y, r);
         else
-            chw_row(f->chw, &out, y, r);
-        df_zero_margin(&out, y, y + 1, 0, out.blocks);
+            df_photo_row(f, unit, out, y, r);
+        df_zero_margin(out, y, y + 1, 0, out->blocks);
     }
     df_join(t, items);
+}
+
+void df_input(df_team *t, const df_op *op, int j, df_region r)
+{
+    df_view out = df_tile_view(op->out, j);
+    df_rows *rows = t->e->frame.rows;
+    float unit[256];
+    df_unit(unit);
+    int most = rows ? rows->most : r.y1 - r.y0;
+    for (int y = r.y0; y < r.y1; y += most) {
+        df_region part = {y, df_min(y + most, r.y1), r.x0, r.x1};
+        if (rows)
+            df_photo_prepare(t, rows, part.y0, part.y1);
+        input_rows(t, &out, unit, part);
+    }
 }

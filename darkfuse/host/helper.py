@@ -4,22 +4,27 @@ Pillow stays in a process once imported, with its tables and what decoding left 
 does the heap of a long search for a plan. A second interpreter costs 40 ms and hands back nothing but its
 answer. It is started fresh rather than forked, so the caller's threads, OpenMP's among them, do not matter.
 
-The job goes in as JSON on standard input; the answer is one line of JSON, then `bytes` raw bytes.
+The job goes in as a line of JSON on standard input, which stays open as long as the caller waits; the answer
+is one line of JSON, then `bytes` raw bytes. A helper whose caller has died ends too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
-from typing import Any
+from typing import Any, Callable
 
 from darkfuse import errors
 from darkfuse.host.lazy import lazy
 
+_CHUNK = 1 << 16  # bytes passed on at a time
+
 
 def call(
-    task: str, job: dict[str, Any], failed: str, kind: type[errors.DarkfuseError] = errors.DarkfuseError
+    task: str, job: dict[str, Any], failed: str, kind: type[errors.DarkfuseError] = errors.DarkfuseError,
+    into: Callable[[dict[str, Any]], Any] | None = None,
 ) -> tuple[dict[str, Any], bytearray]:
     """Run `task(**job)` in a process of its own.
 
@@ -34,11 +39,14 @@ def call(
         How to begin the message when the process dies without an answer.
     kind : type
         What to raise then.
+    into : callable, optional
+        Given the answer before its bytes, where there are any: what to `write` them to as they come.
 
     Returns
     -------
     answer : dict
     data : bytearray
+        Empty with `into`.
 
     Raises
     ------
@@ -55,25 +63,24 @@ def call(
         os.close(job_in)
         os.close(back_out)
         job_in = back_out = -1
-        try:
-            with os.fdopen(job_out, "wb") as out:
-                job_out = -1
-                out.write(json.dumps(job).encode())
-        except BrokenPipeError:
-            pass  # gone before it had read its job: there will be no answer either
+        with contextlib.suppress(BrokenPipeError):  # gone before it had read its job: there will be no answer
+            _send(job_out, json.dumps(job).encode() + b"\n")
+        # That pipe stays open: its end tells the helper that nobody waits for it any more
         with os.fdopen(back_in, "rb", buffering=4096) as answers:
             back_in = -1
             line = answers.readline()
             answer = json.loads(line) if line.endswith(b"\n") else {}
-            data = bytearray(answer.get("bytes", 0))
-            whole = _fill(answers, data)
+            size = answer.get("bytes", 0)
+            if size and into is not None:
+                whole = _pass_on(answers, size, into(answer))
+            else:
+                data = bytearray(size)
+                whole = _fill(answers, data)
         waited, process = process, 0
         status = os.waitpid(waited, 0)[1]
     finally:
         for descriptor in (job_in, job_out, back_in, back_out):
             if descriptor >= 0:
-                import contextlib
-
                 # Interrupted between closing it and noting that: the interrupt is what has to come out
                 with contextlib.suppress(OSError):
                     os.close(descriptor)
@@ -108,6 +115,23 @@ def _start(task: str, job: int, back: int) -> int:
         os.close(null)
 
 
+def _send(pipe: int, job: bytes) -> None:
+    left = memoryview(job)
+    while len(left):
+        left = left[os.write(pipe, left):]
+
+
+def _pass_on(source: Any, size: int, target: Any) -> bool:
+    chunk = memoryview(bytearray(min(size, _CHUNK)))
+    while size:
+        count = source.readinto(chunk[: min(size, _CHUNK)])
+        if not count:
+            return False
+        target.write(chunk[:count])
+        size -= count
+    return True
+
+
 def _fill(source: Any, data: bytearray) -> bool:
     view, at = memoryview(data), 0
     while at < len(data):
@@ -120,7 +144,6 @@ def _fill(source: Any, data: bytearray) -> bool:
 
 def serve(task: str) -> None:
     """The other end: read one job, do it, answer."""
-    import contextlib
     import importlib
     import signal
 
@@ -132,7 +155,8 @@ def serve(task: str) -> None:
     out = sys.stdout.buffer
     module, name = task.split(":")
     try:
-        job = json.loads(sys.stdin.buffer.read())
+        job = json.loads(sys.stdin.buffer.readline())
+        _end_with_caller()
         answer, pieces = getattr(importlib.import_module(module), name)(**job)
         out.write(json.dumps({**answer, "done": True}).encode() + b"\n")
         for piece in pieces:
@@ -146,3 +170,21 @@ def serve(task: str) -> None:
         told = {"error": text, "kind": type(error).__name__ if ours else "DarkfuseError"}
         out.write(json.dumps(told).encode() + b"\n")
     out.flush()
+
+
+def _end_with_caller() -> None:
+    """From here on the kernel ends this process when the caller has closed its end of our input, or died.
+
+    SIGIO's default is to end a process. Nothing more is sent, so the pipe's end is all that can raise it.
+    """
+    with contextlib.suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(0, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
+        try:
+            gone = os.read(0, 1) == b""  # it may have died before
+        except BlockingIOError:
+            gone = False
+        if gone:
+            os._exit(1)

@@ -1,243 +1,206 @@
-"""A picture file to RGB pixels, in no more memory than the caller can spare.
+"""A picture file to what the network sees of it: whole where there is room, else row by row.
 
-As in Darknet the pixels are taken as stored: EXIF orientation is ignored, transparency is dropped.
+The network sees the same picture at every budget: every pixel is decoded, turned upright, and scaled once, by
+the rule of `kernels/df_picture.h`. JPEG and PNG are decoded in this process, by `_rows`; what holds a decoder
+to the whole picture (progressive, interlaced) goes through an unnamed file on disk where memory is short.
+Other formats are decoded by Pillow, in a process of its own (`foreign`).
 """
 
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import IO, Any, Callable, NamedTuple
 
 from darkfuse.errors import ImageError
 from darkfuse.host.reading import open_regular
+from darkfuse.media.foreign import check_size
+from darkfuse.media.header import format_of, orientation
+from darkfuse.media.picture import Picture, TooLarge
+from darkfuse.media.spool import Spool
 
-# First bytes of a file, and the Pillow class that reads it. Named here rather than through Image.open: that
-# would import every format Pillow knows, some of which run other programs.
-_FORMATS = (
-    (b"\xff\xd8\xff", "JpegImagePlugin", "JpegImageFile"),
-    (b"\x89PNG\r\n\x1a\n", "PngImagePlugin", "PngImageFile"),
-    (b"BM", "BmpImagePlugin", "BmpImageFile"),
-    (b"GIF8", "GifImagePlugin", "GifImageFile"),
-    (b"RIFF", "WebPImagePlugin", "WebPImageFile"),
-    (b"II*\0", "TiffImagePlugin", "TiffImageFile"),
-    (b"MM\0*", "TiffImagePlugin", "TiffImageFile"),
-    (b"P4", "PpmImagePlugin", "PpmImageFile"),
-    (b"P5", "PpmImagePlugin", "PpmImageFile"),
-    (b"P6", "PpmImagePlugin", "PpmImageFile"),
-)
-MAX_PIXELS = 1 << 28  # 1 GiB inside Pillow; a file claiming more is a mistake or an attack
-_BAND = 1 << 18  # bytes copied at a time
+# What a decoder is given before the picture's size is known: enough for any header
+_HEADER_BYTES = 1 << 20
+# What a decoder takes after the arrays that hold all of a picture
+_SMALL_BYTES = 1 << 16
+_CHUNK = 1 << 17  # bytes copied at a time
 
 
-class Picture(NamedTuple):
-    """Pixels, interleaved.
+class Target(NamedTuple):
+    """The network's input, and how a picture gets into it.
 
     Attributes
     ----------
-    width, height : int
-        Of the pixels held here.
-    pixels : bytearray or buffer
-        (height, width, channels) uint8: RGB, or what the caller of `detect` gave, RGBA or grey.
-    original_width, original_height : int
-        Of the file; larger than `width` and `height` when the picture was brought to the network's size
-        because there was no memory for more.
-    channels : int
+    width, height, channels : int
+    shape : str
+        'letterbox', 'stretch' or 'crop'.
+    centres : bool
+        Scaled as OpenCV does, not as Darknet.
     """
 
     width: int
     height: int
-    pixels: Any
-    original_width: int
-    original_height: int
-    channels: int = 3
+    channels: int
+    shape: str
+    centres: bool
 
 
-def decode(
-    path: str,
-    fit: tuple[int, int] | None = None,
-    letterbox: bool = True,
-    keep_bytes: int | None = None,
-    work_bytes: int | None = None,
-    aside: bool = False,
-) -> Picture:
+# Bytes there are for decoding: (in the helper process?, after the arena is given back?) -> bytes, None: any
+Room = Callable[[bool, bool], "int | None"]
+
+
+def any_room(_helper: bool, _emptied: bool) -> int | None:
+    """As much room as decoding takes."""
+    return None
+
+
+def decode(path: str, target: Target | None = None, keep_bytes: int | None = None, room: Room = any_room,
+           ignore_exif: bool = False, reduce: bool = False) -> Picture:
     """Read a picture file.
 
     Parameters
     ----------
     path : str
-        JPEG, PNG, BMP, GIF (first frame), WebP, TIFF or binary PNM; told by content, not by name.
-    fit : (width, height), optional
-        The network's input. Needed for `keep_bytes` and `work_bytes` to have an effect.
-    letterbox : bool
-        Whether the picture will keep its aspect inside `fit`.
+        JPEG, PNG, BMP, GIF (first frame), WebP (first frame), TIFF or binary PNM; told by content.
+    target : Target, optional
+        What it is for. Needed for `keep_bytes` to have an effect.
     keep_bytes : int, optional
-        Most bytes of pixels to hand back. A picture that needs more is brought to the size it has inside the
-        network, by Darknet's own bilinear rule: what the network sees differs by less than one grey level
-        (unless `work_bytes` forces more).
-    work_bytes : int, optional
-        Most bytes to decode in. A JPEG that needs more is decoded at 1/2, 1/4 or 1/8 by its own transform,
-        never below its size inside the network. Other formats cannot be decoded in parts and take what they
-        need.
-    aside : bool
-        Decode in a short-lived process, so that this one does not grow by Pillow.
+        Most bytes to keep while the network runs, decoder and all. A picture whose pixels take more comes as
+        rows.
+    room : callable
+        What else there is for decoding, for the while.
+    ignore_exif : bool
+        Take the pixels as they are stored, as Darknet does, whichever way up the camera was held.
+    reduce : bool
+        A JPEG that Pillow has to decode, and cannot within `room`, is decoded at 1/2, 1/4 or 1/8 of its size.
 
     Raises
     ------
     ImageError
-        Missing, unreadable, not a picture, truncated, or too large.
+        Missing, unreadable, not a picture, truncated; `TooLarge` when there is not room enough.
     """
     path = os.fspath(path)
-    job: dict[str, Any] = {"path": path, "fit": fit, "letterbox": letterbox, "keep_bytes": keep_bytes,
-                           "work_bytes": work_bytes}
-    if aside:
-        from darkfuse.host.helper import call
-
-        task, failed = "darkfuse.media.decode:pieces", f"{path}: cannot decode the picture"
-        told, pixels = call(task, job, failed, ImageError)
-    else:
-        told, source = pieces(**job)
-        pixels, at = bytearray(told["bytes"]), 0
-        for band in source:
-            pixels[at : at + len(band)] = band
-            at += len(band)
-    width, height, original_width, original_height = told["size"]
-    return Picture(width, height, pixels, original_width, original_height)
-
-
-def pieces(
-    path: str, fit: tuple[int, int] | None, letterbox: bool, keep_bytes: int | None, work_bytes: int | None
-) -> tuple[dict[str, Any], Iterator[bytes]]:
-    """What `decode` does, wherever it does it: the sizes, then the pixels a few rows at a time."""
-    with opened(path) as image:
-        original = image.size
-        image = shrunk(path, image, fit, letterbox, keep_bytes, work_bytes)
-    width, height = image.size
-    return {"size": (width, height, *original), "bytes": width * height * 3}, bands(image)
-
-
-@contextmanager
-def opened(path: str) -> Iterator[Any]:
-    """The file as a Pillow image whose pixels are not read yet. Raises `ImageError`."""
+    keep = None if target is None else keep_bytes
     try:
         file = open_regular(path)
     except OSError as error:
         raise ImageError(f"{path}: cannot read the picture: {error.strerror or error}") from None
     with file:
-        yield _recognised(path, file)
-
-
-def _recognised(path: str, file: Any) -> Any:
-    import importlib
-
-    try:
-        magic = file.read(12)
-        file.seek(0)
-    except OSError as error:
-        raise ImageError(f"{path}: cannot read the picture: {error.strerror or error}") from None
-    for first, module, name in _FORMATS:
-        if not magic.startswith(first):
-            continue
+        source = native(path, file)
+        if source is None:
+            return _foreign(path, target, keep, room, ignore_exif, reduce)
+        turned = 1 if ignore_exif else orientation(file, format_of(path, file))
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # metadata that does not change the pixels
-                image = getattr(importlib.import_module("PIL." + module), name)(file)
-        except Exception as error:  # plugins raise SyntaxError, OSError, struct.error, KeyError...
-            raise ImageError(f"{path}: not a picture that can be read: {one_line(error)}") from None
-        width, height = image.size
-        if width < 1 or height < 1 or width * height > MAX_PIXELS:
-            raise ImageError(f"{path}: {width}x{height} is outside the {MAX_PIXELS >> 20} million pixels "
-                             "a picture may have; scale it down first")
-        return image
-    what = "the file is empty" if not magic else "not a JPEG, PNG, BMP, GIF, WebP, TIFF or binary PNM file"
-    raise ImageError(f"{path}: {what}")
+            source.limit(keep)
+            return _picture(source, turned, target, keep)
+        except TooLarge:
+            if target is None:
+                raise
+        return _picture(_spooled(source, room), turned, target, keep)
 
 
-def shrunk(
-    path: str,
-    image: Any,
-    fit: tuple[int, int] | None,
-    letterbox: bool,
-    keep_bytes: int | None,
-    work_bytes: int | None,
-) -> Any:
-    """Decode an `opened` image to RGB within the bytes named (see `decode`)."""
-    target = None
-    if fit is not None:
-        from darkfuse.detect.types import letterbox_size
+def native(path: str, file: IO[bytes]) -> Any:
+    """The `Source` of an open file, None where its format is not one of ours. Raises `ImageError`."""
+    kind = format_of(path, file)
+    from darkfuse.media._rows import FORMATS, Source
 
-        inside = letterbox_size(image.width, image.height, *fit) if letterbox else fit
-        over = keep_bytes is not None and _pixels(image.size) * 3 > keep_bytes
-        if over and _pixels(inside) < _pixels(image.size):
-            target = inside
-        if work_bytes is not None:
-            reduce_jpeg(image, inside, work_bytes)
-    image = rgb(path, image)
-    if target is None:
-        return image
-    from PIL.Image import Resampling, Transform
-
-    # Darknet's resize: corners on corners, two neighbours each way, nothing averaged when shrinking.
-    # Pillow maps the middle of output pixel x to scale * (x + 0.5) + offset, minus half a pixel.
-    across = (image.width - 1) / max(1, target[0] - 1)
-    down = (image.height - 1) / max(1, target[1] - 1)
-    shift = (across, 0, 0.5 - 0.5 * across, 0, down, 0.5 - 0.5 * down)
-    return image.transform(target, Transform.AFFINE, shift, Resampling.BILINEAR)
+    if kind not in FORMATS:
+        return None
+    source = Source(path, file.fileno(), kind, _HEADER_BYTES)
+    check_size(path, *source.size)
+    return source
 
 
-def reduce_jpeg(image: Any, least: tuple[int, int], work_bytes: int) -> None:
-    """Have an `opened` JPEG decode itself smaller: as little as fits `work_bytes`, never below `least`."""
-    if image.format != "JPEG":
-        return
-    width, height = image.size
-    # A progressive file's coefficients are held whole, 2 bytes each, whatever size comes out
-    coefficients = 6 * width * height if image.info.get("progressive") else 0
-    chosen = 1
-    for scale in (1, 2, 4, 8):
-        reduced = (-(-width // scale), -(-height // scale))
-        if reduced[0] < least[0] or reduced[1] < least[1]:
+def _picture(source: Any, turned: int, target: Target | None, keep: int | None) -> Picture:
+    """All pixels if they and the decoder may be kept, else rows."""
+    source.start()
+    width, height = source.size if turned < 5 else source.size[::-1]
+    if target is None or keep is None or width * height * 3 + source.held <= keep:
+        pixels = bytearray(width * height * 3)
+        source.band(turned, 0, height, pixels)
+        source.close()
+        return Picture(width, height, pixels, width, height)
+    lines = 2 * 3 * source.size[0]
+    least = 12 * target.width  # one row
+    if keep < source.held + lines + least:
+        raise TooLarge(source.path, (width, height), source.held + lines + least, keep)
+    rows = source.rows(turned, target[:3], target.shape, target.centres, keep - source.held - lines)
+    rows.prepare()
+    return Picture(width, height, None, width, height, rows=rows)
+
+
+def _spooled(source: Any, room: Room) -> Any:
+    """The same picture from pixels on disk: its decoder is gone when they are there."""
+    for emptied in (False, True):
+        limit = room(False, emptied)
+        source.limit(limit)
+        try:
+            source.start()
             break
-        chosen = scale
-        if 4 * _pixels(reduced) + coefficients <= work_bytes:
-            break
-    if chosen > 1:
-        image.draft("RGB", (max(1, width // chosen), max(1, height // chosen)))
-
-
-def rgb(path: str, image: Any) -> Any:
-    """The image decoded, as RGB. Raises `ImageError` when the file breaks off or holds nonsense."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image.load()
-            if image.mode.startswith("I;16"):  # 16-bit grey: the high byte, as stb_image has it
-                image = image.convert("I").point(lambda level: level / 256).convert("L")
-            if image.mode == "P" and "transparency" in image.info:
-                image = image.convert("RGBA")
-            return image if image.mode == "RGB" else image.convert("RGB")
-    except MemoryError:
-        raise ImageError(f"{path}: not enough memory to decode {image.width}x{image.height} pixels") from None
-    except Exception as error:  # as above: each plugin has its own ways to fail on a broken file
-        raise ImageError(f"{path}: the picture is damaged: {one_line(error)}") from None
-
-
-def bands(image: Any) -> Iterator[bytes]:
-    """The RGB image as (rows, width, 3) bytes, a few rows at a time.
-
-    Pillow holds 4 bytes a pixel and its `tobytes` holds the result twice while it joins the pieces.
-    """
-    width, height = image.size
-    rows = max(1, _BAND // (width * 3))
+        except TooLarge as error:
+            if emptied or limit is None:
+                raise TooLarge(source.path, source.size, error.needed + _SMALL_BYTES, limit or 0) from None
+    width, height = source.size
+    rows = max(1, _CHUNK // (width * 3))
+    chunk = memoryview(bytearray(rows * width * 3))
+    spool = Spool(source.path)
     for top in range(0, height, rows):
-        yield image.crop((0, top, width, min(height, top + rows))).tobytes()
+        bottom = min(height, top + rows)
+        part = chunk[: (bottom - top) * width * 3]
+        source.band(1, top, bottom, part)
+        spool.write(part)
+    source.close()
+    return spool.source(width, height)
 
 
-def one_line(error: BaseException) -> str:
-    """An exception's text without line breaks, or its type when it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
+def _foreign(path: str, target: Target | None, keep: int | None, room: Room, ignore_exif: bool,
+             reduce: bool) -> Picture:
+    """Decoded by Pillow in another process; the pixels stay in memory if they may be kept, else on disk."""
+    told: dict[str, Any] = {}
+    limit: int | None = None
+    for emptied, scale in ((False, 1), (True, 1), (True, 2), (True, 4), (True, 8)):
+        if scale > 1 and not reduce:
+            break
+        limit = room(True, emptied)
+        told, into = _helped(path, limit, scale, keep, ignore_exif)
+        if into is not None:
+            break
+    width, height = told["size"]
+    if into is None:
+        raise TooLarge(path, (width, height), told["needed"], limit or 0)
+    turned = told["orientation"]
+    across, down = told["original"] if turned < 5 else told["original"][::-1]
+    if isinstance(into, Spool):
+        picture = _picture(into.source(width, height), turned, target, keep)
+    else:
+        picture = Picture(width, height, into.pixels, width, height)
+    return picture._replace(original_width=across, original_height=down)
 
 
-def _pixels(size: tuple[int, int]) -> int:
-    return size[0] * size[1]
+class _Kept:
+    """Where pixels go that stay in memory."""
+
+    def __init__(self, size: int) -> None:
+        self.pixels, self._at = bytearray(size), 0
+
+    def write(self, piece: Any) -> None:
+        self.pixels[self._at : self._at + len(piece)] = piece
+        self._at += len(piece)
+
+
+def _helped(path: str, limit: int | None, scale: int, keep: int | None,
+            ignore_exif: bool) -> tuple[dict[str, Any], _Kept | Spool | None]:
+    from darkfuse.host.helper import call
+
+    made: list[_Kept | Spool] = []
+
+    def into(answer: dict[str, Any]) -> _Kept | Spool:
+        if ignore_exif:
+            answer["orientation"] = 1
+        plain = answer["orientation"] == 1 and (keep is None or answer["bytes"] <= keep)
+        made.append(_Kept(answer["bytes"]) if plain else Spool(path))
+        return made[0]
+
+    job = {"path": path, "limit": limit, "reduce": scale}
+    failed = f"{path}: cannot decode the picture"
+    told, _ = call("darkfuse.media.foreign:pieces", job, failed, ImageError, into)
+    return told, made[0] if made else None

@@ -1,21 +1,25 @@
-"""Boxes and labels onto a picture file, saved as a new one."""
+"""Boxes and labels onto a picture file, saved as a new one of the same size, some rows at a time."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 from darkfuse.errors import ImageError
 from darkfuse.host.files import WholeFile, failed
-from darkfuse.media.decode import one_line, opened, reduce_jpeg, rgb
-from darkfuse.media.labels import Rect, leader, line_width, places
-from darkfuse.media.palette import class_colour, ink_on
-
-# class id, text, then left, top, right, bottom as parts of the picture's size
-Mark = tuple[int, str, float, float, float, float]
+from darkfuse.host.reading import open_regular
+from darkfuse.media import foreign
+from darkfuse.media.decode import Room, any_room, decode, native
+from darkfuse.media.header import format_of, orientation
+from darkfuse.media.picture import TooLarge
+from darkfuse.media.sketch import Mark, Sketch
 
 _SAVES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
+_QUALITY = 90
+_BAND = 1 << 18  # bytes of pixels painted on at a time, where there is no need to take more
+_ROW_ROOM = 1 << 18  # bytes for rows beside what a decoder holds
+_PIXEL = 10  # bytes each takes meanwhile: decoded, in Pillow's form, and to be written
 
 
 def out_path(out: str) -> str:
@@ -29,8 +33,9 @@ def draw(
     path: str,
     marks: Sequence[Mark],
     out: str,
-    work_bytes: int | None = None,
+    room: Room = any_room,
     aside: bool = False,
+    ignore_exif: bool = False,
 ) -> str:
     """Draw boxes on the picture in `path` and save it.
 
@@ -43,11 +48,12 @@ def draw(
     out : str
         Name of the new picture; `.jpg` is added unless it ends in .jpg, .jpeg or .png. It is written beside
         its place and renamed, so that it is never there in part.
-    work_bytes : int, optional
-        Memory to do it in. A JPEG that needs more is drawn at 1/2, 1/4 or 1/8 of its size, not below 640
-        pixels across.
+    room : callable
+        Memory to do it in; see `decode.Room`.
     aside : bool
-        Draw in a short-lived process.
+        Draw in a short-lived process, as is done in any case where Pillow has to decode.
+    ignore_exif : bool
+        As for `decode.decode`; otherwise the new picture is upright.
 
     Returns
     -------
@@ -62,47 +68,130 @@ def draw(
     path, target = os.fspath(path), out_path(os.fspath(out))
     if os.path.exists(target) and os.path.exists(path) and os.path.samefile(path, target):
         raise ImageError(f"{target}: is the picture itself; give the annotated one another name with --out")
-    if aside:
-        from darkfuse.host.helper import call
-
-        # The part is this process's, so that it goes with this process even where the other one is killed.
-        with WholeFile(target, "the picture", ImageError) as file:
-            job = {"path": path, "marks": marks, "work_bytes": work_bytes,
-                   "target": target, "part": file.part or target}
-            call("darkfuse.media.draw:drawn", job, f"{target}: cannot draw the picture", ImageError)
-        return target
-    painted = _drawn(path, marks, work_bytes)
-    with WholeFile(target, "the picture", ImageError) as file:
-        _save(painted, target, file.file)
+    helper = aside or _is_foreign(path)
+    for emptied in (False, True):
+        limit = room(helper, emptied)
+        try:
+            with WholeFile(target, "the picture", ImageError) as file:
+                if helper:
+                    # The part is this process's: it goes with it even where the other one is killed
+                    _help(path, marks, limit, target, file.part or target, ignore_exif)
+                else:
+                    _draw(path, marks, limit, target, file.file, ignore_exif)
+            break
+        except TooLarge:
+            if emptied or limit is None:
+                raise
     return target
 
 
+def _help(path: str, marks: Sequence[Mark], work_bytes: int | None, target: str, part: str,
+          ignore_exif: bool) -> None:
+    from darkfuse.host.helper import call
+
+    job = {"path": path, "marks": marks, "work_bytes": work_bytes, "target": target,
+           "part": part, "ignore_exif": ignore_exif}
+    told, _ = call("darkfuse.media.draw:drawn", job, f"{target}: cannot draw the picture", ImageError)
+    if "needed" in told:
+        raise TooLarge(path, told["size"], told["needed"], work_bytes or 0)
+
+
 def drawn(path: str, marks: Sequence[Mark], work_bytes: int | None, target: str,
-          part: str) -> tuple[dict[str, Any], tuple[bytes, ...]]:
+          part: str, ignore_exif: bool) -> tuple[dict[str, Any], tuple[bytes, ...]]:
     """`draw` into a file that is there, `part`, as a job for `helper.call`; messages name `target`."""
-    painted = _drawn(path, marks, work_bytes)
     try:
         with open(part, "r+b" if os.path.isfile(part) else "wb") as file:
-            _save(painted, target, file)
+            _draw(path, marks, work_bytes, target, file, ignore_exif)
+    except TooLarge as error:
+        return {"needed": error.needed, "size": (error.width, error.height)}, ()
     except OSError as error:
         raise failed(target, "the picture", error, ImageError) from None
     return {}, ()
 
 
-def _drawn(path: str, marks: Sequence[Mark], work_bytes: int | None) -> Any:
-    with opened(path) as image:
+def _is_foreign(path: str) -> bool:
+    try:
+        with open_regular(path) as file:
+            return native(path, file) is None
+    except OSError as error:
+        raise ImageError(f"{path}: cannot read the picture: {error.strerror or error}") from None
+
+
+def _draw(path: str, marks: Sequence[Mark], work_bytes: int | None, target: str,
+          file: IO[bytes], ignore_exif: bool) -> None:
+    from darkfuse.media._rows import FORMATS, Sink
+
+    kind = _SAVES[os.path.splitext(target)[1].lower()]
+    whole, sink, sketch = None, None, None
+    for top, band, size in _bands(path, work_bytes, ignore_exif):
+        sketch = sketch or Sketch(marks, size)
+        sketch.onto(band, top)
+        if kind.lower() in FORMATS:
+            sink = sink or Sink(target, file.fileno(), kind.lower(), *size, _QUALITY)
+            sink.write(band.tobytes())
+        else:
+            from PIL import Image
+
+            whole = whole or Image.new("RGB", size)
+            whole.paste(band, (0, top))
+    if sink is not None:
+        sink.finish()
+    if whole is not None:
+        _save(whole, target, file, kind)
+
+
+def _bands(path: str, work_bytes: int | None,
+           ignore_exif: bool) -> Iterator[tuple[int, Any, tuple[int, int]]]:
+    """Rows of the upright picture from top to bottom: the first one's number, they, the picture's size."""
+    from PIL import Image
+
+    with open_regular(path) as file:
+        source = native(path, file)
+        if source is None:
+            image = _foreign(path, work_bytes, ignore_exif)
+            rows = max(1, _BAND // (image.width * 3))
+            for top in range(0, image.height, rows):
+                yield top, image.crop((0, top, image.width, min(image.height, top + rows))), image.size
+            return
+        turned = 1 if ignore_exif else orientation(file, format_of(path, file))
+        try:
+            source.limit(work_bytes)
+            source.start()
+        except TooLarge as error:
+            raise TooLarge(path, source.size, error.needed + _ROW_ROOM, work_bytes or 0) from None
+        width, height = source.size if turned < 5 else source.size[::-1]
+        room = width * height * _PIXEL if work_bytes is None else work_bytes - source.held
+        if turned < 3:  # rows come in the file's order: a few at a time cost nothing
+            room = min(room, _BAND * _PIXEL // 3)
+        rows = min(height, max(1, room // (width * _PIXEL)))
+        for top in range(0, height, rows):
+            bottom = min(height, top + rows)
+            pixels = bytearray((bottom - top) * width * 3)
+            source.band(turned, top, bottom, pixels)
+            yield top, Image.frombytes("RGB", (width, bottom - top), bytes(pixels)), (width, height)
+
+
+def _foreign(path: str, work_bytes: int | None, ignore_exif: bool) -> Any:
+    from PIL import ImageOps
+
+    from darkfuse.host.process import limit_growth
+
+    with foreign.opened(path) as image:
+        need = foreign.needed(image)
+        if work_bytes is not None and need > work_bytes:
+            raise TooLarge(path, image.size, need, work_bytes)
         if work_bytes is not None:
-            reduce_jpeg(image, (min(640, image.width), 1), work_bytes)
-        painted = rgb(path, image)
-    paint(painted, marks)
-    return painted
+            limit_growth(work_bytes + foreign.ROOM)
+        pixels = foreign.rgb(path, image)
+        upright = ignore_exif or image.format == "TIFF" or foreign.turned(image) == 1
+    return pixels if upright else ImageOps.exif_transpose(pixels)
 
 
 def save(image: Any, out: str) -> str:
     """Write a Pillow image whole or not at all, by its ending; returns the path. Raises `ImageError`."""
     target = out_path(out)
     with WholeFile(target, "the picture", ImageError) as file:
-        _save(image, target, file.file)
+        _save(image, target, file.file, _SAVES[os.path.splitext(target)[1].lower()])
     return target
 
 
@@ -118,9 +207,8 @@ def canvas(source: Any, bgr: bool = False) -> Any:
 
         return Image.open(io.BytesIO(source)).convert("RGB")
     if isinstance(source, (str, os.PathLike)):
-        path = os.fspath(source)
-        with opened(path) as image:
-            return rgb(path, image).copy()
+        picture = decode(os.fspath(source))
+        return Image.frombytes("RGB", (picture.width, picture.height), bytes(picture.pixels))
     try:
         image = source if isinstance(source, Image.Image) else Image.fromarray(source)
     except (TypeError, ValueError, AttributeError) as error:
@@ -131,53 +219,12 @@ def canvas(source: Any, bgr: bool = False) -> Any:
 
 def paint(image: Any, marks: Sequence[Mark]) -> None:
     """Draw `marks` (see `draw`), best first, onto an RGB Pillow image; labels where there is room."""
-    from PIL import ImageDraw, ImageFont
-
-    width, height = image.size
-    size = max(10.0, min(width, height) * 0.024)
-    brush = ImageDraw.Draw(image)
-    boxes = [_pixels(mark, width, height) for mark in marks]
-    fonts = [ImageFont.load_default(_font_size(size, box)) for box in boxes]
-    pad = max(2, round(size / 6))
-    extents = [brush.textbbox((0, 0), mark[1], font=font) if mark[1] else (0, 0, -2 * pad, -2 * pad)
-               for mark, font in zip(marks, fonts)]
-    sizes = [(round(c - a) + 2 * pad, round(d - b) + 2 * pad) for a, b, c, d in extents]
-    for mark, box in reversed(list(zip(marks, boxes))):
-        line = line_width(box, width, height)
-        brush.rectangle(box, outline=class_colour(mark[0]), width=line)
-        if min(box[2] - box[0], box[3] - box[1]) > 8 * line:  # a dark edge inside: legible on its own colour
-            inner = box[0] + line, box[1] + line, box[2] - line, box[3] - line
-            brush.rectangle(inner, outline=(0, 0, 0), width=1)
-    for mark, box, font, extent, extra, place in zip(
-            marks, boxes, fonts, extents, sizes, places(boxes, sizes, width, height)):
-        if place is None:
-            continue
-        colour = class_colour(mark[0])
-        if place.far:
-            brush.line(leader(place, extra, box), fill=colour, width=max(1, round(size / 12)))
-        brush.rectangle((place.x, place.y, place.x + extra[0] - 1, place.y + extra[1] - 1), fill=colour)
-        brush.text((place.x + pad - extent[0], place.y + pad - extent[1]), mark[1], fill=ink_on(colour),
-                   font=font)
+    Sketch(marks, image.size).onto(image)
 
 
-def _font_size(size: float, box: Sequence[int]) -> float:
-    """Letters of a small object are smaller, down to what can be read."""
-    return max(10.0, min(size, size * 0.55 + 0.12 * min(box[2] - box[0], box[3] - box[1])))
-
-
-def _pixels(mark: Mark, width: int, height: int) -> Rect:
-    _, _, left, top, right, bottom = mark
-    return _inside(left, width), _inside(top, height), _inside(right, width), _inside(bottom, height)
-
-
-def _inside(part: float, size: int) -> int:
-    return round(max(0.0, min(1.0, part)) * (size - 1))
-
-
-def _save(image: Any, target: str, file: IO[bytes]) -> None:
-    kind = _SAVES[os.path.splitext(target)[1].lower()]
+def _save(image: Any, target: str, file: IO[bytes], kind: str) -> None:
     try:
-        image.save(file, kind, **({"quality": 90} if kind == "JPEG" else {}))
+        image.save(file, kind, **({"quality": _QUALITY} if kind == "JPEG" else {}))
     except (OSError, ValueError) as error:
-        text = getattr(error, "strerror", None) or one_line(error)
+        text = getattr(error, "strerror", None) or foreign.one_line(error)
         raise ImageError(f"{target}: cannot write the picture: {text}") from None

@@ -16,6 +16,10 @@ from darkfuse.host.units import format_bytes, parse_bytes
 PILLOW_BYTES = 10 << 20
 # A second interpreter with Pillow in it, beyond the pages it shares with this one
 ASIDE_BYTES = 12 << 20
+# What decoding takes in this process beside the pixels: code that was not used before, buffers of files
+DECODE_BYTES = 1 << 20
+# What a second process may take for pixels however little is left: its interpreter takes less than reserved
+LEAST_ROOM = 1 << 20
 # Below this a process with Pillow in it would leave the arena too little
 ASIDE_BELOW = 128 << 20
 # What still comes after the baseline is measured: code that was not used before (1 MB), detections and text
@@ -129,18 +133,15 @@ class Budget:
             f"{format_bytes(total - arena)} for {what_else}"
         )
 
-    def work(self, held: int = 0) -> int | None:
-        """Bytes Pillow may take for pixels while it decodes or draws, as things stand now.
+    def room(self, helper: bool) -> int | None:
+        """Bytes there are for decoding or drawing a picture as things stand now, None for any number.
 
-        `held`: of this process, at least, beside arena and picture. Before its first frame it takes less, and
-        the first picture must not be decoded any larger than the same one later.
+        `helper`: in a second process; its interpreter and Pillow are taken off.
         """
-        if self.total is None or self.picture is None:
+        if self.total is None:
             return None
-        if not self.aside:
-            return 4 * self.picture // 3
-        held = max(held, process.rss_bytes() or 0)
-        return max(1 << 20, self.total - held - ASIDE_BYTES - self.picture)
+        held = (process.rss_bytes() or 0) + (self.picture or 0) + (ASIDE_BYTES if helper else DECODE_BYTES)
+        return max(LEAST_ROOM if helper else 0, self.total - held)
 
     def fits_beside(self) -> bool:
         """Whether decoding or drawing fits beside everything this process holds now."""

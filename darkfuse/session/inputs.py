@@ -10,7 +10,7 @@ from typing import Any
 from darkfuse.detect.decode import DETECTION, class_count
 from darkfuse.errors import DarkfuseError, ImageError
 from darkfuse.graph import Graph
-from darkfuse.media.decode import Picture
+from darkfuse.media.picture import Picture
 from darkfuse.model.locate import class_names
 
 FITS = ("crop", "letterbox", "stretch")

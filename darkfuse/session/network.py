@@ -13,13 +13,14 @@ from darkfuse.errors import DarkfuseError, ImageError
 from darkfuse.graph import Graph, load_graph
 from darkfuse.graph.weights import weight_offsets
 from darkfuse.host import process
-from darkfuse.media.decode import Picture
+from darkfuse.media.picture import Picture
 from darkfuse.model.locate import DEFAULT_CFG, find_cfg, find_weights
 from darkfuse.plan.types import Plan
 from darkfuse.session.budget import cache_is_free, share
 from darkfuse.session.choose import Chosen, Wishes, choose, written_plan
 from darkfuse.session.inputs import as_picture, check_classifies, check_options, check_pictures, names_of
 from darkfuse.session.looking import Looking
+from darkfuse.session.pictures import Pictures
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +47,8 @@ def load(
     width: int | None = None,
     height: int | None = None,
     cache: bool = True,
+    ignore_exif: bool = False,
+    reduce_pictures: bool = False,
 ) -> Network:
     """Load a Darknet network.
 
@@ -85,6 +88,10 @@ def load(
         Network size in pixels in place of the cfg's; each must suit the network's strides.
     cache : bool
         Use the plan an earlier start searched for, and leave one for later starts (`session.remember`).
+    ignore_exif : bool
+        Take pictures as they are stored, as Darknet does, whichever way up the camera was held.
+    reduce_pictures : bool
+        Reduce a picture that cannot be decoded whole within `mem`, rather than refuse it; `stats` says so.
 
     Raises
     ------
@@ -99,14 +106,16 @@ def load(
     weights_path = os.fspath(weights) if weights is not None else find_weights(cfg_path)
     index = weight_offsets(graph, weights_path)
     # Loaded before the memory left is measured: its code counts too
-    import darkfuse.engine._engine  # noqa: F401
+    import darkfuse.engine._engine
+    import darkfuse.media._rows  # noqa: F401
 
     written = written_plan(graph, threads, exact) if plan is None and device is None else None
     team = threads or (written.threads if written else process.cpu_count())
     mem = written.budget_bytes or None if mem is None and written else mem
     budget = share(mem, graph.input.c * graph.input.h * graph.input.w, len(graph.nodes), team, video_bytes)
     chosen = choose(graph, budget, Wishes(team, exact, device, isa, cache), plan, written)
-    return Network(graph, index, chosen, names_of(graph, weights_path, names), isa)
+    return Network(graph, index, chosen, names_of(graph, weights_path, names), isa, ignore_exif,
+                   reduce_pictures)
 
 
 class Network(Looking):
@@ -133,13 +142,14 @@ class Network(Looking):
     """
 
     def __init__(self, graph: Graph, index: WeightsIndex, chosen: Chosen, names: tuple[str, ...],
-                 isa: str | None = None) -> None:
+                 isa: str | None = None, ignore_exif: bool = False, reduce_pictures: bool = False) -> None:
         self.graph, self.names = graph, names
         self.plan, self.budget, self.plan_origin = chosen
         self.dialect = graph.dialect
         self.stats: dict[str, Any] = {}
         self.engine_stats: dict[str, Any] = {}
         self._index, self._isa = index, isa
+        self._pictures = Pictures(graph, self.budget, self.close, ignore_exif, reduce_pictures)
         self._detects = any(node.kind in DETECTION for node in graph.nodes)
         self._engine: Any = None
         self._extra: tuple[int, ...] = ()
@@ -256,12 +266,9 @@ class Network(Looking):
 
         `.jpg` is added to `out` unless it says .jpg or .png. Raises `ImageError`.
         """
-        from darkfuse.media.draw import draw
-
         if not result.path:
             raise ImageError("this result came from an array, not from a file: no picture to draw on")
-        self._make_room()
-        return draw(result.path, result.marks(), os.fspath(out), self._work(), self.budget.aside)
+        return self._pictures.draw(result.path, result.marks(), os.fspath(out))
 
     def stats_line(self) -> str:
         """The last frame's `stats` for people to read."""
@@ -273,32 +280,13 @@ class Network(Looking):
         """Run the network on a picture; with it comes its path, empty for an array."""
         check_pictures(self.graph)
         path = os.fspath(image) if isinstance(image, (str, os.PathLike)) else ""
-        picture = self._decode(path, fit) if path else as_picture(image)
+        picture = self._pictures.read(path, fit) if path else as_picture(image)
         engine = self._running(())
-        engine.run_image(picture.pixels, picture.width, picture.height, fit == "letterbox", picture.channels,
-                         self.dialect.resize == "centres", fit == "crop")
+        self._pictures.run(engine, picture, fit)
         self._note(engine)
+        if picture.reduced:
+            self.stats["reduced_to"] = (picture.width, picture.height)
         return picture, path
-
-    def _decode(self, path: str, fit: str) -> Picture:
-        from darkfuse.media.decode import decode as decode_picture
-
-        self._make_room()
-        source = self.graph.input
-        if fit == "crop":  # shrunk to the network, its middle would not be what it is
-            return decode_picture(path, aside=self.budget.aside)
-        return decode_picture(path, (source.w, source.h), fit == "letterbox", self.budget.picture,
-                              self._work(), self.budget.aside)
-
-    def _work(self) -> int | None:
-        """Bytes decoding and drawing may take for pixels."""
-        plan = self.plan
-        return self.budget.work(plan.predicted_peak_bytes - plan.arena_bytes - (self.budget.picture or 0))
-
-    def _make_room(self) -> None:
-        """Give the arena back for the while, where a second process does not fit beside it."""
-        if self._engine is not None and not self.budget.fits_beside():
-            self.close()
 
     def _running(self, extra: tuple[int, ...]) -> Any:
         """The engine, with the maps of `extra` layers kept for reading."""

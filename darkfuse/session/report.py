@@ -14,6 +14,7 @@ def stats_line(stats: dict[str, Any], budget: int | None, origin: str, dialect: 
     memory = "" if peak is None else f", process peak {format_bytes(peak)}" + (
         f" of {format_bytes(budget)}" if budget else "")
     arena, read = (format_bytes(stats[name]) for name in ("arena_bytes", "bytes_read"))
+    reduced = "" if "reduced_to" not in stats else ", picture reduced to {}x{}".format(*stats["reduced_to"])
     return (f"{stats['latency_ms']:.1f} ms, arena {arena}{memory}, {read} of weights read, "
             f"{stats['macs'] / 1e9:.3f} G multiply-adds, plan {origin}, "
-            f"dialect {dialect.name} ({dialect.why})")
+            f"dialect {dialect.name} ({dialect.why}){reduced}")

@@ -248,6 +248,7 @@ sys.path[:] = json.loads(sys.argv[1])
 from darkfuse.cli import main
 main.build_parser(["detect"])
 import darkfuse.session.network
+import darkfuse.media._rows
 from darkfuse.host import process
 from darkfuse.detect.report import json_document
 from darkfuse.engine._engine import give_back

@@ -117,3 +117,42 @@ def test_opencvs_resize_to_the_last_bit(photo, net, tmp_path):
     engine.run_image(picture, *photo, False, 3, True)
     wanted = cv2.resize(picture, net).transpose(2, 0, 1)
     assert np.array_equal(np.array(engine.output(0)), (wanted / 255).astype(np.float32))
+
+
+@pytest.mark.parametrize("room", [1, 1500, None])
+@pytest.mark.parametrize("shape", ["letterbox", "stretch", "crop"])
+@pytest.mark.parametrize("size", [(64, 31), (9, 40), (301, 3)])
+def test_rows_that_come_meanwhile_make_the_same_input(size, shape, room, tmp_path):
+    """From tiles of any plan, with any number of rows at hand, upright and turned."""
+    from PIL import Image
+
+    from darkfuse.media._rows import FORMATS, Source
+
+    if "png" not in FORMATS:
+        pytest.skip("built without libpng")
+    width, height = size
+    photo = np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    layer = "[convolutional]\nfilters=16\nsize=3\npad=1\nactivation=leaky\n"
+    graph, weights = made(f"[net]\nwidth=20\nheight=28\nchannels=3\n{layer}{layer}", tmp_path)
+    plain = layer_by_layer(graph)
+    layers = tuple(layer for group in plain.groups for layer in group.layers)
+    plans = [(plain, 1)]
+    for grid, caches, threads in (((7, 1), "full", 1), ((5, 3), "full", 2), ((4, 3), "none", 2)):
+        group = Group(layers, grid, caches)
+        plans.append((Plan(plain.network, plain.fingerprint, (group,), threads), threads))
+    with open(tmp_path / "photo.png", "rb") as file:
+        source = Source("photo.png", file.fileno(), "png")
+    for orientation in (1, 3, 6):
+        upright = np.ascontiguousarray({1: photo, 3: photo[::-1, ::-1], 6: np.rot90(photo, -1)}[orientation])
+        for plan, threads in plans:
+            engine = Engine(lower(graph, plan, (), weight_offsets(graph, weights)), weights, threads)
+            engine.run_image(upright, upright.shape[1], upright.shape[0], shape == "letterbox",
+                             crop=shape == "crop")
+            expected = bytes(engine.output(1))
+            rows = source.rows(orientation, (20, 28, 3), shape, False, room)
+            engine.run_rows(rows)
+            assert bytes(engine.output(1)) == expected
+            del rows
+    with pytest.raises(DarkfuseError, match="rows for a network"):
+        engine.run_rows(source.rows(1, (28, 20, 3), shape, False, room))

@@ -1,0 +1,71 @@
+"""Pixels on disk, in a file without a name: it is gone with the process, however that ends."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from darkfuse.errors import ImageError
+
+_FOLDERS = ("/var/tmp", "/tmp", ".")  # the first is on disk by custom, the second often in memory
+
+
+class Spool:
+    """(height, width, 3) bytes, written once and read row by row.
+
+    Parameters
+    ----------
+    path : str
+        The picture they come from, for messages.
+
+    Raises
+    ------
+    ImageError
+        There is no folder to write to, or no room in it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        folders = [os.environ["TMPDIR"]] if os.environ.get("TMPDIR") else []
+        for folder in (*folders, *_FOLDERS):
+            try:
+                self._file = _nameless(folder)
+            except OSError:
+                continue
+            self._folder = folder
+            return
+        raise ImageError(f"{path}: too large for this budget, and no folder can be written to for its "
+                         "pixels; set TMPDIR to one, or give more --mem")
+
+    def __del__(self) -> None:
+        file = getattr(self, "_file", -1)
+        if file >= 0:
+            os.close(file)
+
+    def write(self, piece: Any) -> None:
+        """Append bytes."""
+        left = memoryview(piece)
+        try:
+            while len(left):
+                left = left[os.write(self._file, left):]
+        except OSError as error:
+            raise ImageError(f"{self._path}: too large for this budget, and {self._folder} cannot take its "
+                             f"pixels: {error.strerror}; set TMPDIR, or give more --mem") from None
+
+    def source(self, width: int, height: int) -> Any:
+        """A `Source` of what was written."""
+        from darkfuse.media._rows import Source
+
+        return Source(self._path, self._file, "raw", None, width, height)
+
+
+def _nameless(folder: str) -> int:
+    """A descriptor of a new file without a name. Raises OSError."""
+    flags = os.O_RDWR | os.O_CLOEXEC
+    try:
+        return os.open(folder, flags | os.O_TMPFILE, 0o600)
+    except (AttributeError, OSError):  # not Linux, or a file system that cannot
+        name = os.path.join(folder, f".darkfuse-{os.urandom(8).hex()}")
+        file = os.open(name, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        os.unlink(name)
+        return file

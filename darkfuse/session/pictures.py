@@ -1,0 +1,78 @@
+"""Picture files of one network, read and drawn on in the memory its budget leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Callable
+
+from darkfuse.errors import ImageError
+from darkfuse.graph import Graph
+from darkfuse.host.units import format_bytes
+from darkfuse.media.picture import Picture, TooLarge
+from darkfuse.session.budget import JITTER_BYTES, Budget
+
+
+class Pictures:
+    """Reads pictures for a network, and draws boxes on them.
+
+    Parameters
+    ----------
+    graph : Graph
+    budget : Budget
+    give_back : callable
+        Gives the arena back, so that there is more room for a while.
+    ignore_exif, reduce : bool
+        See `session.network.load`.
+    """
+
+    def __init__(self, graph: Graph, budget: Budget, give_back: Callable[[], None], ignore_exif: bool = False,
+                 reduce: bool = False) -> None:
+        self._graph, self._budget, self._give_back = graph, budget, give_back
+        self._ignore_exif, self._reduce = ignore_exif, reduce
+
+    def read(self, path: str, fit: str) -> Picture:
+        """A picture file as the network gets it, in the shape `fit` (see `media.decode.Target`).
+
+        Raises `ImageError`; where memory is short it says the least that would do.
+        """
+        from darkfuse.media.decode import Target, decode
+
+        source, centres = self._graph.input, self._graph.dialect.resize == "centres"
+        target = Target(source.w, source.h, source.c, fit, centres)
+        try:
+            return decode(path, target, self._budget.picture, self._room, self._ignore_exif, self._reduce)
+        except TooLarge as error:
+            raise self._refused(error, "decoded") from None
+
+    def run(self, engine: Any, picture: Picture, fit: str) -> None:
+        """Run the engine on a picture, whole or as it comes."""
+        if picture.rows is not None:
+            engine.run_rows(picture.rows)
+        else:
+            centres = self._graph.dialect.resize == "centres"
+            engine.run_image(picture.pixels, picture.width, picture.height, fit == "letterbox",
+                             picture.channels, centres, fit == "crop")
+
+    def draw(self, path: str, marks: Sequence[Any], out: str) -> str:
+        """`media.draw.draw`; raises likewise."""
+        from darkfuse.media.draw import draw
+
+        try:
+            return draw(path, marks, out, self._room, self._budget.aside, self._ignore_exif)
+        except TooLarge as error:
+            raise self._refused(error, "drawn on") from None
+
+    def _room(self, helper: bool, emptied: bool) -> int | None:
+        """`media.decode.Room`: what is left beside all this process holds, with or without its arena."""
+        if emptied or (helper and not self._budget.fits_beside()):
+            self._give_back()
+        return self._budget.room(helper)
+
+    def _refused(self, error: TooLarge, what: str) -> ImageError:
+        total = self._budget.total or 0
+        least = total + max(0, error.needed - error.there) + JITTER_BYTES
+        size = f"{error.width}x{error.height}"
+        return ImageError(
+            f"{error.path}: {size} pixels do not fit in {format_bytes(total)} while they are {what}: the "
+            f"least that works is some {format_bytes(least)}; give more --mem, convert it to a JPEG or PNG "
+            "that is not progressive or interlaced, or scale it down")
