@@ -29,6 +29,7 @@ def flops(graph: Graph, layers: list[Layer], pictures: int) -> int:
         elif layer.type == "Region":  # a [yolo] layer has the picture as a second input
             total += _REGION * (values + (graph.input.values if node.kind == "yolo" else 0))
         else:
+            total += 2 * node.out_shape.c if layer.type == "Scale" else 0  # of the channels' factors
             total += _EACH.get(layer.type, 0) * values * (len(node.inputs) if layer.type == "Eltwise" else 1)
     return total * pictures
 
