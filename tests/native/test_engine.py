@@ -39,7 +39,8 @@ def test_random_networks_match_the_reference(data, tmp_path):
     text = "".join(data.draw(networks()).cfg.lines)
     graph, weights = made(text, tmp_path, data.draw(st.integers(0, 9)))
     frame = noise(graph)
-    want = forward(tmp_path / "net.cfg", weights, frame, *graph.dialect.epsilons)
+    want = forward(tmp_path / "net.cfg", weights, frame, *graph.dialect.epsilons,
+                   graph.dialect.batchnorm_biases)
     exact, threads = data.draw(st.booleans()), data.draw(st.integers(1, 3))
     have = all_layers(graph, weights, frame, exact=exact, threads=threads)
     for number, values in enumerate(want):
@@ -68,7 +69,8 @@ RARE = {
 def test_rare_layers_match_the_reference(name, residency, tmp_path):
     graph, weights = made("[net]\nwidth=18\nheight=12\nchannels=3\n" + RARE[name], tmp_path)
     frame = noise(graph)
-    want = forward(tmp_path / "net.cfg", weights, frame, *graph.dialect.epsilons)
+    want = forward(tmp_path / "net.cfg", weights, frame, *graph.dialect.epsilons,
+                   graph.dialect.batchnorm_biases)
     for threads in (1, 3):
         have = all_layers(graph, weights, frame, residency=residency, threads=threads)
         for number, values in enumerate(want):
@@ -82,7 +84,8 @@ def test_transposed_connected_layers_of_old_files(tmp_path):
     old = np.array([1001, 2, 5], "<i4").tobytes() + data[12:16] + data[20:]  # 4 bytes of images seen
     Path(weights).write_bytes(old)
     frame = noise(graph)
-    want = forward(tmp_path / "net.cfg", weights, frame, *graph.dialect.epsilons)
+    want = forward(tmp_path / "net.cfg", weights, frame, *graph.dialect.epsilons,
+                   graph.dialect.batchnorm_biases)
     close_to(all_layers(graph, weights, frame)[0], want[0])
 
 
