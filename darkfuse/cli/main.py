@@ -104,14 +104,32 @@ def build_parser(verbs: Sequence[str]) -> tuple[Parser, dict[str, Any]]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: this process's) and return the exit status."""
-    given = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(list(sys.argv[1:] if argv is None else argv))
+    except BrokenPipeError:
+        # Whoever read our output has gone; give the interpreter's own last flush somewhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return interrupt.status()
+    except DarkfuseError as error:
+        return _fail(str(error))
+    except MemoryError:
+        return _fail("out of memory")
+    except OSError as error:
+        if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
+            # Every file of ours names itself. The interpreter's own last flush would fail as this one did.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return _fail(f"standard output: {error.strerror}")
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return _fail(f"{where}{error.strerror or error}")
+
+
+def _run(given: list[str]) -> int:
     if given and given[0] in FAMILIES:
         from darkfuse.cli.darknet import translated
 
-        try:
-            given = translated(given)
-        except DarkfuseError as error:
-            return _fail(str(error))
+        given = translated(given)
     arguments = darknet_spellings(given)
     warnings.showwarning = _show_warning
     # Only the verb asked for is imported: the others would cost memory for nothing.
@@ -130,27 +148,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if args.verb is None:
         parser.error("which verb? one of " + ", ".join(VERBS))
-    try:
-        status = int(modules[args.verb].run(args))
-        sys.stdout.flush()
-        return status
-    except BrokenPipeError:
-        # Whoever read our output has gone; give the interpreter's own last flush somewhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
-        return interrupt.status()
-    except DarkfuseError as error:
-        return _fail(str(error))
-    except MemoryError:
-        return _fail("out of memory")
-    except OSError as error:
-        if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
-            # Every file of ours names itself. The interpreter's own last flush would fail as this one did.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return _fail(f"standard output: {error.strerror}")
-        where = f"{error.filename}: " if error.filename is not None else ""
-        return _fail(f"{where}{error.strerror or error}")
+    status = int(modules[args.verb].run(args))
+    sys.stdout.flush()
+    return status
 
 
 def _fail(message: str) -> int:
