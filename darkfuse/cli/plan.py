@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from darkfuse.cli import arguments
+
 
 def add(subparsers: Any) -> None:
     """Add the verb."""
@@ -22,6 +24,8 @@ def add(subparsers: Any) -> None:
     wish.add_argument("--config", metavar="PLAN", help="a configuration by hand, like 5x5/8/2x2")
     parser.add_argument("--algorithm", choices=("exact", "mafat"), default="exact",
                         help="our search (exact), or the paper's: mafat")
+    parser.add_argument("--size", type=arguments.size, metavar="WxH",
+                        help="size of the network in place of the cfg's")
     parser.add_argument("--threads", type=int, metavar="N", help="default: one a core, of the device named")
     parser.add_argument("--exact", action="store_true", help="only kernels that round like Darknet's")
     parser.add_argument("--device", metavar="NAME", help="plan for this device profile; 'list' prints what "
@@ -55,9 +59,9 @@ def run(args: argparse.Namespace) -> int:
         check_ending(args.plot)  # before anything slow
     if args.threads is not None and not 1 <= args.threads <= 256:
         raise DarkfuseError(f"--threads {args.threads} is outside 1..256")
-    graph, device = load_graph(find_cfg(args.cfg)), load_device(args.device)
+    graph, device = load_graph(find_cfg(args.cfg), *(args.size or ())), load_device(args.device)
     index = weight_offsets(graph, args.weights) if args.weights else None
-    written = read_annotation(graph) if not args.mem and not args.config else None
+    written = read_annotation(graph) if not args.mem and not args.config and not args.size else None
     if not args.mem and not args.config and written is None:
         raise DarkfuseError(f"{args.cfg}: say how much memory there is, like --mem 48M, or give a plan, like "
                             "--config 5x5/8/2x2")

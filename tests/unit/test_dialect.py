@@ -153,3 +153,11 @@ def test_commands_say_which_dialect_and_why(shared: Path, root: Path, command) -
 
 def test_the_table_of_models_is_up_to_date() -> None:
     assert families_table.main(["--check"]) == 0
+
+
+def test_a_plan_for_another_size(root: Path, command) -> None:
+    cfg = root / "cfg" / "yolov4-tiny.cfg"
+    told = command("darkfuse", "plan", cfg, "--mem", "48M", "--size", "256x192", "--threads", "1")
+    assert told.returncode == 0 and "128x96x32" in told.stdout
+    wrong = command("darkfuse", "plan", cfg, "--mem", "48M", "--size", "256x")
+    assert wrong.returncode == 2 and "256x is not WxH" in wrong.stderr
