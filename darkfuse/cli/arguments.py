@@ -54,7 +54,7 @@ def add_dialect(parser: argparse.ArgumentParser) -> None:
 
 def add_running(parser: argparse.ArgumentParser) -> None:
     """Add what decides how the network is run, and in what memory: no answer depends on it."""
-    from darkfuse.session.inputs import ISAS
+    from darkfuse.host.isa import ISAS
 
     parser.add_argument("--threads", type=threads, metavar="N", help="default: one a core")
     parser.add_argument("--mem", metavar="SIZE", help=MEM_HELP)

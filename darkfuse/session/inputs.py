@@ -10,11 +10,11 @@ from typing import Any
 from darkfuse.detect.decode import DETECTION, class_count
 from darkfuse.errors import DarkfuseError, ImageError
 from darkfuse.graph import Graph
+from darkfuse.host.isa import ISAS
 from darkfuse.media.picture import Picture
 from darkfuse.model.locate import class_names
 
 FITS = ("crop", "letterbox", "stretch")
-ISAS = ("generic", "avx2", "avx512", "neon")
 
 
 def check_options(threads: int | None, isa: str | None) -> None:
