@@ -19,6 +19,8 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="how long (default 10)")
     parser.add_argument("--storage", metavar="DIR", help="a folder on the storage the weights will be read "
                         "from (default: the cache folder)")
+    parser.add_argument("--anyway", action="store_true", help="keep the profile even where the same work "
+                        "took different times, as on a busy machine")
     parser.add_argument("--out", metavar="FILE", help="write the profile here instead")
 
 
@@ -33,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         raise DarkfuseError(f"--seconds {args.seconds:g} is outside 1..600")
     with Progress("calibrate", 1000) as bar:
         device = calibrate(args.device or "this-machine", team_sizes(args.threads), args.seconds,
-                           lambda share: bar.update(round(1000 * share)), args.storage)
+                           lambda share: bar.update(round(1000 * share)), args.storage, args.anyway)
     path = save_device(device, args.out)
     print(f"{path}: reads {device.read:.3g} GB/s")
     for threads, rates in sorted(device.rates.items()):

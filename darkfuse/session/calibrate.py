@@ -27,7 +27,7 @@ from darkfuse.plan.layout.weights import MAX_SLOTS
 from darkfuse.plan.price.device import Device, Rates, cache_folder
 from darkfuse.plan.price.predict import predict
 from darkfuse.plan.program import Landing, Program
-from darkfuse.plan.search.simple import plan_layer
+from darkfuse.plan.search.simple import layer_by_layer, plan_layer
 from darkfuse.plan.types import Group, LayerPlan, Plan
 from darkfuse.session.fit import RATES, Sample, fit
 
@@ -35,6 +35,7 @@ PICTURE_SIZE = 320, 240
 PICTURE = (bytes(range(251)) * 918)[: 320 * 240 * 3]
 ENDLESS = 1e30  # a rate at which something takes no time
 ROUNDS = 2
+STEADY = 1.3  # times as long the same work may take a few seconds later
 MOST_WALKED = 256 << 20  # bytes of weights walked for the tiles of a frame, or a slow machine takes too long
 SMALL_READ, LARGE_READ = 8, 32  # filters: reads that cost their beginning, and those that cost their bytes
 
@@ -63,7 +64,8 @@ NETWORKS = (EARLY, LATE, GROUPED, LARGE)
 
 
 def calibrate(name: str, threads: Sequence[int], seconds: float = 10.0,
-              progress: Callable[[float], None] | None = None, folder: str | None = None) -> Device:
+              progress: Callable[[float], None] | None = None, folder: str | None = None,
+              anyway: bool = False) -> Device:
     """Measure this machine.
 
     Parameters
@@ -78,23 +80,25 @@ def calibrate(name: str, threads: Sequence[int], seconds: float = 10.0,
         Given the share done, 0 to 1, now and then.
     folder : str, optional
         On the storage whose bandwidth counts. Default: the cache folder.
+    anyway : bool
+        Take what was measured, however busy the machine seemed.
 
     Raises
     ------
     DarkfuseError
-        The folder cannot be written to.
+        The folder cannot be written to; the same work took much longer at one time than at another.
     """
     shown = progress or (lambda share: None)
     if folder is None:
         folder = cache_folder()
     try:
-        return _measured(name, threads, seconds, shown, folder)
+        return _measured(name, threads, seconds, shown, folder, anyway)
     except OSError as error:
         raise failed(error.filename or folder, "weights to measure with", error) from None
 
 
 def _measured(name: str, threads: Sequence[int], seconds: float, shown: Callable[[float], None],
-              folder: str) -> Device:
+              folder: str, anyway: bool) -> Device:
     os.makedirs(folder, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="darkfuse-", dir=folder) as place:
         cache, last = process.cache_bytes()
@@ -105,12 +109,28 @@ def _measured(name: str, threads: Sequence[int], seconds: float, shown: Callable
             def part(share: float, number: int = number) -> None:
                 shown(0.9 * (number + share) / len(threads))
 
+            before = pulse(graphs[0], team)
             samples[team] = measure(graphs, team, cache, near_bytes(last), 0.8 * seconds / len(threads), part)
+            if not anyway:
+                check_steady(team, before, pulse(graphs[0], team))
         # Last, when the storage has long written what it was given
         read, pack = storage(reads, 0.06 * seconds), packing(0.03 * seconds)
         rates = {team: fit(samples[team], pack * team, read_us(reads, team, read, 0.03 * seconds))
                  for team in threads}
     return Device(name, read, cache, near_bytes(last), rates)
+
+
+def pulse(graph: Graph, threads: int) -> float:
+    """Milliseconds of one frame of a network, for comparison with the same at another time."""
+    return sum(_run(graph, layer_by_layer(graph, threads), 0.0))
+
+
+def check_steady(threads: int, first: float, then: float) -> None:
+    """Raise DarkfuseError where the same work took so different times that what was measured says nothing."""
+    if max(first, then) > STEADY * min(first, then):
+        raise DarkfuseError(f"the machine is busy with something else, or hot: with {threads} threads the "
+                            f"same work took {first:.1f} ms and then {then:.1f}; measure again when it is "
+                            f"quiet, or keep such a profile with --anyway")
 
 
 def near_bytes(last: int) -> int:

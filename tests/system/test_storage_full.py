@@ -99,7 +99,7 @@ def test_json_lines_that_find_no_room_stay_whole(film: Path, tmp_path: Path) -> 
     (["detect", ROOT / "docs/images/cat.jpg", "--out", "a", "--mem", "64M"],
      "a.jpg: cannot write the picture"),
     (["plan", "darkfuse-voc7.cfg", "--mem", "64M", "--plot", "a.svg"], "a.svg: cannot write the plot"),
-    (["calibrate", "--seconds", "1", "--out", "a.json", "--storage", "/tmp"],
+    (["calibrate", "--seconds", "1", "--anyway", "--out", "a.json", "--storage", "/tmp"],
      "a.json: cannot write the device profile"),
     (["calibrate", "--seconds", "1", "--storage", "."], ".: cannot write weights to measure with"),
 ])

@@ -111,8 +111,22 @@ def test_a_busy_moment_makes_no_rate_endless() -> None:
     assert 0 < found.direct1 < 4 * found.direct3
 
 
+def test_a_busy_machine_is_noticed_and_nothing_written(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same work, at first in 10 ms and then in 20."""
+    times = iter((10.0, 20.0))
+    monkeypatch.setattr(calibrate, "pulse", lambda *_: next(times))
+    out = tmp_path / "busy.json"
+    words = ["calibrate", "--seconds", "1", "--threads", "1", "--storage", str(tmp_path), "--out", str(out)]
+    assert main(words) == 2
+    assert "the same work took 10.0 ms and then 20.0" in capsys.readouterr().err
+    assert not out.exists()
+    calibrate.check_steady(1, 10.0, 11.0)
+
+
 def test_calibrate_measures_and_keeps_a_profile(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["calibrate", "--seconds", "1", "--threads", "1", "--storage", str(tmp_path)]) == 0
+    words = ["calibrate", "--seconds", "1", "--threads", "1", "--storage", str(tmp_path), "--anyway"]
+    assert main(words) == 0
     assert "this-machine.json" in capsys.readouterr().out
     device = load_device()
     assert not device.estimate and list(device.rates) == [1]
