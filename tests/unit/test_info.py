@@ -69,7 +69,7 @@ def test_weights_that_fit_and_that_do_not(root: Path, shared: Path) -> None:
     (["info", "cfg/yolov2.cfg", "--width", "wide"], "invalid int value"),
     (["info", "cfg/yolov2.cfg", "--wid", "320"], "unrecognized arguments"),
     (["info"], "required: CFG"),
-    (["inform"], "invalid choice"),
+    (["inform"], "no verb inform; did you mean info"),
     ([], "which verb"),
 ])
 def test_bad_input_is_one_line_and_status_2(root: Path, arguments: list[str], words: str) -> None:
