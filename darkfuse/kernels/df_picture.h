@@ -25,8 +25,8 @@ static inline int32_t df_within(int32_t at, int32_t count) { return at < 0 ? 0 :
 /* Darknet's letterbox_image: the short side by integer division, but never nothing; detect/types.py's letterbox_size
  * says the same. Its resize_min and crop_image: the short side is the network's width, the long one by integer division,
  * and the middle of that is taken. */
-static inline df_fit df_fit_picture(int32_t width, int32_t height, int32_t from, int32_t net_width,
-                                    int32_t net_height, int32_t to, enum df_shape shape, bool centres)
+static inline df_fit df_fit_picture(int32_t width, int32_t height, int32_t from, int32_t net_width, int32_t net_height,
+                                    int32_t to, enum df_shape shape, bool centres)
 {
     df_fit f = {width, height, from, net_width, net_height, 0, 0, to, shape == DF_SHAPE_CROP, centres};
     if (shape == DF_SHAPE_CROP) {
@@ -73,7 +73,8 @@ DF_EVERYWHERE df_tap df_centre_tap(int32_t at, int32_t from, int32_t to)
     DF_APART
     float place = (float)((at + 0.5) * ((double)from / to) - 0.5);
     int32_t first = (int32_t)floorf(place);
-    return (df_tap){.one = df_within(first, from), .two = df_within(first + 1, from),
+    return (df_tap){.one = df_within(first, from),
+                    .two = df_within(first + 1, from),
                     .share = (int32_t)lrintf((place - (float)first) * 2048)};
 }
 

@@ -167,15 +167,18 @@ DF_ROUND_APART static void make_taps(df_block *b)
 
 bool df_block_open(df_block *b, df_source *s, df_turn turn, df_net net, int64_t bytes)
 {
-    *b = (df_block){.source = s, .turn = turn, .pair_row = {-1, -1}, .first = INT32_MAX}; /* none: the file is read from its start */
+    *b = (df_block){.source = s,
+                    .turn = turn,
+                    .pair_row = {-1, -1},
+                    .first = INT32_MAX}; /* none: the file is read from its start */
     df_fit f = df_fit_picture(turn.swap ? s->height : s->width, turn.swap ? s->width : s->height, 3, net.width,
                               net.height, net.channels, net.shape, net.centres);
     int32_t first = f.left < 0 ? -f.left : 0, columns = smaller(f.across, net.width - f.left) - first;
     int64_t line = (int64_t)columns * net.channels * (int64_t)sizeof(float), fits = bytes / line;
     int32_t useful = smaller(f.down, net.height);
     int32_t most = fits < 1 ? 1 : fits > useful ? useful : (int32_t)fits;
-    b->rows = (df_rows){.self = b, .fit = f, .first = first, .columns = columns, .most = most, .prepare = prepare,
-                        .row = row};
+    b->rows = (df_rows){
+        .self = b, .fit = f, .first = first, .columns = columns, .most = most, .prepare = prepare, .row = row};
     b->values = malloc((size_t)most * (size_t)line);
     b->across = malloc((size_t)columns * sizeof *b->across);
     b->pair[0] = malloc((size_t)s->width * 3);

@@ -64,17 +64,22 @@ static void stop_raw(df_source *s) { (void)s; }
 
 bool df_raw_open(df_source *s, FILE *file, int32_t width, int32_t height)
 {
-    *s = (df_source){.file = file, .width = width, .height = height, .next = -1, .limit = INT64_MAX,
-                     .start = start_raw, .read = read_raw, .stop = stop_raw};
+    *s = (df_source){.file = file,
+                     .width = width,
+                     .height = height,
+                     .next = -1,
+                     .limit = INT64_MAX,
+                     .start = start_raw,
+                     .read = read_raw,
+                     .stop = stop_raw};
     return true;
 }
 
 df_turn df_turn_of(int orientation)
 {
     static const df_turn turns[9] = {
-        {false, false, false}, {false, false, false}, {false, true, false}, {false, true, true},
-        {false, false, true},  {true, false, false},  {true, true, false},  {true, true, true},
-        {true, false, true},
+        {false, false, false}, {false, false, false}, {false, true, false}, {false, true, true}, {false, false, true},
+        {true, false, false},  {true, true, false},   {true, true, true},   {true, false, true},
     };
     return turns[orientation >= 1 && orientation <= 8 ? orientation : 1];
 }
