@@ -22,6 +22,7 @@ def end_at_once() -> None:
 
     Where it is ignored, as in a shell's background, it stays so.
     """
+    _drop_parts()
     if _signal.getsignal(_INT) not in (_signal.SIG_IGN, None):
         _signal.signal(_INT, _signal.SIG_DFL)
     for number in _ENDINGS:
@@ -63,7 +64,12 @@ def _lost(what: object) -> None:
 
 def _leave_if_pressed(kind: object) -> None:
     if _pressed or kind is KeyboardInterrupt:
-        files = sys.modules.get("darkfuse.host.files")
-        if files is not None:
-            files.drop_all()
+        _drop_parts()
         os._exit(status())
+
+
+def _drop_parts() -> None:
+    """Remove files begun and not finished: an interrupt just as a `with` takes hold leaves one behind."""
+    files = sys.modules.get("darkfuse.host.files")
+    if files is not None:
+        files.drop_all()
