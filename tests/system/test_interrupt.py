@@ -49,6 +49,8 @@ def started(words: list[str], root: Path, folder: Path) -> subprocess.Popen[str]
             return process
         process.kill()  # on a busy machine it can get past that unseen
         process.communicate()
+        for left in folder.glob("*.part"):  # a kill leaves what it had begun to write
+            left.unlink()
     raise AssertionError("never seen to begin")
 
 
@@ -79,7 +81,8 @@ def test_at_many_moments(start: str, everybody: bool, root: Path, tmp_path: Path
         _, said = process.communicate(timeout=60)
         assert (process.returncode, said) in ((130, ""), (-signal.SIGINT, "")), f"after {moment} ms"
         assert all_gone(process.pid)
-        assert os.listdir(tmp_path) == []
+        # A photo that was done before stays, in its folder
+        assert [name for name in os.listdir(tmp_path) if name != "predictions"] == []
 
 
 def test_ignored_it_stays_ignored(root: Path) -> None:
