@@ -1,5 +1,7 @@
 /* A JPEG or PNG file, written a row at a time. */
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "source.h"
 
@@ -22,6 +24,8 @@ static bool no_memory(df_sink *s)
 #ifdef DF_HAVE_JPEG
 #include <jpeglib.h>
 
+#include <jerror.h>
+
 typedef struct {
     struct jpeg_compress_struct c;
     struct jpeg_error_mgr errors;
@@ -31,8 +35,10 @@ _Noreturn static void on_jpeg_error(j_common_ptr c)
 {
     df_sink *s = c->client_data;
     char text[JMSG_LENGTH_MAX];
+    int failed = errno; /* the library knows that writing failed, and not why */
+    bool writing = c->err->msg_code == JERR_FILE_WRITE;
     c->err->format_message(c, text);
-    snprintf(s->message, sizeof s->message, "%s", text);
+    snprintf(s->message, sizeof s->message, "%s", writing && failed ? strerror(failed) : text);
     longjmp(s->jump, 1);
 }
 
