@@ -218,13 +218,13 @@ def test_without_a_screen_it_says_what_to_do(film: Path, tmp_path: Path) -> None
 @pytest.mark.slow
 def test_pedestrians_from_end_to_end(shared: Path, tmp_path: Path) -> None:
     with Demo("--video", shared / "videos" / "vtest.avi", "--json-lines", "lines", "--out", "out.mp4",
-              "--mem", "104M", "--http", 0, cwd=tmp_path) as demo:
+              "--mem", "96M", "--http", 0, cwd=tmp_path) as demo:
         assert demo.finish(600) == 0
     lines = lines_of(tmp_path / "lines")
     assert len(lines) == 795 and frames_in(tmp_path / "out.mp4")[0] == 795
     people = [sum(found["name"] == "person" for found in line["objects"]) for line in lines]
     assert sum(count > 0 for count in people) > 600
-    assert lines[-1]["memory"]["peak"] <= 104 << 20
+    assert lines[-1]["memory"]["peak"] <= 96 << 20
 
 
 @pytest.mark.slow
