@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -55,3 +57,16 @@ def all_layers(graph: Graph, weights: str, frame: np.ndarray, **how) -> list[np.
     found = [np.array(engine.output(n.index)) for n in graph.nodes]
     engine.close()
     return found
+
+
+def tasks() -> int:
+    """Threads of this process, as the kernel lists them."""
+    return len(os.listdir("/proc/self/task"))
+
+
+def tasks_fall_to(count: int, patience_s: float = 10) -> bool:
+    """Whether at most `count` threads are left, now or soon: a joined one has to leave the list yet."""
+    end = time.monotonic() + patience_s
+    while tasks() > count and time.monotonic() < end:
+        time.sleep(0.001)
+    return tasks() <= count
