@@ -47,6 +47,8 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Detect in each picture in turn; among several a bad one is reported and the rest still done."""
+    if not args.no_draw:
+        import darkfuse.media.draw  # noqa: F401 (so that it is part of what is taken when memory is shared out)
     return look_at(args, Job)
 
 

@@ -4,6 +4,7 @@
 it (engine.h) makes no decisions and allocates nothing while a frame runs.
 """
 import os
+import sys
 
 cimport cython
 from cpython.buffer cimport (
@@ -40,9 +41,9 @@ cdef enum:
     GUARD_BYTE = 0xA5
 
 
-def give_back():
+def give_back(team=0):
     try:
-        alone = len(os.listdir("/proc/self/task")) == 1
+        alone = len(os.listdir("/proc/self/task")) <= 1 + team
     except OSError:
         alone = False
     return df_give_back() if alone else 0
@@ -280,10 +281,9 @@ cdef class Engine(_Structs):
 
     def _listen(self):
         """Only the main thread handles signals: others need not take the GIL to look for them."""
-        import threading
-
+        threading = sys.modules.get("threading")  # nobody has imported it: there is no other (saves 100 kB)
         self.e.poll = NULL
-        if threading.current_thread() is threading.main_thread():
+        if threading is None or threading.current_thread() is threading.main_thread():
             self.e.poll, self.e.poll_arg = poll_signals, <void *>self
 
     def _raise(self):

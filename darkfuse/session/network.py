@@ -13,7 +13,6 @@ from darkfuse.errors import DarkfuseError, ImageError
 from darkfuse.graph import Graph, load_graph
 from darkfuse.graph.weights import weight_offsets
 from darkfuse.host import process
-from darkfuse.media.picture import Picture
 from darkfuse.model.locate import DEFAULT_CFG, find_cfg, find_weights
 from darkfuse.plan.types import Plan
 from darkfuse.session.budget import cache_is_free, share
@@ -172,15 +171,14 @@ class Network(Looking):
         thresh = self.dialect.thresh if thresh is None else thresh
         nms = self.dialect.nms if nms is None else nms
         letterbox = self.dialect.letterbox if letterbox is None else letterbox
-        picture, path = self._see(image, "letterbox" if letterbox else "stretch")
+        width, height, path = self._see(image, "letterbox" if letterbox else "stretch")
         if not self._detects:
             warnings.warn(f"{self.graph.path}: no [region] or [yolo] layer: it runs, but finds nothing",
                           stacklevel=2)
-            return Result((), picture.original_width, picture.original_height, path,
-                          self.stats["latency_ms"] / 1000)
+            return Result((), width, height, path, self.stats["latency_ms"] / 1000)
         raw = {index: self._engine.output(index) for index in self.graph.outputs}
-        return decode(self.graph, raw, picture.original_width, picture.original_height, thresh, nms,
-                      letterbox, self.names or None, path, self.stats["latency_ms"] / 1000, nms_kind)
+        return decode(self.graph, raw, width, height, thresh, nms, letterbox, self.names or None, path,
+                      self.stats["latency_ms"] / 1000, nms_kind)
 
     def classify(self, image: Any, top: int = 5, fit: str | None = None) -> list[Label]:
         """What a picture shows, by a network that classifies.
@@ -276,8 +274,9 @@ class Network(Looking):
 
         return stats_line(self.stats, self.budget.total, self.plan_origin, self.dialect)
 
-    def _see(self, image: Any, fit: str) -> tuple[Picture, str]:
-        """Run the network on a picture; with it comes its path, empty for an array."""
+    def _see(self, image: Any, fit: str) -> tuple[int, int, str]:
+        """Run the network on a picture; gives the original's width and height, and its path, empty for an
+        array. The pixels are gone by then: thousands of candidates for boxes may need their room."""
         check_pictures(self.graph)
         path = os.fspath(image) if isinstance(image, (str, os.PathLike)) else ""
         picture = self._pictures.read(path, fit) if path else as_picture(image)
@@ -286,7 +285,7 @@ class Network(Looking):
         self._note(engine)
         if picture.reduced:
             self.stats["reduced_to"] = (picture.width, picture.height)
-        return picture, path
+        return picture.original_width, picture.original_height, path
 
     def _running(self, extra: tuple[int, ...]) -> Any:
         """The engine, with the maps of `extra` layers kept for reading."""
@@ -298,7 +297,7 @@ class Network(Looking):
 
             program = lower(self.graph, self.plan, extra, self._index)
             if self.budget.aside:
-                give_back()  # what planning and starting a decoder touched
+                give_back(self.plan.threads - 1)  # what planning, a decoder and drawing touched
             self._engine = Engine(program, self._index.path, self.plan.threads, self._isa,
                                   cached=cache_is_free(program.arena_bytes, self._index.size),
                                   known=self._index.identity)
