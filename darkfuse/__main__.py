@@ -1,6 +1,6 @@
 """Where `darkfuse ...` and `python -m darkfuse ...` begin."""
 
-from darkfuse.host.interrupt import end_at_once, end_cleanly
+from darkfuse.host.interrupt import end_at_once, end_cleanly, leave
 
 end_at_once()  # before anything that takes time is imported
 
@@ -11,7 +11,7 @@ def main() -> int:
 
     try:
         end_cleanly()
-        return run()
+        return leave(run())
     finally:
         end_at_once()
 

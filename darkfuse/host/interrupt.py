@@ -41,6 +41,23 @@ def end_cleanly() -> None:
             _signal.signal(number, _raise)
 
 
+def leave(code: int) -> int:
+    """`code`, to end with; where another thread still runs (a camera's driver that hangs) it ends here.
+
+    Python would end that thread wherever it is, and C++ in it would abort the process.
+    """
+    threads = sys.modules.get("threading")
+    if threads is not None and threads.active_count() > 1:
+        from contextlib import suppress
+
+        _drop_parts()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):  # nobody is there to read it
+                stream.flush()
+        os._exit(code)
+    return code
+
+
 def status() -> int:
     """The exit status of a program that a signal ended."""
     return 128 + _pressed if _pressed else STATUS

@@ -6,6 +6,7 @@ sees what is in front of the lens now. Three buffers go round: one being read in
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from typing import Any, Callable, NamedTuple
@@ -97,6 +98,9 @@ class Capture:
         self._stop = False
         self._change = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+        # An interrupt can come before anybody has this object to close. Python ends a thread that still runs
+        # at exit in the middle of OpenCV's C++, which then aborts the process.
+        atexit.register(self.close)
         self._thread.start()
 
     def __enter__(self) -> Capture:
@@ -115,7 +119,9 @@ class Capture:
         with self._change:
             self._stop = True
             self._change.notify_all()
-        self._thread.join(2)  # a driver that hangs keeps its thread; the process ends all the same
+        if self._thread.ident is not None:
+            self._thread.join(2)  # a driver that hangs keeps its thread; the program then leaves at once
+        atexit.unregister(self.close)
 
     def take(self, timeout: float) -> Frame | None:
         """The newest frame not taken before, or None when none comes within `timeout` seconds.

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from video import make_video
 
 CODE = """
 import sys, time
@@ -62,3 +63,38 @@ def test_optimize_cfg_is_interrupted_while_it_imports(root: Path) -> None:
             f"runpy.run_path({str(tool)!r}, run_name='__main__')")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
+BUSY = """
+import os, sys
+import cv2, numpy
+import darkfuse.media.capture as capture
+from darkfuse.__main__ import main
+
+def run(self):  # as a source that is always in the middle of OpenCV's C++, where Python cannot end a thread
+    wide = numpy.zeros((400, 400, 3), numpy.uint8)
+    while not self._stop:
+        cv2.GaussianBlur(wide, (31, 31), 5)
+
+def begun(self, *words):
+    made(self, *words)
+    os.kill(os.getpid(), 2)  # comes before anybody has the object to close
+
+capture.Capture._run = run
+made, capture.Capture.__init__ = capture.Capture.__init__, begun
+{}
+sys.exit(main())
+"""
+HANGS = "capture.Capture.close = lambda self: None"  # as a driver that does not come back
+
+
+@pytest.mark.parametrize("source", ["", HANGS], ids=["closes", "hangs"])
+def test_interrupted_as_a_source_is_opened(source: str, root: Path, tmp_path: Path) -> None:
+    pytest.importorskip("cv2")
+    film = make_video(tmp_path / "film.avi", 3)
+    words = ["demo", "--video", str(film), "--no-window", "--out", "out.mp4", "--json-lines", "lines.jsonl"]
+    for _ in range(4):
+        done = subprocess.run([sys.executable, "-c", BUSY.format(source), *words], cwd=tmp_path, text=True,
+                              capture_output=True, env={**os.environ, "PYTHONPATH": str(root)})
+        assert (done.returncode, done.stderr) == (0, "")
+        assert os.listdir(tmp_path) == ["film.avi"]
