@@ -3,16 +3,18 @@
 
     tests/fuzz/run.py                          each target for 30 s
     tests/fuzz/run.py http plan --seconds 3600
-    tests/fuzz/run.py --executions 1000000
+    tests/fuzz/run.py --executions 1000000 --record tests/counts.json
 
 An input that ends in anything but a result or an error made for people, or takes over a second, is written to
 tests/fuzz/corpus/TARGET, where `test_replay.py` runs it for ever after. Status 1 when there was one.
+With --record, counts are added to a file's; tools/reliability_table.py makes a table of them.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import random
 import sys
 import time
@@ -64,6 +66,15 @@ def fuzz(name: str, executions: int, seconds: float, seed: int) -> tuple[int, in
     return done, faults, slowest
 
 
+def record(path: Path, name: str, done: int, faults: int, slowest: float) -> None:
+    """Add a target's counts to those in `path`."""
+    counts = json.loads(path.read_text()) if path.exists() else {}
+    was = counts.setdefault("fuzz", {}).get(name, {"executions": 0, "faults": 0, "slowest_ms": 0})
+    counts["fuzz"][name] = {"executions": was["executions"] + done, "faults": was["faults"] + faults,
+                            "slowest_ms": max(was["slowest_ms"], round(slowest * 1000))}
+    path.write_text(json.dumps(counts, indent=1, sort_keys=True) + "\n")
+
+
 def main() -> int:
     """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -71,6 +82,7 @@ def main() -> int:
     parser.add_argument("--executions", type=int, default=0, help="of each target (default: no end)")
     parser.add_argument("--seconds", type=float, default=0.0, help="for each target (default 30)")
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--record", type=Path, metavar="FILE", help="add the counts to this JSON")
     args = parser.parse_args()
     seconds = args.seconds or (1e9 if args.executions else 30.0)
     wrong = 0
@@ -78,6 +90,8 @@ def main() -> int:
         done, faults, slowest = fuzz(name, args.executions or sys.maxsize, seconds, args.seed)
         print(f"{name}: {done} executions, {faults} faults, slowest {slowest * 1000:.0f} ms", flush=True)
         wrong += faults
+        if args.record:
+            record(args.record, name, done, faults, slowest)
     return 1 if wrong else 0
 
 

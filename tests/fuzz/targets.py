@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pictures
+import sockets
+
 from darkfuse.detect.dataset import Photo, truths
 from darkfuse.engine.check import check
 from darkfuse.errors import DarkfuseError
@@ -67,7 +70,6 @@ classes=3
 num=2
 softmax=1
 """
-PHOTO = ROOT / "docs" / "images" / "cat.jpg"
 warnings.simplefilter("ignore")
 
 
@@ -102,11 +104,12 @@ def scratch() -> str:
 _KEEP: list[Any] = []  # lives as long as the process
 
 
-def on_file(name: str, read: Callable[[str], object]) -> Callable[[bytes], object]:
+def on_file(name: str, read: Callable[[str], object],
+            prepared: Callable[[bytes], bytes] = bytes) -> Callable[[bytes], object]:
     def run(data: bytes) -> object:
         path = os.path.join(scratch(), f"{name}.{os.getpid()}")
         with open(path, "wb") as file:
-            file.write(data)
+            file.write(prepared(data))
         return read(path)
 
     return run
@@ -143,31 +146,6 @@ def http(data: bytes) -> object:
     return request
 
 
-def picture(path: str) -> object:
-    from darkfuse.media.decode import opened
-
-    with opened(path) as image:
-        return image.size
-
-
-def header(data: bytes) -> list[bytes]:
-    return [data[:n] for n in (16, 64, 512, 4096)]
-
-
-def pictures() -> list[bytes]:
-    import io
-
-    from PIL import Image
-
-    found = header(PHOTO.read_bytes())
-    for kind in ("PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM"):
-        for mode in ("RGB", "L"):
-            data = io.BytesIO()
-            Image.new(mode, (7, 5), 3).save(data, kind)
-            found.append(data.getvalue()[:4096])
-    return found
-
-
 def corpus(name: str) -> list[bytes]:
     folder = Path(__file__).parent / "corpus" / name
     return [path.read_bytes() for path in sorted(folder.glob("*"))]
@@ -180,6 +158,8 @@ JSON_WORDS = (b"[", b"{", b"null", b"1e999", b"-1", b"0", b"99999999999999999999
               b"[]")
 POST = (b"POST /control HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         b"Content-Length: 15\r\n\r\n{\"thresh\": 0.5}")
+HTTP_WORDS = (b"\r\n", b": ", b"Content-Length: ", b"Transfer-Encoding: chunked", b"HTTP/1.0", b"[::1]:80",
+              b"Host: ", b"\0", b"-1", b"\xff")
 TARGETS = {
     "cfg": Target(cfg, lambda: [NET.encode(), *(p.read_bytes()[:4096] for p in (ROOT / "cfg").glob("*.cfg"))],
                   CFG_WORDS),
@@ -200,8 +180,7 @@ TARGETS = {
     "labels": Target(on_file("labels", labels), lambda: [b"0 .5 .5 .25 .25\n2 0.1 0.1 0.1 0.1\n"],
                      (b"nan", b"inf", b"-1", b"1e999", b"\n", b" ", b"9" * 400)),
     "http": Target(http, lambda: [b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", POST],
-                   (b"\r\n", b": ", b"Content-Length: ", b"Transfer-Encoding: chunked", b"HTTP/1.0",
-                    b"[::1]:80", b"Host: ", b"\0", b"-1", b"\xff"), 9000),
-    "picture": Target(on_file("picture", picture), pictures,
-                      (b"\xff\xd8\xff", b"\x89PNG", b"\xff\xff\xff\xff", b"\0\0\0\0", b"IHDR", b"VP8X")),
+                   HTTP_WORDS, 9000),
+    "sockets": Target(sockets.ask, lambda: sockets.seeds(POST), HTTP_WORDS, 9000),
+    "picture": Target(on_file("picture", pictures.read, pictures.prepared), pictures.seeds, pictures.WORDS),
 }
