@@ -84,6 +84,10 @@ class WeightLayout:
         return sum(int(getattr(self, name)) for name in before)
 
 
+# Metadata of options' fields that no plan depends on
+UNPLANNED = {"planned": False}
+
+
 @dataclass(frozen=True)
 class Options:
     """What a section says, checked and typed. One subclass per layer type; this base is a pass-through layer.
@@ -133,9 +137,11 @@ class Options:
         return self.window()
 
     def unusual(self) -> list[tuple[str, object]]:
-        """Options most networks leave alone (fields left out of `repr`) that this layer has set."""
+        """Options most networks leave alone (fields left out of `repr`) that this layer has set; without
+        those that no plan depends on (`metadata=UNPLANNED`)."""
         return [(item.name, getattr(self, item.name)) for item in fields(self)
-                if not item.repr and getattr(self, item.name) != item.default]
+                if not item.repr and item.metadata.get("planned", True)
+                and getattr(self, item.name) != item.default]
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,13 @@ def test_fingerprint_follows_what_a_plan_depends_on() -> None:
                                               "maxpool size=2 stride=2").fingerprint()
 
 
+def test_a_plan_outlives_another_way_to_thin_boxes_out() -> None:
+    """Plans written before `nms_kind` was read still belong to their networks."""
+    heads = [graph_of((3, 32, 32), "convolutional filters=18", "yolo classes=1 num=3 anchors=1,2,3,4,5,6"
+                      + words) for words in ("", " nms_kind=greedynms beta_nms=0.7")]
+    assert heads[0].fingerprint() == heads[1].fingerprint()
+
+
 def test_wiring_and_consumers() -> None:
     graph = graph_of((3, 8, 8), "convolutional filters=8", "convolutional filters=4", "route layers=-2",
                      "route layers=-1,1 ", "shortcut from=-1", "cost")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from darkfuse.graph.ir import Options, Shape
+from darkfuse.graph.ir import UNPLANNED, Options, Shape
 from darkfuse.graph.registry import layer
 from darkfuse.model.cfg import Section
 from darkfuse.model.dialect import NMS_KINDS
@@ -26,9 +26,8 @@ class YoloOptions(Options):
     mask: tuple[int, ...]
     scale_x_y: float
     new_coords: bool
-    # No plan depends on these two, so they stay out of a graph's fingerprint
-    nms_kind: str = field(default="plain", repr=False)
-    beta_nms: float = field(default=0.6, repr=False)
+    nms_kind: str = field(default="plain", repr=False, metadata=UNPLANNED)
+    beta_nms: float = field(default=0.6, repr=False, metadata=UNPLANNED)
 
     @classmethod
     def parse(cls, section: Section, index: int) -> YoloOptions:
