@@ -143,7 +143,7 @@ def load_image(filename: Any, w: int = 0, h: int = 0) -> IMAGE:
     """A picture file; `w` and `h` are ignored, for a network brings it to its own size."""
     from darkfuse.media.decode import decode
 
-    picture = decode(_text(filename))
+    picture = decode(_text(filename), as_stb=True)
     return IMAGE(picture.width, picture.height, 3, bytearray(picture.pixels))
 
 

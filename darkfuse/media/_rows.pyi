@@ -17,6 +17,11 @@ class Source:
         'jpeg', 'png', or 'raw': (height, width, 3) bytes and nothing else, of the size named.
     limit : int, optional
         Bytes the decoder may hold.
+    width, height : int
+        Of a raw one.
+    as_stb : bool
+        A JPEG's pixels are those stb_image, and so Darknet, makes of it; else libjpeg-turbo's, as Pillow and
+        OpenCV have them. They differ by up to 3 levels of 255.
 
     Raises
     ------
@@ -27,7 +32,7 @@ class Source:
 
     path: str
     def __init__(self, path: str, descriptor: int, kind: str, limit: int | None = None, width: int = 0,
-                 height: int = 0) -> None: ...
+                 height: int = 0, as_stb: bool = False) -> None: ...
     @property
     def size(self) -> tuple[int, int]:
         """Width and height as stored."""

@@ -28,7 +28,7 @@ cdef extern from "source.h" nogil:
         char *message
         c_bool (*start)(df_source *) noexcept nogil
 
-    c_bool df_jpeg_open(df_source *, FILE *, int64_t)
+    c_bool df_jpeg_open(df_source *, FILE *, int64_t, c_bool)
     c_bool df_png_open(df_source *, FILE *, int64_t)
     c_bool df_raw_open(df_source *, FILE *, int32_t, int32_t)
     void df_source_close(df_source *)
@@ -96,7 +96,8 @@ cdef class Source:
     cdef readonly str path
     cdef bint made, busy
 
-    def __init__(self, str path, int descriptor, str kind, limit=None, int width=0, int height=0):
+    def __init__(self, str path, int descriptor, str kind, limit=None, int width=0, int height=0,
+                 bint as_stb=False):
         if self.made:
             raise ImageError(f"{path}: is open already")
         if kind == "raw" and not (0 < width < 1 << 24 and 0 < height < 1 << 24):
@@ -107,7 +108,7 @@ cdef class Source:
         self.path, self.made = path, True
         if kind == "jpeg":
             with nogil:
-                good = df_jpeg_open(&self.s, file, most)
+                good = df_jpeg_open(&self.s, file, most, as_stb)
         elif kind == "png":
             with nogil:
                 good = df_png_open(&self.s, file, most)

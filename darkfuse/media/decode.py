@@ -34,7 +34,7 @@ class Target(NamedTuple):
     shape : str
         'letterbox', 'stretch' or 'crop'.
     centres : bool
-        Scaled as OpenCV does, not as Darknet.
+        Decoded and scaled as OpenCV does, not as Darknet.
     """
 
     width: int
@@ -54,7 +54,7 @@ def any_room(_helper: bool, _emptied: bool) -> int | None:
 
 
 def decode(path: str, target: Target | None = None, keep_bytes: int | None = None, room: Room = any_room,
-           ignore_exif: bool = False, reduce: bool = False) -> Picture:
+           ignore_exif: bool = False, reduce: bool = False, as_stb: bool | None = None) -> Picture:
     """Read a picture file.
 
     Parameters
@@ -72,6 +72,9 @@ def decode(path: str, target: Target | None = None, keep_bytes: int | None = Non
         Take the pixels as they are stored, as Darknet does, whichever way up the camera was held.
     reduce : bool
         A JPEG that Pillow has to decode, and cannot within `room`, is decoded at 1/2, 1/4 or 1/8 of its size.
+    as_stb : bool, optional
+        Whether a JPEG's pixels are those stb_image, and so Darknet, makes of it, or libjpeg-turbo's. Default:
+        Darknet's for a `target` that is scaled as Darknet does.
 
     Raises
     ------
@@ -85,7 +88,9 @@ def decode(path: str, target: Target | None = None, keep_bytes: int | None = Non
     except OSError as error:
         raise ImageError(f"{path}: cannot read the picture: {error.strerror or error}") from None
     with file:
-        source = native(path, file)
+        if as_stb is None:
+            as_stb = target is not None and not target.centres
+        source = native(path, file, as_stb)
         if source is None:
             return _foreign(path, target, keep, room, ignore_exif, reduce)
         turned = 1 if ignore_exif else orientation(file, format_of(path, file))
@@ -98,14 +103,14 @@ def decode(path: str, target: Target | None = None, keep_bytes: int | None = Non
         return _picture(_spooled(source, room), turned, target, keep)
 
 
-def native(path: str, file: IO[bytes]) -> Any:
+def native(path: str, file: IO[bytes], as_stb: bool = False) -> Any:
     """The `Source` of an open file, None where its format is not one of ours. Raises `ImageError`."""
     kind = format_of(path, file)
     from darkfuse.media._rows import FORMATS, Source
 
     if kind not in FORMATS:
         return None
-    source = Source(path, file.fileno(), kind, _HEADER_BYTES)
+    source = Source(path, file.fileno(), kind, _HEADER_BYTES, as_stb=as_stb)
     check_size(path, *source.size)
     return source
 

@@ -1,4 +1,5 @@
-/* JPEG, by libjpeg-turbo's scanlines: what it holds is counted before it is allocated. */
+/* JPEG by libjpeg-turbo: its own scanlines, or the bytes stb_image gives. What it holds is counted before it is
+ * allocated. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +8,8 @@
 #ifdef DF_HAVE_JPEG
 #include <jerror.h>
 #include <jpeglib.h>
+
+#include "jpeg_stb.h"
 
 #define MOST_SCANS 500 /* of a progressive file; more are an attack on our time */
 
@@ -18,6 +21,8 @@ typedef struct {
     uint8_t *cmyk; /* a row, where the file's colours are such */
     uint8_t *row;  /* being read */
     bool made;
+    bool as_stb; /* wanted, where the file suits */
+    df_stb stb;
 } reading;
 
 static df_source *owner(j_common_ptr c) { return c->client_data; }
@@ -87,8 +92,23 @@ static jvirt_barray_ptr request_virt_barray(j_common_ptr c, int pool, boolean ze
                                             JDIMENSION most)
 {
     df_source *s = owner(c);
+    reading *r = s->state;
+    if (r->stb.used && !r->stb.whole)
+        return r->stb.arrays[r->stb.count++] = df_stb_request(c, blocks, most);
     s->held += (int64_t)blocks * rows * (int64_t)sizeof(JBLOCK);
-    return state_of(c)->own.request_virt_barray(c, pool, zero, blocks, rows, most);
+    jvirt_barray_ptr array = r->own.request_virt_barray(c, pool, zero, blocks, rows, most);
+    if (r->stb.used)
+        r->stb.arrays[r->stb.count++] = array;
+    return array;
+}
+
+static JBLOCKARRAY access_virt_barray(j_common_ptr c, jvirt_barray_ptr array, JDIMENSION row, JDIMENSION rows,
+                                      boolean writable)
+{
+    reading *r = state_of(c);
+    if (r->stb.used && !r->stb.whole)
+        return df_stb_access(array, writable);
+    return r->own.access_virt_barray(c, array, row, rows, writable);
 }
 
 static void realize_virt_arrays(j_common_ptr c)
@@ -106,6 +126,7 @@ static void count_memory(reading *r)
     m->alloc_sarray = alloc_sarray;
     m->alloc_barray = alloc_barray;
     m->request_virt_barray = request_virt_barray;
+    m->access_virt_barray = access_virt_barray;
     m->realize_virt_arrays = realize_virt_arrays;
 }
 
@@ -164,7 +185,12 @@ static bool start(df_source *s)
         if (!r->cmyk)
             give_up((j_common_ptr)&r->d, DF_PICTURE_NO_MEMORY, "the system refuses memory");
     }
-    jpeg_start_decompress(&r->d);
+    r->stb.used = r->as_stb && df_stb_suits(&r->d);
+    r->stb.whole = s->whole;
+    if (r->stb.used)
+        df_stb_start(&r->stb, &r->d);
+    else
+        jpeg_start_decompress(&r->d);
     if (r->d.output_width != (JDIMENSION)s->width || r->d.output_height != (JDIMENSION)s->height)
         give_up((j_common_ptr)&r->d, DF_PICTURE_DAMAGED, "the file changed while it was read");
     return true;
@@ -187,6 +213,10 @@ static bool read_row(df_source *s, uint8_t *row)
         s->next = -1;
         return false;
     }
+    if (r->made && r->stb.used) {
+        df_stb_row(&r->stb, &r->d, r->row);
+        return true;
+    }
     JSAMPROW to = r->cmyk ? r->cmyk : r->row;
     if (!r->made || jpeg_read_scanlines(&r->d, &to, 1) != 1)
         return df_source_fail(s, DF_PICTURE_DAMAGED, "the file ends too soon");
@@ -202,13 +232,14 @@ static void stop(df_source *s)
     s->state = NULL;
 }
 
-bool df_jpeg_open(df_source *s, FILE *file, int64_t limit)
+bool df_jpeg_open(df_source *s, FILE *file, int64_t limit, bool as_stb)
 {
     *s = (df_source){.file = file, .limit = limit, .next = -1, .start = start, .read = read_row};
     reading *r = s->state = calloc(1, sizeof(reading));
     if (!r)
         return df_source_fail(s, DF_PICTURE_NO_MEMORY, "the system refuses memory");
     s->stop = stop;
+    r->as_stb = as_stb;
     if (!begin(s))
         return false;
     s->width = (int32_t)r->d.image_width;
@@ -220,8 +251,9 @@ bool df_jpeg_open(df_source *s, FILE *file, int64_t limit)
 
 #else
 
-bool df_jpeg_open(df_source *s, FILE *file, int64_t limit)
+bool df_jpeg_open(df_source *s, FILE *file, int64_t limit, bool as_stb)
 {
+    (void)as_stb;
     *s = (df_source){.file = file, .limit = limit};
     return df_source_fail(s, DF_PICTURE_DAMAGED, "built without libjpeg");
 }

@@ -39,8 +39,9 @@ typedef struct df_source {
     void (*stop)(struct df_source *); /* lets go of the decoder */
 } df_source;
 
-/* What is in `file`, which is taken in any case; false with `status` set. A raw one is rows of pixels, nothing else. */
-bool df_jpeg_open(df_source *s, FILE *file, int64_t limit);
+/* What is in `file`, which is taken in any case; false with `status` set. A raw one is rows of pixels, nothing else.
+ * `as_stb`: the bytes stb_image makes of a JPEG, not libjpeg-turbo's. */
+bool df_jpeg_open(df_source *s, FILE *file, int64_t limit, bool as_stb);
 bool df_png_open(df_source *s, FILE *file, int64_t limit);
 bool df_raw_open(df_source *s, FILE *file, int32_t width, int32_t height);
 void df_source_close(df_source *s);

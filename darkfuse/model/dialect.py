@@ -38,9 +38,10 @@ class Dialect:
     classify : str
         How a classifier's pictures get its shape: 'crop', 'letterbox' or 'stretch'.
     resize : str
-        How a picture is scaled to the network. 'corners': bilinear in float32, the corner pixels of both on
-        each other (both Darknets). 'centres': bilinear between the middles of pixels, rounded to whole levels
-        (`cv2.resize`).
+        How a picture is decoded and scaled to the network. 'corners': a JPEG to the pixels stb_image makes of
+        it; bilinear in float32, the corner pixels of both on each other (both Darknets). 'centres': a JPEG to
+        libjpeg-turbo's pixels; bilinear between the middles of pixels, rounded to whole levels (`cv2.imread`
+        and `cv2.resize`).
     thresh : float
         Score above which a box is reported when nothing else is asked for.
     nms : float

@@ -32,10 +32,11 @@ class Looking:
         Parameters
         ----------
         image : path, bytes, binary file, array, Pillow image, or a list or generator of them
-            A picture file, or what is in one; a Pillow image; or uint8, (height, width, 3) RGB (OpenCV's are
-            BGR: say so with `bgr`),
-            (height, width, 4) RGBA, (height, width) or (height, width, 1) grey. A network with one channel
-            gets the luma; one with four gets alpha, 255 where the picture has none.
+            A picture file, or what is in one (a JPEG's pixels are then those the dialect's program sees, at
+            most 3 levels of 255 off Pillow's and OpenCV's: docs/pictures.md); a Pillow image; or uint8,
+            (height, width, 3) RGB (OpenCV's are BGR: say so with `bgr`), (height, width, 4) RGBA,
+            (height, width) or (height, width, 1) grey. A network with one channel gets the luma; one with
+            four gets alpha, 255 where the picture has none.
         thresh : float, optional
             Least score. Default: the dialect's, 0.5 in Darknet's.
         nms : float, optional

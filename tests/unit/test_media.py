@@ -141,7 +141,7 @@ def test_rows_are_the_same_however_many_are_at_hand(
 @pytest.mark.parametrize("name", PHOTOS)
 def test_rows_are_darknets_resize(shared: Path, name: str, net: tuple[int, int], shape: str) -> None:
     path = str(shared / "images" / name)
-    whole = array(decode(path)).astype(np.float32) / np.float32(255)
+    whole = array(decode(path, as_stb=True)).astype(np.float32) / np.float32(255)
     height, width, _ = whole.shape
     inside = letterbox_size(width, height, *net) if shape == "letterbox" else net
     small = decode(path, Target(*net, 3, shape, False), keep_bytes=250_000)
@@ -156,7 +156,7 @@ def test_a_progressive_picture_goes_through_a_file(tmp_path: Path, shared: Path)
     Image.open(shared / "images" / "kite.jpg").save(path, progressive=True, quality=95)
     target = Target(416, 416, 3, "letterbox", False)
     with open(path, "rb") as file:
-        straight = Source(str(path), file.fileno(), "jpeg")
+        straight = Source(str(path), file.fileno(), "jpeg", as_stb=True)
         assert straight.whole
         rows = straight.rows(1, (416, 416, 3), "letterbox", False, None)
         expected = [rows.read(y) for y in range(rows.most)]
