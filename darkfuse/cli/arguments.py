@@ -110,3 +110,11 @@ def size(text: str) -> tuple[int, int]:
     if len(words) != 2 or not all(word.isascii() and word.isdigit() and len(word) <= 5 for word in words):
         raise argparse.ArgumentTypeError(f"{text} is not WxH, a width and a height in pixels")
     return int(words[0]), int(words[1])
+
+
+def address(text: str) -> tuple[str, int]:
+    """Where to listen, `HOST:PORT`; a port alone is one of this machine only."""
+    host, _, port = text.rpartition(":")
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) < 65536):
+        raise argparse.ArgumentTypeError(f"{text} is not [HOST:]PORT, with a port below 65536")
+    return host.strip("[]") or "127.0.0.1", int(port)

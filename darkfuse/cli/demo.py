@@ -29,8 +29,8 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--out", metavar="FILE.mp4", help="write the video with its boxes")
     parser.add_argument("--json-lines", metavar="FILE", help="write each frame's boxes as a line of JSON "
                         "(-: to stdout)")
-    parser.add_argument("--http", type=_address, metavar="[HOST:]PORT", help="show it in a browser, at this "
-                        "port of this machine only; with 0.0.0.0:PORT to the whole network")
+    parser.add_argument("--http", type=arguments.address, metavar="[HOST:]PORT", help="show it in a "
+                        "browser, at this port of this machine only; with 0.0.0.0:PORT to the whole network")
     parser.add_argument("--no-window", dest="window", action="store_false", help="open no window")
     parser.add_argument("--fps-limit", type=_rate, default=0.0, metavar="N",
                         help="look at no more than N frames a second")
@@ -70,13 +70,6 @@ def _camera(text: str) -> int | str:
     if not (number.isascii() and number.isdigit() and len(number) <= 4):
         raise argparse.ArgumentTypeError(f"{text} is not the number of a camera: 0 is the first")
     return int(number)
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) < 65536):
-        raise argparse.ArgumentTypeError(f"{text} is not [HOST:]PORT, with a port below 65536")
-    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 def _rate(text: str) -> float:

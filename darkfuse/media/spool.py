@@ -6,8 +6,7 @@ import os
 from typing import Any
 
 from darkfuse.errors import ImageError
-
-_FOLDERS = ("/var/tmp", "/tmp", ".")  # the first is on disk by custom, the second often in memory
+from darkfuse.host.nameless import folders, nameless
 
 
 class Spool:
@@ -26,10 +25,9 @@ class Spool:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        folders = [os.environ["TMPDIR"]] if os.environ.get("TMPDIR") else []
-        for folder in (*folders, *_FOLDERS):
+        for folder in folders():
             try:
-                self._file = _nameless(folder)
+                self._file = nameless(folder)
             except OSError:
                 continue
             self._folder = folder
@@ -57,15 +55,3 @@ class Spool:
         from darkfuse.media._rows import Source
 
         return Source(self._path, self._file, "raw", None, width, height)
-
-
-def _nameless(folder: str) -> int:
-    """A descriptor of a new file without a name. Raises OSError."""
-    flags = os.O_RDWR | os.O_CLOEXEC
-    try:
-        return os.open(folder, flags | os.O_TMPFILE, 0o600)
-    except (AttributeError, OSError):  # not Linux, or a file system that cannot
-        name = os.path.join(folder, f".darkfuse-{os.urandom(8).hex()}")
-        file = os.open(name, flags | os.O_CREAT | os.O_EXCL, 0o600)
-        os.unlink(name)
-        return file

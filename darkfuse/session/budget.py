@@ -152,7 +152,7 @@ class Budget:
 
 
 def share(mem: str | int | None, input_bytes: int, layers: int = 32, threads: int = 1,
-          video_bytes: int | None = None) -> Budget:
+          video_bytes: int | None = None, beside_bytes: int = 0) -> Budget:
     """Work out the budget of a process.
 
     Parameters
@@ -167,6 +167,8 @@ def share(mem: str | int | None, input_bytes: int, layers: int = 32, threads: in
         Of the network, and to run it with.
     video_bytes : int, optional
         For frames from buffers already held: what showing them will still take. No pictures are decoded.
+    beside_bytes : int
+        What else the process will still take.
 
     Raises
     ------
@@ -189,7 +191,7 @@ def share(mem: str | int | None, input_bytes: int, layers: int = 32, threads: in
             raise DarkfuseError(f"mem={mem} is no amount of memory; write it like '48M'")
         if total < NO_PROCESS and str(mem).strip().isdigit():
             raise DarkfuseError(f"--mem {mem} is {mem} bytes, and no process is as small; was {mem}M meant?")
-    slack = SLACK_BYTES + layers * LAYER_BYTES + threads * THREAD_BYTES
+    slack = SLACK_BYTES + layers * LAYER_BYTES + threads * THREAD_BYTES + beside_bytes
     if video_bytes is not None:
         slack += VIDEO_BYTES + video_bytes
     spare = 0 if mem == "min" else SPARE_BYTES + min(threads - 1, 3) * SPARE_THREAD_BYTES

@@ -48,6 +48,7 @@ def load(
     cache: bool = True,
     ignore_exif: bool = False,
     reduce_pictures: bool = False,
+    beside_bytes: int = 0,
 ) -> Network:
     """Load a Darknet network.
 
@@ -91,6 +92,8 @@ def load(
         Take pictures as they are stored, as Darknet does, whichever way up the camera was held.
     reduce_pictures : bool
         Reduce a picture that cannot be decoded whole within `mem`, rather than refuse it; `stats` says so.
+    beside_bytes : int
+        Of `mem`, what the caller will still take beside the network.
 
     Raises
     ------
@@ -111,7 +114,8 @@ def load(
     written = written_plan(graph, threads, exact) if plan is None and device is None else None
     team = threads or (written.threads if written else process.cpu_count())
     mem = written.budget_bytes or None if mem is None and written else mem
-    budget = share(mem, graph.input.c * graph.input.h * graph.input.w, len(graph.nodes), team, video_bytes)
+    budget = share(mem, graph.input.c * graph.input.h * graph.input.w, len(graph.nodes), team, video_bytes,
+                   beside_bytes)
     chosen = choose(graph, budget, Wishes(team, exact, device, isa, cache), plan, written)
     return Network(graph, index, chosen, names_of(graph, weights_path, names), isa, ignore_exif,
                    reduce_pictures)

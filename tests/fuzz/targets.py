@@ -138,12 +138,13 @@ def labels(path: str) -> object:
 
 
 def http(data: bytes) -> object:
-    request = parse(bytearray(data))
-    if request is not None:
+    got = parse(bytearray(data))
+    if got is not None:
+        request, at = got
         is_ours(request.headers.get("host", ""), "127.0.0.1")
         if request.method == "POST":
-            State(0.5).control(request.body)
-    return request
+            State(0.5).control(data[at : at + request.length])
+    return got
 
 
 def corpus(name: str) -> list[bytes]:

@@ -10,6 +10,7 @@ import pytest
 from livepage import HOST, RECORD, ask, connect, descriptors, everything, settle, status, stream
 
 from darkfuse.errors import DarkfuseError
+from darkfuse.live.web import hub
 from darkfuse.live.web import server as web
 from darkfuse.live.web.http import Refused, is_ours, parse
 from darkfuse.live.web.server import Server
@@ -76,7 +77,7 @@ def test_a_request_in_single_bytes_is_understood(server: Server) -> None:
 @pytest.mark.parametrize("part", [b"", b"GET / HT", b"POST /control HTTP/1.1\r\n" + HOST
                                   + b"Content-Type: application/json\r\nContent-Length: 20\r\n\r\n{"])
 def test_slow_requests_are_ended(server: Server, monkeypatch: pytest.MonkeyPatch, part: bytes) -> None:
-    monkeypatch.setattr(web, "REQUEST_S", 0.5)
+    monkeypatch.setattr(hub, "REQUEST_S", 0.5)
     with connect(server) as sock:
         sock.sendall(part)
         assert status(everything(sock)) == 408
@@ -84,7 +85,7 @@ def test_slow_requests_are_ended(server: Server, monkeypatch: pytest.MonkeyPatch
 
 
 def test_dribbling_does_not_buy_time(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "REQUEST_S", 1.0)
+    monkeypatch.setattr(hub, "REQUEST_S", 1.0)
     with connect(server) as sock:
         sock.settimeout(0.1)
         got, until = b"", time.monotonic() + 15
@@ -129,14 +130,18 @@ def test_a_form_on_another_page_controls_nothing(server: Server) -> None:
     ("localhost", True), ("LOCALHOST:8080", True), ("127.0.0.1", True), ("192.168.1.5:80", True),
     ("[::1]:8080", True), ("[fe80::1]", True), ("", False), ("evil.example", False),
     ("localhost.evil", False),
-    ("127.0.0.1.evil", False), ("[]", False), (":80", False), ("camera.lan", True)])
+    ("127.0.0.1.evil", False), ("[]", False), (":80", False), ("camera.lan", True), ("ml_api:3333", True)])
 def test_names_of_this_machine(host: str, ours: bool) -> None:
     assert is_ours(host, "camera.lan") == ours
 
 
 def test_parse_takes_what_a_browser_sends() -> None:
-    got = parse(b"POST /control?x HTTP/1.1\r\nHost: a\r\nCookie: b=c: d\r\nContent-Length: 3\r\n\r\nabcd")
-    assert got is not None and (got.path, got.headers["cookie"], got.body) == ("/control", "b=c: d", b"abc")
+    data = b"POST /control?x HTTP/1.1\r\nHost: a\r\nCookie: b=c: d\r\nContent-Length: 3\r\n\r\nabcd"
+    got = parse(data)
+    assert got is not None and data[got[1]:] == b"abcd"
+    request = got[0]
+    assert (request.path, request.query, request.length) == ("/control", "x", 3)
+    assert request.headers["cookie"] == "b=c: d"
     assert parse(b"GET / HTTP/1.1\r\nHost: a\r\n") is None
     with pytest.raises(Refused):
         parse(b"GET / HTTP/1.1\r\nno colon\r\n\r\n")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from test_web import HOST, RECORD, ask, connect, settle, status
 
-from darkfuse.live.web import server as web
+from darkfuse.live.web import hub
 from darkfuse.live.web.server import Server
 from darkfuse.live.web.state import State
 
@@ -31,10 +31,10 @@ def server() -> Iterator[Server]:
 def test_slow_connections_lock_nobody_out(server: Server) -> None:
     """Every place taken by someone who never finishes his request, and more keep coming."""
     with contextlib.ExitStack() as stack:
-        for _ in range(web.VIEWERS):
+        for _ in range(hub.PLACES):
             sock = stack.enter_context(connect(server))
             sock.sendall(b"GET / HT")
-        settle(server, web.VIEWERS)
+        settle(server, hub.PLACES)
         for _ in range(5):
             assert status(ask(server, PAGE)) == 200
             stack.enter_context(connect(server)).sendall(b"GET")
@@ -43,11 +43,11 @@ def test_slow_connections_lock_nobody_out(server: Server) -> None:
 
 def test_streams_of_one_address_lock_nobody_else_out(server: Server) -> None:
     with contextlib.ExitStack() as stack:
-        for _ in range(web.VIEWERS):
+        for _ in range(hub.PLACES):
             sock = socket.create_connection(("127.0.0.1", server.port), 20, ("127.0.0.2", 0))
             stack.enter_context(sock).sendall(b"GET /events HTTP/1.1\r\n" + HOST + b"\r\n")
             sock.recv(1)
-        settle(server, web.VIEWERS)
+        settle(server, hub.PLACES)
         more = socket.create_connection(("127.0.0.1", server.port), 20, ("127.0.0.2", 0))
         with more:
             assert status(more.recv(65536)) == 503  # his own are not closed for him
@@ -76,7 +76,7 @@ def test_without_descriptors_the_thread_does_not_spin(server: Server, monkeypatc
         until = time.monotonic() + 20
         while len(accepts) < 3 and time.monotonic() < until:
             time.sleep(0.01)
-        assert accepts[2] - accepts[0] >= web.DEAF_S  # and it has not come round hundreds of times
+        assert accepts[2] - accepts[0] >= hub.DEAF_S  # and it has not come round hundreds of times
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     waiting.settimeout(20)

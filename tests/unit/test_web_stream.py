@@ -10,6 +10,7 @@ import time
 import pytest
 from livepage import HOST, Film, ask, connect, descriptors, everything, frames, settle, status, stream
 
+from darkfuse.live.web import hub
 from darkfuse.live.web import server as web
 from darkfuse.live.web.server import Server
 
@@ -38,7 +39,7 @@ def test_a_viewer_who_stalls_gets_the_newest_then_and_not_what_he_missed(server:
 
 
 def test_one_who_never_reads_is_dropped(server: Server, film: Film, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "STALL_S", 1.0)
+    monkeypatch.setattr(hub, "STALL_S", 1.0)
     with stream(server, 4096):
         settle(server, 1)
         settle(server, 0)
@@ -63,7 +64,7 @@ def test_old_pictures_held_are_bounded(server: Server, film: Film) -> None:
         settle_by = time.monotonic() + 20
         while server.viewers > 8 and time.monotonic() < settle_by:
             time.sleep(0.02)
-        pictures = [viewer.picture for viewer in list(server._viewers.values())]
+        pictures = [viewer.picture for viewer in list(server._connections.values())]
         held = {id(picture): len(picture) for picture in pictures if picture is not None}
         assert 2 < server.viewers <= 8 and len(held) > 2
         assert sum(held.values()) <= web.HELD_BYTES + film.size  # one may just be coming
@@ -77,8 +78,8 @@ def test_old_pictures_held_are_bounded(server: Server, film: Film) -> None:
 
 def test_a_full_house_says_so_and_empties(server: Server, film: Film) -> None:
     before, threads = descriptors(), threading.active_count()
-    viewers = [stream(server) for _ in range(web.VIEWERS)]
-    settle(server, web.VIEWERS)
+    viewers = [stream(server) for _ in range(hub.PLACES)]
+    settle(server, hub.PLACES)
     with connect(server) as one_more:
         assert status(everything(one_more)) == 503
     assert threading.active_count() == threads
@@ -92,7 +93,7 @@ def test_a_full_house_says_so_and_empties(server: Server, film: Film) -> None:
 def test_fifty_come_stall_and_go_over_and_over(server: Server, film: Film,
                                                monkeypatch: pytest.MonkeyPatch) -> None:
     """Some read, some stall, some leave in the middle of a picture or a request, some reset."""
-    monkeypatch.setattr(web, "STALL_S", 1.0)
+    monkeypatch.setattr(hub, "STALL_S", 1.0)
     before, threads = descriptors(), threading.active_count()
     for turn in range(6):
         viewers = [stream(server, 4096 if n % 3 else None) for n in range(50)]

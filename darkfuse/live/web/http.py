@@ -1,4 +1,4 @@
-"""As much of HTTP/1.1 as the live page needs: short requests, read strictly; answers and endless answers.
+"""As much of HTTP/1.1 as `demo` and `serve` need: requests read strictly; answers and endless answers.
 
 The standard library's server imports OpenSSL and the mail parser, 7 MB, and gives every viewer a thread.
 """
@@ -6,24 +6,27 @@ The standard library's server imports OpenSSL and the mail parser, 7 MB, and giv
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from typing import NamedTuple
 
 HEAD_BYTES = 8192  # of a request's line and headers
-BODY_BYTES = 256
 STATUS = {
-    200: "OK", 204: "No Content", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
-    405: "Method Not Allowed", 408: "Request Timeout", 411: "Length Required", 413: "Content Too Large",
-    415: "Unsupported Media Type", 431: "Request Header Fields Too Large", 503: "Service Unavailable",
-    505: "HTTP Version Not Supported",
+    200: "OK", 204: "No Content", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
+    405: "Method Not Allowed", 408: "Request Timeout", 409: "Conflict", 411: "Length Required",
+    413: "Content Too Large", 415: "Unsupported Media Type", 422: "Unprocessable Content",
+    429: "Too Many Requests", 431: "Request Header Fields Too Large", 500: "Internal Server Error",
+    503: "Service Unavailable", 504: "Gateway Timeout", 505: "HTTP Version Not Supported",
 }
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_LABEL = re.compile(r"[a-z0-9_-]{1,63}")
 # The page may load nothing but itself; no other page may embed or read what is served here
 _ALWAYS = (
     "Cache-Control: no-store\r\n"
     "X-Content-Type-Options: nosniff\r\n"
     "Cross-Origin-Resource-Policy: same-origin\r\n"
     "Referrer-Policy: no-referrer\r\n"
-    "Content-Security-Policy: default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; "
+    "Content-Security-Policy: default-src 'none'; img-src 'self' data: blob:; style-src 'unsafe-inline'; "
     "script-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
     "form-action 'none'\r\n"
     "Connection: close\r\n"
@@ -31,24 +34,31 @@ _ALWAYS = (
 
 
 class Request(NamedTuple):
-    """A request as read: its path without the query, header names in lower case."""
+    """The head of a request: path and query as they came, header names in lower case, bytes of the body."""
 
     method: str
     path: str
+    query: str
     headers: dict[str, str]
-    body: bytes
+    length: int
 
 
 class Refused(Exception):
-    """A request that is not answered with what it asks for; `status` says why, `header` what goes with it."""
+    """A request that is not answered with what it asks for.
 
-    def __init__(self, status: int, header: str = "") -> None:
-        super().__init__(STATUS[status])
+    `status` and `message` say why; `header` is what goes with it.
+    """
+
+    def __init__(self, status: int, header: str = "", message: str = "") -> None:
+        super().__init__(message or STATUS[status])
         self.status, self.header = status, header
 
 
-def parse(data: bytes | bytearray) -> Request | None:
-    """The request in `data`, or None while it is not all there. Raises `Refused`."""
+def parse(data: bytes | bytearray) -> tuple[Request, int] | None:
+    """The head of the request in `data`, and where its body begins; None while it is not all there.
+
+    Raises `Refused`.
+    """
     end = data.find(b"\r\n\r\n")
     if end < 0:
         if len(data) > HEAD_BYTES:
@@ -74,19 +84,17 @@ def parse(data: bytes | bytearray) -> Request | None:
                 "host", "content-length"):
             raise Refused(400)
         headers[name.lower()] = value.strip()
-    body = bytes(data[end + 4:])
     if "transfer-encoding" in headers:
         raise Refused(411)
     length = headers.get("content-length", "0")
-    if not length.isdigit():
+    if not (length.isascii() and length.isdigit()):
         raise Refused(400)
-    if len(length) > 6 or int(length) > BODY_BYTES:
+    if len(length) > 15:
         raise Refused(413)
     if method == "POST" and "content-length" not in headers:
         raise Refused(411)
-    if len(body) < int(length):
-        return None
-    return Request(method, target.partition("?")[0], headers, body[: int(length)])
+    path, _, query = target.partition("?")
+    return Request(method, path, query, headers, int(length)), end + 4
 
 
 def answer(status: int, kind: str = "text/plain; charset=utf-8", body: bytes = b"",
@@ -103,7 +111,8 @@ def is_ours(host: str, bound: str) -> bool:
     """Whether a Host header can name this machine.
 
     Any page a person visits may have its own name resolve to this machine, and would then read the camera
-    as its own data (DNS rebinding). So addresses, `localhost` and this machine's own name only.
+    as its own data (DNS rebinding). So addresses, `localhost`, this machine's own name, and names without a
+    dot, which no public name server answers for: a container's, or one from a file of hosts.
     """
     name = host.strip().lower()
     if name.startswith("["):
@@ -113,6 +122,8 @@ def is_ours(host: str, bound: str) -> bool:
     own = socket.gethostname().lower()
     if name in ("localhost", bound.lower(), own, own + ".local", own.partition(".")[0] + ".local"):
         return bool(name)
+    if _LABEL.fullmatch(name):
+        return True
     try:
         ipaddress.ip_address(name)
     except ValueError:
