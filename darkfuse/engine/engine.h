@@ -229,7 +229,8 @@ typedef struct {
     int first, rows, blocks, strips; /* the whole */
     int b, y0, y1;                   /* the piece */
 } df_pieces;
-df_pieces df_cut(const df_team *t, int64_t cost, int blocks, int y0, int y1);
+/* Pieces of a region of `blocks` channel blocks; `per_value`: floats read for each value written. */
+df_pieces df_cut(const df_team *t, int blocks, df_region r, int per_value);
 bool df_next(df_team *t, df_pieces *p);
 
 void df_keep_in(df_team *t, const df_op *op, int i, int j);

@@ -33,7 +33,7 @@ float df_activate(float x, int act)
 static void export_chw(df_team *t, const df_op *op, int j, df_region r)
 {
     df_view in = df_tile_view(op->in[0], j);
-    df_pieces p = df_cut(t, (int64_t)in.blocks * DF_CB * (r.y1 - r.y0) * (r.x1 - r.x0), in.blocks, r.y0, r.y1);
+    df_pieces p = df_cut(t, in.blocks, r, 1);
     while (df_next(t, &p)) {
         int lanes = df_min(in.pixel, in.channels - p.b * DF_CB);
         for (int c = 0; c < lanes; c++)
@@ -99,7 +99,7 @@ static void softmax(df_team *t, const df_op *op, int j)
 static void activate(df_team *t, const df_op *op, int j, df_region r)
 {
     df_view in = df_tile_view(op->in[0], j), out = df_tile_view(op->out, j);
-    df_pieces p = df_cut(t, (int64_t)out.blocks * DF_CB * (r.y1 - r.y0) * (r.x1 - r.x0), out.blocks, r.y0, r.y1);
+    df_pieces p = df_cut(t, out.blocks, r, 1);
     while (df_next(t, &p)) {
         int lanes = df_min(DF_CB, out.channels - p.b * DF_CB);
         for (int y = p.y0; y < p.y1; y++)
@@ -119,21 +119,20 @@ void df_layer_op(df_team *t, const df_op *op, int j, df_region r)
     const df_table *k = t->e->table;
     df_view in = df_tile_view(op->in[0], j), out = df_tile_view(op->out, j);
     df_pieces p = {0};
-    int64_t floats = (int64_t)out.blocks * DF_CB * (r.y1 - r.y0) * (r.x1 - r.x0);
     switch (op->kind) {
     case DF_MAXPOOL:
         if (op->stride_x != op->stride) {
             df_pool(t, op, j, r);
             break;
         }
-        p = df_cut(t, floats * op->size * op->size, out.blocks, r.y0, r.y1);
+        p = df_cut(t, out.blocks, r, op->size * op->size);
         while (df_next(t, &p)) {
             k->maxpool(&in, &out, op->size, op->stride, op->pad, p.y0, p.y1, r.x0, r.x1, p.b, p.b + 1);
             df_zero_margin(&out, p.y0, p.y1, p.b, p.b + 1);
         }
         break;
     case DF_UPSAMPLE:
-        p = df_cut(t, floats, out.blocks, r.y0, r.y1);
+        p = df_cut(t, out.blocks, r, 1);
         while (df_next(t, &p)) {
             k->upsample(&in, &out, op->stride, op->scale, p.y0, p.y1, r.x0, r.x1, p.b, p.b + 1);
             df_zero_margin(&out, p.y0, p.y1, p.b, p.b + 1);

@@ -17,12 +17,6 @@ static void put_lanes(float *to, const float *values, int lanes, int act)
 
 static int lanes_of(const df_view *v, int block) { return df_min(DF_CB, v->channels - block * DF_CB); }
 
-static df_pieces cut(df_team *t, const df_view *out, int maps, df_region r)
-{
-    int64_t floats = (int64_t)maps * out->blocks * DF_CB * (r.y1 - r.y0) * (r.x1 - r.x0);
-    return df_cut(t, floats, out->blocks, r.y0, r.y1);
-}
-
 /* The weight of map `n` in channel `c`, as the file has it or normalised over the maps, after the fork's
  * shortcut_multilayer_cpu. */
 static float weight_of(const df_op *op, int n, int c)
@@ -50,7 +44,7 @@ static float weight_of(const df_op *op, int n, int c)
 void df_weighted_sum(df_team *t, const df_op *op, int j, df_region r)
 {
     df_view out = df_tile_view(op->out, j);
-    df_pieces p = cut(t, &out, op->n_in, r);
+    df_pieces p = df_cut(t, out.blocks, r, op->n_in);
     while (df_next(t, &p)) {
         int lanes = lanes_of(&out, p.b);
         float weight[MOST_INPUTS][DF_CB];
@@ -79,7 +73,7 @@ void df_scale_channels(df_team *t, const df_op *op, int j, df_region r)
     df_view gate = df_tile_view(op->in[0], j), in = df_tile_view(op->in[1], j), out = df_tile_view(op->out, j);
     bool by_channel = gate.channels == out.channels && gate.height == 1 && gate.width == 1;
     bool by_pixel = !by_channel && gate.channels == 1;
-    df_pieces p = cut(t, &out, 2, r);
+    df_pieces p = df_cut(t, out.blocks, r, 2);
     while (df_next(t, &p)) {
         int lanes = lanes_of(&out, p.b);
         for (int y = p.y0; y < p.y1; y++)
@@ -99,7 +93,7 @@ void df_scale_channels(df_team *t, const df_op *op, int j, df_region r)
 void df_batchnorm(df_team *t, const df_op *op, int j, df_region r)
 {
     df_view in = df_tile_view(op->in[0], j), out = df_tile_view(op->out, j);
-    df_pieces p = cut(t, &out, 1, r);
+    df_pieces p = df_cut(t, out.blocks, r, 1);
     while (df_next(t, &p)) {
         int lanes = lanes_of(&out, p.b);
         const float *scale = op->weights->scale + p.b * DF_CB, *bias = op->weights->bias + p.b * DF_CB;

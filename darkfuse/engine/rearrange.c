@@ -60,7 +60,7 @@ void df_copy(df_team *t, const df_op *op, int j, df_region r)
     if (from % DF_CB == 0 && to % DF_CB == 0 && (count % DF_CB == 0 || (last && from + count == in.channels))) {
         df_view a = from_block(in, from / DF_CB), b = from_block(out, to / DF_CB);
         int blocks = (count + DF_CB - 1) / DF_CB;
-        df_pieces p = df_cut(t, (int64_t)blocks * DF_CB * (r.y1 - r.y0) * (r.x1 - r.x0), blocks, r.y0, r.y1);
+        df_pieces p = df_cut(t, blocks, r, 1);
         while (df_next(t, &p)) {
             t->e->table->copy(&a, &b, p.y0, p.y1, r.x0, r.x1, p.b, p.b + 1);
             df_zero_margin(&b, p.y0, p.y1, p.b, p.b + 1);
@@ -118,8 +118,7 @@ void df_shortcut(df_team *t, const df_op *op, int j, df_region r)
         return;
     }
     df_view in = df_tile_view(a, j), add = df_tile_view(b, j), out = df_tile_view(op->out, j);
-    int64_t floats = 2 * (int64_t)out.blocks * DF_CB * (r.y1 - r.y0) * (r.x1 - r.x0);
-    df_pieces p = df_cut(t, floats, out.blocks, r.y0, r.y1);
+    df_pieces p = df_cut(t, out.blocks, r, 2);
     while (df_next(t, &p)) {
         t->e->table->shortcut(&in, &add, &out, op->act, p.y0, p.y1, r.x0, r.x1, p.b, p.b + 1);
         df_zero_margin(&out, p.y0, p.y1, p.b, p.b + 1);

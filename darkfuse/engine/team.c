@@ -65,9 +65,11 @@ int df_strips(const df_team *t, int64_t cost, long pieces, int rows)
     return (int)(strips < 1 ? 1 : strips > rows ? rows : strips);
 }
 
-df_pieces df_cut(const df_team *t, int64_t cost, int blocks, int y0, int y1)
+df_pieces df_cut(const df_team *t, int blocks, df_region r, int per_value)
 {
-    return (df_pieces){.first = y0, .rows = y1 - y0, .blocks = blocks, .strips = df_strips(t, cost, blocks, y1 - y0)};
+    int rows = r.y1 - r.y0;
+    int64_t cost = (int64_t)per_value * blocks * DF_CB * rows * (r.x1 - r.x0);
+    return (df_pieces){.first = r.y0, .rows = rows, .blocks = blocks, .strips = df_strips(t, cost, blocks, rows)};
 }
 
 bool df_next(df_team *t, df_pieces *p)

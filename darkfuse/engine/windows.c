@@ -5,12 +5,6 @@
 
 #include "engine.h"
 
-static df_pieces cut(df_team *t, const df_view *out, int per_value, df_region r)
-{
-    int64_t floats = (int64_t)per_value * out->blocks * DF_CB * (r.y1 - r.y0) * (r.x1 - r.x0);
-    return df_cut(t, floats, out->blocks, r.y0, r.y1);
-}
-
 /* The mean, or the largest, of the cells of one window that are inside the map. */
 static void pool_window(const df_op *op, const df_view *in, int block, int top, int left, float *out)
 {
@@ -32,7 +26,7 @@ static void pool_window(const df_op *op, const df_view *in, int block, int top, 
 void df_pool(df_team *t, const df_op *op, int j, df_region r)
 {
     df_view in = df_tile_view(op->in[0], j), out = df_tile_view(op->out, j);
-    df_pieces p = cut(t, &out, op->size * op->size, r);
+    df_pieces p = df_cut(t, out.blocks, r, op->size * op->size);
     while (df_next(t, &p)) {
         for (int y = p.y0; y < p.y1; y++)
             for (int x = r.x0; x < r.x1; x++)
@@ -47,7 +41,7 @@ void df_reorg3d(df_team *t, const df_op *op, int j, df_region r)
 {
     df_view in = df_tile_view(op->in[0], j), out = df_tile_view(op->out, j);
     int s = op->stride, channels = in.channels;
-    df_pieces p = cut(t, &out, 1, r);
+    df_pieces p = df_cut(t, out.blocks, r, 1);
     while (df_next(t, &p)) {
         int lanes = df_min(DF_CB, out.channels - p.b * DF_CB);
         for (int y = p.y0; y < p.y1; y++)
@@ -66,7 +60,7 @@ void df_reorg3d(df_team *t, const df_op *op, int j, df_region r)
 void df_crop(df_team *t, const df_op *op, int j, df_region r)
 {
     df_view in = df_tile_view(op->in[0], j), out = df_tile_view(op->out, j);
-    df_pieces p = cut(t, &out, 1, r);
+    df_pieces p = df_cut(t, out.blocks, r, 1);
     while (df_next(t, &p)) {
         int lanes = df_min(DF_CB, out.channels - p.b * DF_CB);
         for (int y = p.y0; y < p.y1; y++)
