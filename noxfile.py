@@ -1,4 +1,5 @@
-"""The test tiers, as CI runs them: `nox -s fast`, `native`, `system`, `peers`; `nox` alone runs fast.
+"""The test tiers, as CI runs them: `nox -s fast`, `native`, `sanitizers`, `boards`,
+`system`, `peers`; `nox` alone runs fast.
 
 A tier says what it skips and why. `.ci/run` installs the Debian packages they use and runs all of them.
 """
@@ -27,8 +28,10 @@ def pytest(session: nox.Session, *words: str) -> None:
 
 
 def install(session: nox.Session, *extras: str) -> None:
-    """The package in place; in CI, DARKFUSE_WERROR makes C warnings errors."""
-    session.install("-q", "-e", f".[{','.join(extras)}]")
+    """The package in place, or what is on PATH (`nox --no-venv`); in CI, DARKFUSE_WERROR makes C warnings
+    errors."""
+    if session.virtualenv.is_sandboxed:
+        session.install("-q", "-e", f".[{','.join(extras)}]")
 
 
 def look(session: nox.Session) -> None:
@@ -57,11 +60,23 @@ def fast(session: nox.Session) -> None:
 
 @nox.session
 def native(session: nox.Session) -> None:
-    """Kernels and engine, then under three sanitizers, then for other architectures."""
-    install(session, "test", "dev")
+    """Kernels and engine."""
+    install(session, "test")
     pytest(session, "tests/native")
+
+
+@nox.session
+def sanitizers(session: nox.Session) -> None:
+    """The engine watched for stray addresses and undefined behaviour, the reader and the team for races."""
+    install(session, "test")
     session.run("python", "tools/sanitize.py", "address,undefined", *WATCHED, *ENGINE, env=FEWER)
     session.run("python", "tools/sanitize.py", "thread", *WATCHED, *TEAM, env=FEWER)
+
+
+@nox.session
+def boards(session: nox.Session) -> None:
+    """Kernels compiled for the boards' processors and checked under emulation."""
+    install(session, "test")
     as_root = hasattr(os, "geteuid") and os.geteuid() == 0
     session.run("python", "tools/cross_check.py", *(["--install"] if as_root else []))
 
