@@ -37,7 +37,7 @@ from darkfuse.plan.search.mafat import configurations, mafat_smallest, predicted
 from darkfuse.plan.search.search import plan_for
 from darkfuse.plan.show.annotate import annotate
 from darkfuse.plan.show.notation import format_plan
-from darkfuse.session.budget import ASIDE_BYTES
+from darkfuse.session.budget import HELPER_BYTES
 from darkfuse.session.whatif import Answer, Planner
 from tools.check_latency import Bench, Run
 from tools.check_prediction import make_photo, weights_of
@@ -113,7 +113,7 @@ def compare(folder: Path, args: argparse.Namespace) -> int:
             cfg = folder / f"{name}.cfg"
             chosen = dataclasses.replace(chosen, budget_bytes=size)
             cfg.write_text(annotate(graph.cfg, chosen), encoding="utf-8", errors="surrogateescape")
-            least = Process(what, cfg, index.path, photo).least(size + ASIDE_BYTES)
+            least = Process(what, cfg, index.path, photo).least(size + HELPER_BYTES)
             print(f"least cgroup without swap, {what}, {name}: {least}", flush=True)
             limits.append(least.limit)
         print(f"least cgroup without swap, {what}: {limits[1] / limits[0]:.2f}x")

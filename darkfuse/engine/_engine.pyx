@@ -155,12 +155,12 @@ cdef class Engine(_Structs):
             if w.residency == DF_PINNED:
                 need = max(need, w.filters if w.transposed else w.per_filter)
         start, size = self._gap()
-        cdef _Arena aside = None
+        cdef _Arena borrowed = None
         cdef float *through
         if size < need * 4 * 8:
             size = max(need * 4, min(need * 4 * 16, 1 << 20))
-            aside = _Arena(size)
-            through = <float *>aside.base
+            borrowed = _Arena(size)
+            through = <float *>borrowed.base
         else:
             through = <float *>(self.arena.base + <int64_t>start)
         cdef size_t room = size

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from darkfuse.model.cfg import Cfg, Section
 from darkfuse.model.dialect import DARKNET, Dialect
+from darkfuse.model.weights import FLOAT_BYTES
 
-FLOAT_BYTES = 4
 # A map may not hold more values than a C int counts: Darknet's own limit, and 8 GB of float32.
 MAX_VALUES = 2**31 - 1
 

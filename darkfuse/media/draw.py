@@ -34,7 +34,7 @@ def draw(
     marks: Sequence[Mark],
     out: str,
     room: Room = any_room,
-    aside: bool = False,
+    helped: bool = False,
     ignore_exif: bool = False,
 ) -> str:
     """Draw boxes on the picture in `path` and save it.
@@ -50,7 +50,7 @@ def draw(
         its place and renamed, so that it is never there in part.
     room : callable
         Memory to do it in; see `decode.Room`.
-    aside : bool
+    helped : bool
         Draw in a short-lived process, as is done in any case where Pillow has to decode.
     ignore_exif : bool
         As for `decode.decode`; otherwise the new picture is upright.
@@ -68,7 +68,7 @@ def draw(
     path, target = os.fspath(path), out_path(os.fspath(out))
     if os.path.exists(target) and os.path.exists(path) and os.path.samefile(path, target):
         raise ImageError(f"{target}: is the picture itself; give the annotated one another name with --out")
-    helper = aside or _is_foreign(path)
+    helper = helped or _is_foreign(path)
     for emptied in (False, True):
         limit = room(helper, emptied)
         try:

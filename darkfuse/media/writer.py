@@ -1,4 +1,4 @@
-"""A video file of what was seen: written aside, complete and in its place when closed."""
+"""A video file of what was seen: written under another name, complete and in its place when closed."""
 
 from __future__ import annotations
 

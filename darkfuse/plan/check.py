@@ -235,11 +235,11 @@ class _Walk:
             for row in range(*rows):
                 for column in range(*columns):
                     inside = self._at(out, channel, row, column, j)
-                    aside = self._at(cache, channel, row, column, 0)
+                    cached = self._at(cache, channel, row, column, 0)
                     if save:
-                        self.arena[aside] = self.arena[inside]
+                        self.arena[cached] = self.arena[inside]
                     else:
-                        self.arena[inside] = self.arena[aside]
+                        self.arena[inside] = self.arena[cached]
 
     # -- at the end ------------------------------------------------------------------------------------
 

@@ -15,13 +15,13 @@ from darkfuse.host.units import format_bytes, parse_bytes
 # What Pillow takes in the process that decodes or draws: its code and tables, and what decoding leaves behind
 PILLOW_BYTES = 10 << 20
 # A second interpreter with Pillow in it, beyond the pages it shares with this one
-ASIDE_BYTES = 12 << 20
+HELPER_BYTES = 12 << 20
 # What decoding takes in this process beside the pixels: code that was not used before, buffers of files
 DECODE_BYTES = 1 << 20
 # What a second process may take for pixels however little is left: its interpreter takes less than reserved
 LEAST_ROOM = 1 << 20
 # Below this a process with Pillow in it would leave the arena too little
-ASIDE_BELOW = 128 << 20
+HELPED_BELOW = 128 << 20
 # What still comes after the baseline is measured: code that was not used before (1 MB), detections and text
 # (a thousand boxes take 300 kB), tables of operations and tiles for each layer, a touched stack a thread
 SLACK_BYTES = 2 << 20
@@ -79,9 +79,9 @@ class Budget:
         return 0 if self.video else max(self.input_bytes, self.total // 16)
 
     @property
-    def aside(self) -> bool:
+    def helped(self) -> bool:
         """Whether pictures are decoded and drawn, and plans searched, in a process of their own."""
-        return self.total is not None and (self.video or self.total < ASIDE_BELOW)
+        return self.total is not None and (self.video or self.total < HELPED_BELOW)
 
     def arena(self, spent: int) -> int | None:
         """What is left for the engine when `spent` bytes are taken by what is already loaded."""
@@ -90,7 +90,7 @@ class Budget:
     def peak(self, spent: int, arena: int) -> int:
         """Most the process will take, with an arena of that size on top of `spent`."""
         picture = self.picture or 0
-        pillow = 0 if self.aside else PILLOW_BYTES + 4 * picture // 3
+        pillow = 0 if self.helped else PILLOW_BYTES + 4 * picture // 3
         return spent + picture + pillow + self.slack + arena
 
     def needs(self, spent: int, arena: int) -> int:
@@ -99,10 +99,10 @@ class Budget:
         if self.video:
             return fixed
         least = max(fixed + self.input_bytes, -(-fixed * 16 // 15))  # `picture` is a sixteenth at least
-        if least < ASIDE_BELOW:
+        if least < HELPED_BELOW:
             return least
         fixed += PILLOW_BYTES  # in this process then, with work for another twelfth
-        return max(ASIDE_BELOW, fixed + 7 * self.input_bytes // 3 + 1, -(-fixed * 48 // 41))
+        return max(HELPED_BELOW, fixed + 7 * self.input_bytes // 3 + 1, -(-fixed * 48 // 41))
 
     def raised(self, spent: int, arena: int, what: str) -> Budget:
         """The budget with little more than the least total that leaves this arena.
@@ -140,15 +140,15 @@ class Budget:
         """
         if self.total is None:
             return None
-        held = (process.rss_bytes() or 0) + (self.picture or 0) + (ASIDE_BYTES if helper else DECODE_BYTES)
+        held = (process.rss_bytes() or 0) + (self.picture or 0) + (HELPER_BYTES if helper else DECODE_BYTES)
         return max(LEAST_ROOM if helper else 0, self.total - held)
 
     def fits_beside(self) -> bool:
         """Whether decoding or drawing fits beside everything this process holds now."""
-        if self.total is None or self.picture is None or not self.aside:
+        if self.total is None or self.picture is None or not self.helped:
             return True  # no limit, or kept free when the arena was sized
         pixels = self.picture + 4 * self.picture // 3
-        return (process.rss_bytes() or 0) + ASIDE_BYTES + pixels <= self.total
+        return (process.rss_bytes() or 0) + HELPER_BYTES + pixels <= self.total
 
 
 def share(mem: str | int | None, input_bytes: int, layers: int = 32, threads: int = 1,

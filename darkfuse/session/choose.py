@@ -108,7 +108,7 @@ def _searched(graph: Graph, budget: Budget, arena: int | None, wishes: Wishes) -
         "cfg": graph.path, "width": graph.input.w, "height": graph.input.h, "arena": arena,
         "threads": wishes.threads, "exact": wishes.exact, "device": wishes.device,
     }
-    if budget.aside:
+    if budget.helped:
         answer, _ = call("darkfuse.session.choose:search", job, f"{graph.path}: cannot plan", BudgetError)
     else:
         answer, _ = search(**job)
@@ -117,7 +117,7 @@ def _searched(graph: Graph, budget: Budget, arena: int | None, wishes: Wishes) -
 
 def search(cfg: str, width: int, height: int, arena: int | None, threads: int, exact: bool,
            device: str | None) -> tuple[dict[str, Any], tuple[bytes, ...]]:
-    """The best plan within `arena` bytes, else the smallest, as {'plan': JSON}; a job for `aside.call`."""
+    """The best plan within `arena` bytes, else the smallest, as {'plan': JSON}; a job for `helper.call`."""
     from darkfuse.plan.price.device import load_device
     from darkfuse.plan.search.search import plan_for
 

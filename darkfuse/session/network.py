@@ -300,7 +300,7 @@ class Network(Looking):
             from darkfuse.plan.layout.lower import lower
 
             program = lower(self.graph, self.plan, extra, self._index)
-            if self.budget.aside:
+            if self.budget.helped:
                 give_back(self.plan.threads - 1)  # what planning, a decoder and drawing touched
             self._engine = Engine(program, self._index.path, self.plan.threads, self._isa,
                                   cached=cache_is_free(program.arena_bytes, self._index.size),

@@ -58,7 +58,7 @@ class Pictures:
         from darkfuse.media.draw import draw
 
         try:
-            return draw(path, marks, out, self._room, self._budget.aside, self._ignore_exif)
+            return draw(path, marks, out, self._room, self._budget.helped, self._ignore_exif)
         except TooLarge as error:
             raise self._refused(error, "drawn on") from None
 

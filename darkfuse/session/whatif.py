@@ -28,7 +28,7 @@ from darkfuse.plan.search.search import frontier, plan_for
 from darkfuse.plan.search.tiled import NO_LIMIT
 from darkfuse.plan.show.notation import parse_plan
 from darkfuse.plan.types import Plan
-from darkfuse.session.budget import ASIDE_BELOW, JITTER_BYTES, Budget, share
+from darkfuse.session.budget import HELPED_BELOW, JITTER_BYTES, Budget, share
 
 ALGORITHMS = ("exact", "mafat")
 # What Pillow was measured to leave in the process that decodes; `budget` reserves a little more
@@ -155,7 +155,7 @@ class Planner:
 
     def peak(self, arena: int, budget: Budget) -> int:
         """Bytes of the process at most, for a picture of the network's size."""
-        pillow = 0 if budget.aside else PILLOW_BYTES + 4 * self.input_bytes // 3
+        pillow = 0 if budget.helped else PILLOW_BYTES + 4 * self.input_bytes // 3
         most = self.spent + self._slack() + self.input_bytes + pillow + arena + JITTER_BYTES
         return min(most, budget.total) if budget.total else most
 
@@ -165,10 +165,10 @@ class Planner:
 
     def budget_of(self, arena: int) -> int:
         """The smallest `--mem` that leaves this arena."""
-        return self._budget(ASIDE_BELOW).needs(self.spent, arena)
+        return self._budget(HELPED_BELOW).needs(self.spent, arena)
 
     def _slack(self) -> int:
-        return self._budget(ASIDE_BELOW).slack
+        return self._budget(HELPED_BELOW).slack
 
     def _budget(self, mem: str | int) -> Budget:
         return share(mem, self.input_bytes, len(self.graph.nodes), self.threads)

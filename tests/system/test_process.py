@@ -59,11 +59,11 @@ def test_cpus_are_those_this_process_may_use() -> None:
 
 def test_budget_gives_the_arena_what_nothing_else_needs() -> None:
     budget = share("48M", 608 * 608 * 3)
-    assert budget.aside and budget.total == 48 << 20
+    assert budget.helped and budget.total == 48 << 20
     arena = budget.arena(16 << 20)
     assert arena is not None and 24 << 20 < arena < 32 << 20
     roomy = share(512 << 20, 608 * 608 * 3)
-    assert not roomy.aside
+    assert not roomy.helped
     assert (roomy.arena(16 << 20) or 0) < (496 << 20) - (roomy.picture or 0)
     assert share("resident", 1).arena(1) is None
 

@@ -24,11 +24,11 @@ def size_of(path: Path | str) -> tuple[int, int]:
 MARKS = [(16, "dog 57%", 0.2, 0.4, 0.6, 0.9), (1, "bicycle 99%", 0.1, 0.1, 0.5, 0.5)]
 
 
-@pytest.mark.parametrize("aside", [False, True])
-def test_draws_frame_and_label_in_the_class_colour(tmp_path: Path, aside: bool) -> None:
+@pytest.mark.parametrize("helped", [False, True])
+def test_draws_frame_and_label_in_the_class_colour(tmp_path: Path, helped: bool) -> None:
     source = tmp_path / "grey.png"
     Image.new("RGB", (400, 300), (90, 90, 90)).save(source)
-    out = draw(str(source), MARKS, str(tmp_path / "out.png"), aside=aside)
+    out = draw(str(source), MARKS, str(tmp_path / "out.png"), helped=helped)
     pixels = np.asarray(Image.open(out))
     assert out == str(tmp_path / "out.png") and pixels.shape == (300, 400, 3)
     for class_id, _, left, top, right, bottom in MARKS:

@@ -12,13 +12,13 @@ from darkfuse.plan.layout.arena import aligned
 from darkfuse.plan.layout.draft import Draft, map_name
 from darkfuse.plan.layout.region import Axis, Step, clip
 from darkfuse.plan.layout.weights import (
+    FLOAT,
     file_offsets,
     place_weights,
     raw_bytes,
     wino_scratch_floats,
     wino_u_floats,
 )
-from darkfuse.plan.layout.windows import FLOAT
 from darkfuse.plan.layout.wiring import BLOCK, FILTERED, INPUT, Leaf, View
 from darkfuse.plan.program import Keep, Op, Span, Stage, Tensor
 

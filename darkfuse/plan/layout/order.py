@@ -7,11 +7,11 @@ The cfg's order is always valid. Another may hold less: YOLOv2's layer 26, a 1x1
 from __future__ import annotations
 
 from darkfuse.graph import Graph
+from darkfuse.plan.layout.weights import FLOAT
 from darkfuse.plan.layout.wiring import Wiring
 
-FLOAT = 4
 EFFORT = 400_000  # inputs of layers looked at in all orders tried: graphs may be made to annoy
-BLOCK = 32  # filters read and packed at a time where weights are streamed
+FILTER_BLOCK = 32  # filters read and packed at a time where weights are streamed
 
 
 def execution_orders(graph: Graph) -> list[list[int]]:
@@ -79,7 +79,7 @@ class _Problem:
         for node in graph.nodes:
             filters = node.filters or 1
             kernels = node.weights.kernels if node.weights else 0
-            self.weights[node.index] = 2 * min(BLOCK, filters) * (kernels // filters) * FLOAT // 1024
+            self.weights[node.index] = 2 * min(FILTER_BLOCK, filters) * (kernels // filters) * FLOAT // 1024
 
     def moves(self, layer: int) -> bool:
         """Whether a layer computes anything; an alias goes where its readers are."""

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 
 from darkfuse.plan.layout.arena import Tie, shared
 from darkfuse.plan.layout.region import read
-from darkfuse.plan.layout.windows import FLOAT, Layout
+from darkfuse.plan.layout.weights import FLOAT
+from darkfuse.plan.layout.windows import Layout
 from darkfuse.plan.layout.wiring import Wiring
 
 

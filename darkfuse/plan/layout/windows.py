@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 
 from darkfuse.errors import PlanError
 from darkfuse.plan.layout.region import Axis, Link, read, solve
+from darkfuse.plan.layout.weights import FLOAT
 from darkfuse.plan.layout.wiring import BLOCK, Wiring
 from darkfuse.plan.types import Group
-
-FLOAT = 4  # bytes
 
 
 @dataclass
