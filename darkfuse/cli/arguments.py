@@ -60,6 +60,8 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mem", metavar="SIZE", help=MEM_HELP)
     parser.add_argument("--plan", metavar="PLAN", help="a plan's JSON file, or groups like 5x5/8/2x2")
     parser.add_argument("--device", metavar="NAME", help="plan for this device profile")
+    parser.add_argument("--read-bandwidth", metavar="SIZE", help="hold reads of weights to so many bytes a "
+                        "second, like 22M, and plan for that: how it would run from such storage")
     parser.add_argument("--exact", action="store_true", help="only kernels that round like Darknet's")
     parser.add_argument("--isa", choices=ISAS, help="instruction set to use")
     parser.add_argument("--no-cache", dest="cache", action="store_false",
@@ -69,7 +71,7 @@ def add_running(parser: argparse.ArgumentParser) -> None:
 
 def running(args: argparse.Namespace) -> dict[str, Any]:
     """`add_running`'s options as keywords of `session.network.load`."""
-    names = "threads", "mem", "plan", "device", "exact", "isa", "cache"
+    names = "threads", "mem", "plan", "device", "exact", "isa", "cache", "read_bandwidth"
     return {name: getattr(args, name) for name in names}
 
 

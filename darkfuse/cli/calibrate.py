@@ -17,8 +17,11 @@ def add(subparsers: Any) -> None:
                         "--device NAME (default: as this machine's own)")
     parser.add_argument("--threads", metavar="N[,N]", help="team sizes to measure (default 1 and one a core)")
     parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="how long (default 10)")
-    parser.add_argument("--storage", metavar="DIR", help="a folder on the storage the weights will be read "
-                        "from (default: the cache folder)")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--weights", metavar="FILE", help="measure the storage that this file of weights lies "
+                       "on, by reading it")
+    where.add_argument("--storage", metavar="DIR", help="a folder on the storage the weights will be read "
+                       "from (default: the cache folder)")
     parser.add_argument("--anyway", action="store_true", help="keep the profile even where the same work "
                         "took different times, as on a busy machine")
     parser.add_argument("--out", metavar="FILE", help="write the profile here instead")
@@ -35,7 +38,8 @@ def run(args: argparse.Namespace) -> int:
         raise DarkfuseError(f"--seconds {args.seconds:g} is outside 1..600")
     with Progress("calibrate", 1000) as bar:
         device = calibrate(args.device or "this-machine", team_sizes(args.threads), args.seconds,
-                           lambda share: bar.update(round(1000 * share)), args.storage, args.anyway)
+                           lambda share: bar.update(round(1000 * share)), args.storage, args.anyway,
+                           args.weights)
     path = save_device(device, args.out)
     print(f"{path}: reads {device.read:.3g} GB/s")
     for threads, rates in sorted(device.rates.items()):

@@ -30,6 +30,8 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--exact", action="store_true", help="only kernels that round like Darknet's")
     parser.add_argument("--device", metavar="NAME", help="plan for this device profile; 'list' prints what "
                         "there is")
+    parser.add_argument("--read-bandwidth", metavar="SIZE", help="plan for storage that gives so many bytes "
+                        "a second, like 22M, in place of the profile's")
     parser.add_argument("--what-if", action="store_true", help="say what more memory would buy")
     parser.add_argument("--plot", metavar="FILE", help="draw memory over time and the tiles: .svg or .png")
     parser.add_argument("--json", metavar="FILE", help="the plan and its numbers as JSON too (-: to stdout)")
@@ -43,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from darkfuse.graph import load_graph
     from darkfuse.graph.weights import weight_offsets
     from darkfuse.host import process
+    from darkfuse.host.units import parse_rate
     from darkfuse.model.locate import find_cfg
     from darkfuse.plan.price.device import load_device
     from darkfuse.plan.show.annotate import read_annotation
@@ -59,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
         check_ending(args.plot)  # before anything slow
     if args.threads is not None and not 1 <= args.threads <= 256:
         raise DarkfuseError(f"--threads {args.threads} is outside 1..256")
-    graph, device = load_graph(find_cfg(args.cfg), *(args.size or ())), load_device(args.device)
+    graph = load_graph(find_cfg(args.cfg), *(args.size or ()))
+    device = load_device(args.device, parse_rate(args.read_bandwidth))
     index = weight_offsets(graph, args.weights) if args.weights else None
     written = read_annotation(graph) if not args.mem and not args.config and not args.size else None
     if not args.mem and not args.config and written is None:

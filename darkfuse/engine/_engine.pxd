@@ -92,6 +92,7 @@ cdef extern from "engine.h" nogil:
     ctypedef struct df_reader:
         int fd, direct
         c_bool cached, doubt
+        double rate
         df_chunk *chunks
         int32_t *inside
         uint8_t *here

@@ -33,6 +33,9 @@ class Engine:
         system has memory to spare. Default: past the page cache, which a memory cgroup would count.
     known : object, optional
         `host.files.identity` of the file the offsets were made for: another one is refused.
+    read_rate : int
+        Bytes a second that reads of a frame's weights are held to, as slower storage would; 0: as fast as it
+        is. What is read once, when the engine is made, is not held.
 
     Raises
     ------
@@ -46,7 +49,7 @@ class Engine:
 
     def __init__(
         self, program: Program, weights_path: str, threads: int, isa: str | None = None,
-        guard: bool = False, cached: bool = False, known: object = None,
+        guard: bool = False, cached: bool = False, known: object = None, read_rate: int = 0,
     ) -> None: ...
     def run_image(
         self, pixels: Any, width: int, height: int, letterbox: bool = True, channels: int = 3,

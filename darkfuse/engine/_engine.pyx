@@ -36,10 +36,6 @@ PHOTO_CHANNELS = (1, 3, 4)
 
 cdef char *FLOAT32 = b"f"  # buffer format
 
-cdef enum:
-    GUARD = 256  # bytes between buffers when guarded
-    GUARD_BYTE = 0xA5
-
 
 def give_back(team=0):
     try:
@@ -62,10 +58,11 @@ cdef int poll_signals(void *engine) noexcept nogil:
 
 include "buffers.pxi"
 include "structs.pxi"
+include "guards.pxi"
 
 
 @cython.no_gc_clear  # __dealloc__ frees what `owned` lists
-cdef class Engine(_Structs):
+cdef class Engine(_Guarded):
     """Runs a program on one frame at a time; see _engine.pyi for its methods."""
 
     cdef object path, known, stamp, lock, raised
@@ -75,7 +72,7 @@ cdef class Engine(_Structs):
         self.e.reader.fd = self.e.reader.direct = -1
 
     def __init__(self, program, weights_path, int threads, isa=None, bint guard=False, bint cached=False,
-                 known=None):
+                 known=None, int64_t read_rate=0):
         if self.arena is not None:
             raise DarkfuseError("an engine is made once; make another one for another program")
         check(program, threads)
@@ -87,6 +84,7 @@ cdef class Engine(_Structs):
             raise DarkfuseError(f"this processor has no instruction set {name!r}; leave it out for the best it has")
         self.e.threads = threads
         self.e.reader.cached = cached
+        self.e.reader.rate = read_rate / 1e3
         self.known = known
         self._open()
         self._map_arena()
@@ -355,26 +353,3 @@ cdef class Engine(_Structs):
 
     def __dealloc__(self):
         self._free()
-
-    # -- tests' eyes ----------------------------------------------------------------------------------
-
-    cdef int _poison(self, bint kept) except -1:
-        """NaN into every buffer that lives within a frame (and, before loading, those that stay)."""
-        for buffer, place in zip(self.program.buffers, self.places):
-            if buffer.first >= 0 or kept:
-                memset(self.arena.base + <int64_t>place, 0xFF, <size_t>buffer.bytes)
-        return 0
-
-    cdef int _check_guards(self) except -1:
-        cdef uint8_t *base = <uint8_t *>self.arena.base
-        cdef size_t at, end
-        ends = [0] + [place + buffer.bytes for buffer, place in zip(self.program.buffers, self.places)]
-        starts = [*self.places, self.arena.bytes]
-        names = ["", *(buffer.name for buffer in self.program.buffers)]
-        for name, start, stop in zip(names, ends, starts):
-            at, end = start, stop
-            while at < end:
-                if base[at] != GUARD_BYTE:
-                    raise DarkfuseError(f"something wrote {at - <size_t>start} bytes past buffer {name!r}")
-                at += 1
-        return 0

@@ -150,6 +150,8 @@ typedef struct {
     pthread_cond_t changed;
     bool doubt;          /* the file was changed since the last frame: all of it is compared */
     bool quit;
+    double rate;         /* bytes a millisecond storage is held to; 0: as fast as it is */
+    double free_ms;      /* when storage of that rate will be done with what it was asked for */
     bool warm;           /* a whole frame has run: resident chunks are in their slots */
     int32_t step;        /* the team's present step */
     _Atomic int32_t ready; /* chunks [0, ready) are in their slots */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "engine.h"
@@ -122,6 +123,24 @@ static bool next_chunk(df_reader *r)
     return c->resident || choose_slot(r, c);
 }
 
+/* When storage of the given rate is done with so many bytes more: it serves one read after the other, and rests where
+ * nothing is asked for. */
+static double served_at(df_reader *r, size_t bytes)
+{
+    double now = df_now_ms();
+    r->free_ms = (r->free_ms > now ? r->free_ms : now) + (double)bytes / r->rate;
+    return r->free_ms;
+}
+
+/* Hold a read that is done until then, or until no more is wanted. Called with the lock held. */
+static void hold_until(df_reader *r, double until_ms)
+{
+    struct timespec until = {.tv_sec = (time_t)(until_ms / 1e3)};
+    until.tv_nsec = (long)((until_ms - 1e3 * (double)until.tv_sec) * 1e6);
+    while (!r->quit && df_now_ms() < until_ms)
+        pthread_cond_timedwait(&r->changed, &r->lock, &until);
+}
+
 static void *read_ahead(void *arg)
 {
     df_engine *e = arg;
@@ -139,12 +158,13 @@ static void *read_ahead(void *arg)
         int failed = 0;
         bool read = !c->resident || !r->warm;
         if (read) {
-            double begun = df_now_ms();
+            double begun = df_now_ms(), until = r->rate > 0 ? served_at(r, df_chunk_bytes(c)) : 0;
             pthread_mutex_unlock(&r->lock);
             failed = read_chunk(r, c);
             pthread_mutex_lock(&r->lock);
             if (df_chunk_bytes(c) >= DF_LONG_READ)
                 df_timed_read(r, c->cached, begun, df_chunk_bytes(c));
+            hold_until(r, until);
         }
         if (failed) {
             r->failed_node = c->weights->node;

@@ -48,6 +48,15 @@ def parse_bytes(text: str) -> int:
     return size
 
 
+def parse_rate(text: str | int | None) -> int | None:
+    """Read bytes a second, `22M` or `22M/s` or a number; None stays None. Raises DarkfuseError."""
+    if text is None:
+        return None
+    if isinstance(text, int):
+        text = str(text)
+    return parse_bytes(text[:-2] if text.lower().endswith("/s") else text)
+
+
 def format_bytes(size: int) -> str:
     """Write an amount of memory so that :func:`parse_bytes` reads it back.
 

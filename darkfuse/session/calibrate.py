@@ -30,6 +30,7 @@ from darkfuse.plan.program import Landing, Program
 from darkfuse.plan.search.simple import layer_by_layer, plan_layer
 from darkfuse.plan.types import Group, LayerPlan, Plan
 from darkfuse.session.fit import RATES, Sample, fit
+from darkfuse.session.storage import reading_rate
 
 PICTURE_SIZE = 320, 240
 PICTURE = (bytes(range(251)) * 918)[: 320 * 240 * 3]
@@ -65,7 +66,7 @@ NETWORKS = (EARLY, LATE, GROUPED, LARGE)
 
 def calibrate(name: str, threads: Sequence[int], seconds: float = 10.0,
               progress: Callable[[float], None] | None = None, folder: str | None = None,
-              anyway: bool = False) -> Device:
+              anyway: bool = False, weights: str | None = None) -> Device:
     """Measure this machine.
 
     Parameters
@@ -82,23 +83,27 @@ def calibrate(name: str, threads: Sequence[int], seconds: float = 10.0,
         On the storage whose bandwidth counts. Default: the cache folder.
     anyway : bool
         Take what was measured, however busy the machine seemed.
+    weights : str, optional
+        A file of weights that is there: the bandwidth is that of the storage it lies on.
 
     Raises
     ------
     DarkfuseError
-        The folder cannot be written to; the same work took much longer at one time than at another.
+        The folder cannot be written to, or the weights cannot be read; the same work took much longer at one
+        time than at another.
     """
     shown = progress or (lambda share: None)
     if folder is None:
         folder = cache_folder()
+    read = reading_rate(weights, 0.06 * seconds) if weights else None
     try:
-        return _measured(name, threads, seconds, shown, folder, anyway)
+        return _measured(name, threads, seconds, shown, folder, anyway, read)
     except OSError as error:
         raise failed(error.filename or folder, "weights to measure with", error) from None
 
 
 def _measured(name: str, threads: Sequence[int], seconds: float, shown: Callable[[float], None],
-              folder: str, anyway: bool) -> Device:
+              folder: str, anyway: bool, given: float | None) -> Device:
     os.makedirs(folder, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="darkfuse-", dir=folder) as place:
         cache, last = process.cache_bytes()
@@ -117,7 +122,7 @@ def _measured(name: str, threads: Sequence[int], seconds: float, shown: Callable
         read, pack = storage(reads, 0.06 * seconds), packing(0.03 * seconds)
         rates = {team: fit(samples[team], pack * team, read_us(reads, team, read, 0.03 * seconds))
                  for team in threads}
-    return Device(name, read, cache, near_bytes(last), rates)
+    return Device(name, given or read, cache, near_bytes(last), rates)
 
 
 def pulse(graph: Graph, threads: int) -> float:

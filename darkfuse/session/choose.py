@@ -43,13 +43,15 @@ class Chosen(NamedTuple):
 
 
 class Wishes(NamedTuple):
-    """What a search is asked for beside the budget. `remember`: look in the cache folder first."""
+    """What a search is asked for beside the budget. `remember`: look in the cache folder first; `read_rate`:
+    bytes a second of the storage."""
 
     threads: int
     exact: bool = False
     device: str | None = None
     isa: str | None = None
     remember: bool = True
+    read_rate: int | None = None
 
 
 def choose(graph: Graph, budget: Budget, wishes: Wishes, plan: Plan | str | None = None,
@@ -94,7 +96,8 @@ def _best(graph: Graph, budget: Budget, arena: int | None, wishes: Wishes) -> tu
     from darkfuse.session.remember import Remembered, round_down
 
     arena = round_down(arena, budget.named)
-    memory = Remembered(graph, arena, wishes.threads, wishes.exact, load_device(wishes.device), wishes.isa)
+    device = load_device(wishes.device, wishes.read_rate)
+    memory = Remembered(graph, arena, wishes.threads, wishes.exact, device, wishes.isa)
     plan = memory.recall()
     if plan is not None:
         return plan, "remembered"
@@ -107,6 +110,7 @@ def _searched(graph: Graph, budget: Budget, arena: int | None, wishes: Wishes) -
     job: dict[str, Any] = {
         "cfg": graph.path, "width": graph.input.w, "height": graph.input.h, "arena": arena,
         "threads": wishes.threads, "exact": wishes.exact, "device": wishes.device,
+        "read_rate": wishes.read_rate,
     }
     if budget.helped:
         answer, _ = call("darkfuse.session.choose:search", job, f"{graph.path}: cannot plan", BudgetError)
@@ -116,12 +120,12 @@ def _searched(graph: Graph, budget: Budget, arena: int | None, wishes: Wishes) -
 
 
 def search(cfg: str, width: int, height: int, arena: int | None, threads: int, exact: bool,
-           device: str | None) -> tuple[dict[str, Any], tuple[bytes, ...]]:
+           device: str | None, read_rate: int | None) -> tuple[dict[str, Any], tuple[bytes, ...]]:
     """The best plan within `arena` bytes, else the smallest, as {'plan': JSON}; a job for `helper.call`."""
     from darkfuse.plan.price.device import load_device
     from darkfuse.plan.search.search import plan_for
 
-    graph, profile = load_graph(cfg, width, height), load_device(device)
+    graph, profile = load_graph(cfg, width, height), load_device(device, read_rate)
     most = None if arena is None else max(arena, 0)
     return {"plan": plan_for(graph, most, threads, exact, profile, or_least=True).to_json()}, ()
 

@@ -13,6 +13,7 @@ from darkfuse.errors import DarkfuseError, ImageError
 from darkfuse.graph import Graph, load_graph
 from darkfuse.graph.weights import weight_offsets
 from darkfuse.host import process
+from darkfuse.host.units import parse_rate
 from darkfuse.model.locate import DEFAULT_CFG, find_cfg, find_weights
 from darkfuse.plan.types import Plan
 from darkfuse.session.budget import cache_is_free, share
@@ -49,6 +50,7 @@ def load(
     ignore_exif: bool = False,
     reduce_pictures: bool = False,
     beside_bytes: int = 0,
+    read_bandwidth: str | int | None = None,
 ) -> Network:
     """Load a Darknet network.
 
@@ -94,6 +96,9 @@ def load(
         Reduce a picture that cannot be decoded whole within `mem`, rather than refuse it; `stats` says so.
     beside_bytes : int
         Of `mem`, what the caller will still take beside the network.
+    read_bandwidth : str or int, optional
+        Bytes a second, `"22M"` or a number, that reads of weights are held to and the plan is made for: how
+        the network would run from such storage. Default: as fast as storage is.
 
     Raises
     ------
@@ -103,6 +108,7 @@ def load(
         The plan is not for this network; nothing fits `mem`.
     """
     check_options(threads, isa)
+    read_rate = parse_rate(read_bandwidth)
     cfg_path = find_cfg(os.fspath(cfg) if cfg is not None else DEFAULT_CFG)
     graph = load_graph(cfg_path, width, height, dialect)
     weights_path = os.fspath(weights) if weights is not None else find_weights(cfg_path)
@@ -111,14 +117,15 @@ def load(
     import darkfuse.engine._engine
     import darkfuse.media._rows  # noqa: F401
 
-    written = written_plan(graph, threads, exact) if plan is None and device is None else None
+    ours = plan is not None or device is not None or read_rate is not None
+    written = None if ours else written_plan(graph, threads, exact)
     team = threads or (written.threads if written else process.cpu_count())
     mem = written.budget_bytes or None if mem is None and written else mem
     budget = share(mem, graph.input.c * graph.input.h * graph.input.w, len(graph.nodes), team, video_bytes,
                    beside_bytes)
-    chosen = choose(graph, budget, Wishes(team, exact, device, isa, cache), plan, written)
+    chosen = choose(graph, budget, Wishes(team, exact, device, isa, cache, read_rate), plan, written)
     return Network(graph, index, chosen, names_of(graph, weights_path, names), isa, ignore_exif,
-                   reduce_pictures)
+                   reduce_pictures, read_rate or 0)
 
 
 class Network(Looking):
@@ -145,13 +152,14 @@ class Network(Looking):
     """
 
     def __init__(self, graph: Graph, index: WeightsIndex, chosen: Chosen, names: tuple[str, ...],
-                 isa: str | None = None, ignore_exif: bool = False, reduce_pictures: bool = False) -> None:
+                 isa: str | None = None, ignore_exif: bool = False, reduce_pictures: bool = False,
+                 read_rate: int = 0) -> None:
         self.graph, self.names = graph, names
         self.plan, self.budget, self.plan_origin = chosen
         self.dialect = graph.dialect
         self.stats: dict[str, Any] = {}
         self.engine_stats: dict[str, Any] = {}
-        self._index, self._isa = index, isa
+        self._index, self._isa, self._read_rate = index, isa, read_rate
         self._pictures = Pictures(graph, self.budget, self.close, ignore_exif, reduce_pictures)
         self._detects = any(node.kind in DETECTION for node in graph.nodes)
         self._engine: Any = None
@@ -304,7 +312,7 @@ class Network(Looking):
                 give_back(self.plan.threads - 1)  # what planning, a decoder and drawing touched
             self._engine = Engine(program, self._index.path, self.plan.threads, self._isa,
                                   cached=cache_is_free(program.arena_bytes, self._index.size),
-                                  known=self._index.identity)
+                                  known=self._index.identity, read_rate=self._read_rate)
             self._extra = extra
         return self._engine
 

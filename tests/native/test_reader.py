@@ -270,3 +270,26 @@ def test_a_signal_outranks_the_read_error_it_meets(threads, tmp_path):
         engine.run_chw(frame)
     Path(weights).write_bytes(data)
     engine.run_chw(frame)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_reads_are_held_to_a_rate(threads, tmp_path):
+    graph, weights = made(NET, tmp_path)
+    frame, plan = noise(graph), plan_of(graph, "streamed", threads)
+    want = frame_bytes(engine_of(graph, weights, plan), frame)
+    engine = engine_of(graph, weights, plan, read_rate=2 << 20)
+    for _ in range(2):
+        assert frame_bytes(engine, frame) == want
+        stats = engine.stats()
+        assert stats["latency_ms"] >= 999 * stats["bytes_read"] / (2 << 20)  # at least
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_signal_ends_a_read_that_is_held(threads, tmp_path, alarm):
+    graph, weights = made(NET, tmp_path)
+    engine = engine_of(graph, weights, plan_of(graph, "streamed", threads), read_rate=1)  # a week for a frame
+    before = tasks()
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    with pytest.raises(Enough):
+        engine.run_chw(noise(graph))
+    assert tasks_fall_to(before)

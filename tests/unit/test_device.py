@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import random
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import pytest
 
 from darkfuse.cli.main import main
 from darkfuse.errors import DarkfuseError
+from darkfuse.host.units import parse_rate
 from darkfuse.plan.price.device import BUILTIN, Device, Rates, likeness, load_device, save_device
 from darkfuse.session import calibrate, fit
+from darkfuse.session.storage import reading_rate
 
 
 @pytest.fixture(autouse=True)
@@ -134,11 +137,33 @@ def test_calibrate_measures_and_keeps_a_profile(tmp_path: Path, capsys: pytest.C
     assert list(tmp_path.glob("darkfuse-*")) == []
 
 
+def test_the_storage_of_weights_is_measured_by_reading_them(tmp_path: Path,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.weights"
+    path.write_bytes(os.urandom(9 << 20))
+    pieces: list[int] = []
+    real = os.preadv
+    monkeypatch.setattr(os, "preadv", lambda file, rooms, at: pieces.append(at) or real(file, rooms, at))
+    assert reading_rate(str(path), 60.0) > 0
+    whole = [n << 20 for n in range(9)]
+    assert sorted(pieces) in (whole, sorted([0, *whole]))  # a page is tried first, where reads can be direct
+    assert reading_rate(str(path), 0.0) > 0  # a piece at least
+
+
+def test_a_profile_for_other_storage() -> None:
+    assert load_device("rpi4", 22 << 20).read == pytest.approx(0.02307, rel=1e-3)
+    assert load_device("rpi4", 22 << 20).rates == load_device("rpi4").rates
+    assert parse_rate("22M/s") == parse_rate("22M") == parse_rate(22 << 20) == 22 << 20
+    assert parse_rate(None) is None
+
+
 @pytest.mark.parametrize(("words", "says"), [
     (["--threads", "0"], "write numbers from 1 to 256"),
     (["--threads", "1,,2"], "write numbers from 1 to 256"),
     (["--seconds", "0"], "is outside 1..600"),
     (["--storage", "/proc/nowhere"], "/proc/nowhere"),
+    (["--weights", "nowhere.weights"], "nowhere.weights: No such file"),
+    (["--weights", __file__], "are too few to measure its storage with"),
 ])
 def test_bad_options_are_one_line(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["calibrate", *words]) == 2

@@ -191,14 +191,18 @@ def measured_devices() -> list[Device]:
     return found
 
 
-def load_device(name: str | None = None) -> Device:
+def load_device(name: str | None = None, read_rate: int | None = None) -> Device:
     """A profile by name or path; without one this machine's measured profile, else the one most like it.
+
+    read_rate : bytes a second of the storage weights are read from, where the profile's own does not count
 
     Raises
     ------
     DarkfuseError
         No such profile, or the file is not one.
     """
+    if read_rate:
+        return dataclasses.replace(load_device(name), read=read_rate * 1e-9)
     if name in BUILTIN:
         return BUILTIN[str(name)]
     if name is None:
