@@ -25,9 +25,10 @@ FAMILIES = sorted({family for family, _ in COMMANDS})
 # Flags without a meaning here, and how many words follow each: graphics cards, benchmarks, windows.
 _DROPPED = {"-i": 1, "-gpus": 1, "-nogpu": 0, "-benchmark": 0, "-benchmark_layers": 0, "-clear": 0,
             "-hier": 1, "-points": 1, "-iou_thresh": 1, "-time_limit_sec": 1, "-avgframes": 1, "-s": 1}
-_RENAMED = {"-out_filename": "--out", "-c": "--camera", "-mjpeg_port": "--http"}
-_VALUED = ("-thresh", "-nms", "-mem", "-threads", "-names", "-size", "-dialect", "-json", "-t", *_RENAMED)
-_MISSING = {"-prefix": "-out_filename writes the film", "-json_port": "-mjpeg_port shows boxes and numbers"}
+_RENAMED = {"-out_filename": "--out", "-c": "--camera", "-mjpeg_port": "--http", "-json_port": "--json-port"}
+_PORTS = ("-mjpeg_port", "-json_port")
+_VALUED = ("-thresh", "-nms", "-mem", "-threads", "-names", "-size", "-dialect", "-json", "-prefix", "-t",
+           *_RENAMED)
 
 
 def translated(words: Sequence[str]) -> list[str]:
@@ -62,12 +63,10 @@ def _sorted(words: list[str], verb: str) -> tuple[list[str], list[str]]:
         elif word == "-out":  # a JSON file for `test`, an ending for `valid`
             value = words.pop(0) if words else ""
             flags += ["--json" if value.endswith(".json") else "--out", value]
-        elif word in _MISSING:
-            raise DarkfuseError(f"{word}: darkfuse does not have it; {_MISSING[word]}")
         elif word.replace("--", "-", 1) in _VALUED:
             value = words.pop(0) if words else ""
             # Darknet serves everybody who can reach the machine
-            flags += [_RENAMED.get(word, word), "0.0.0.0:" + value if word == "-mjpeg_port" else value]
+            flags += [_RENAMED.get(word, word), "0.0.0.0:" + value if word in _PORTS else value]
         elif word.startswith("-") and word != "-":
             flags.append(word)
         else:

@@ -10,18 +10,17 @@ import contextlib
 import json
 import os
 import signal
-import sys
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from darkfuse.errors import DarkfuseError
 from darkfuse.host import process
-from darkfuse.host.files import Lines
+from darkfuse.host.files import Lines, WholeFile
 from darkfuse.host.units import format_bytes
 from darkfuse.live.percentiles import Percentiles
+from darkfuse.live.wishes import Wishes, say
 from darkfuse.media.palette import class_colour
 from darkfuse.model.dialect import DARKNET
 
@@ -33,29 +32,6 @@ if TYPE_CHECKING:
 JPEG_QUALITY = 75
 LIVE_FPS = 10.0  # of the video written from a camera, whose own speed detection seldom reaches
 TICK_S = 0.05  # how often keys and the page's controls are looked at while there is no frame
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What a person asked for; `loading` and `answers` are more keywords of `load` and `Network.detect`,
-    `http` is (host, port), `json_lines` a path or `-`, `fps_limit` 0 for none."""
-
-    source: int | str
-    cfg: str | None = None
-    weights: str | None = None
-    names: str | None = None
-    threads: int | None = None
-    mem: str | None = None
-    exact: bool = False
-    loading: dict[str, Any] = field(default_factory=dict)
-    answers: dict[str, Any] = field(default_factory=dict)
-    realtime: bool = False
-    out: str | None = None
-    json_lines: str | None = None
-    http: tuple[str, int] | None = None
-    window: bool = True
-    fps_limit: float = 0.0
-    frames: int | None = None
 
 
 def run(wishes: Wishes) -> list[str]:
@@ -84,12 +60,6 @@ def run(wishes: Wishes) -> list[str]:
         return live.summary()
 
 
-def say(line: str) -> None:
-    """One line to the person, on standard error."""
-    sys.stderr.write(f"darkfuse: {line}\n")
-    sys.stderr.flush()
-
-
 class Live:
     """One run of the loop, with what it shows and writes to. Everything opened is closed by `stack`."""
 
@@ -113,6 +83,7 @@ class Live:
         self._rgb = first.image.copy()
         self.lines = self._open_lines(stack)
         self.state, self.server = self._open_server(stack)
+        self.json_port = self._open_json_port(stack)
         self.window = self._open_window(stack, first.image)
         self.writer = self._open_writer(stack)
         self.net: Network = stack.enter_context(self._load(first.image))
@@ -138,12 +109,23 @@ class Live:
         say(f"watch at {server.url}")
         return state, server
 
+    def _open_json_port(self, stack: contextlib.ExitStack) -> Any:
+        if self.wishes.json_port is None:
+            return None
+        from darkfuse.live.web.json_port import JsonPort
+
+        port = JsonPort(*self.wishes.json_port)
+        stack.callback(port.close)
+        say(f"boxes as JSON at {port.url}")
+        return port
+
     def _open_window(self, stack: contextlib.ExitStack, image: Any) -> Any:
         from darkfuse.media.window import Window, has_screen
 
         if not self.wishes.window:
             return None
-        seen = self.wishes.http or self.wishes.out or self.wishes.json_lines
+        wishes = self.wishes
+        seen = wishes.http or wishes.out or wishes.json_lines or wishes.json_port or wishes.prefix
         if not has_screen():
             if not seen:
                 say("there is no screen here; with --http 8080 a browser shows the picture")
@@ -205,7 +187,7 @@ class Live:
             self._pending = None
             if frame is None:
                 if capture.ended:
-                    self._tell(ended=True)
+                    self._end()
                     return
                 self._show_again()
                 if capture.lost != self._last.get("lost", False):
@@ -235,18 +217,23 @@ class Live:
             self.lines.write(json.dumps(record, separators=(",", ":")))
         self._held, self._boxes = frame, (result, record)
         watched = self.server is not None and self.server.wants_picture()
-        if self.window is not None or self.writer is not None or watched:
+        if self.window is not None or self.writer is not None or self.wishes.prefix or watched:
             self._draw()
+        if self.json_port is not None:
+            self.json_port.add(record)
         if self.server is not None:
             self._last = {**record, "objects": self._coloured(record["objects"]),
                           "source": self.source, "lost": False}
             self.server.update(self._last)
             if watched:
-                self.server.show(frame.number, lambda: self._compress(image))
+                self.server.show(frame.number, lambda: self._compress(image), self._last)
         if self.window is not None:
             self.window.show(image)
         if self.writer is not None:
             self.writer.add(image, frame.at)
+        if self.wishes.prefix:
+            with WholeFile(f"{self.wishes.prefix}_{self.done:08d}.jpg", "the picture", DarkfuseError) as file:
+                file.write(self._compress(image).tobytes())
 
     def record(self, frame: Frame, result: Result, latency: float) -> dict[str, Any]:
         """A frame as JSON lines and the page have it; coordinates are parts of the picture's size."""
@@ -291,12 +278,22 @@ class Live:
         if self.server is not None and "frame_id" in self._last:
             self.server.update(self._last)
 
+    def _end(self) -> None:
+        """The film is over: who watches sees its last frame, and is told."""
+        if self.server is not None and self._last:
+            until = time.monotonic() + TICK_S * 10
+            while self.server.viewers and self.server.shown != self._held.number and time.monotonic() < until:
+                self._show_again()
+                time.sleep(TICK_S / 10)
+            self._tell(ended=True)
+            self.server.finish()
+
     def _show_again(self) -> None:
         """Nothing new: who has just opened the page gets the picture that is there."""
         server, held = self.server, self._held
         if server is not None and server.shown != held.number and server.wants_picture():
             self._draw()
-            server.show(held.number, lambda: self._compress(held.image))
+            server.show(held.number, lambda: self._compress(held.image), self._last)
 
     def _coloured(self, objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """`objects` with the colours they are drawn in."""

@@ -72,6 +72,15 @@ def test_a_file_is_looked_at_frame_by_frame(film: Path, tmp_path: Path) -> None:
     assert demo.printed[3] == "written: out.mp4, 40 frames"
 
 
+def test_a_picture_is_written_of_each_frame(film: Path, tmp_path: Path) -> None:
+    words = ("--video", film, *THRESH, "--prefix", "seen", "--frames", 3, "--no-window")
+    with Demo(*words, cwd=tmp_path) as demo:
+        assert demo.finish() == 0
+    pictures = sorted(tmp_path.glob("*"))
+    assert [path.name for path in pictures] == [f"seen_0000000{number}.jpg" for number in (1, 2, 3)]
+    assert len({path.read_bytes() for path in pictures}) == 3 and frames_in(pictures[0])[2] == (240, 320, 3)
+
+
 def test_json_lines_have_standard_output_to_themselves(film: Path, tmp_path: Path) -> None:
     with Demo("--video", film, "--frames", 3, "--json-lines", "-", cwd=tmp_path) as demo:
         assert demo.finish() == 0

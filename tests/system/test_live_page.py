@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(programs() is None, reason="chromium and chromiu
 # A number that changes with the picture shown, 0 while there is none
 PICTURE = """
 const img = document.getElementById('picture');
-if (!img.naturalWidth) return 0;
+if (!frame) return 0;
 const canvas = document.createElement('canvas');
 canvas.width = 64; canvas.height = 48;
 const draw = canvas.getContext('2d');
@@ -82,6 +82,73 @@ def test_figures_and_charts(page: Browser) -> None:
 def test_nothing_comes_from_outside(page: Browser, demo: Demo) -> None:
     loaded = page.run("return performance.getEntriesByType('resource').map(entry => entry.name)")
     assert loaded and all(name.startswith((demo.url(), "data:")) for name in loaded)
+
+
+def test_picture_list_and_numbers_are_of_one_frame(page: Browser) -> None:
+    """Whatever is on display was handed over together; counts and rows say the same."""
+    for _ in range(5):
+        seen = page.run("""
+            const rows = [...document.querySelectorAll('#objects li:not(.none)')];
+            const chips = [...document.querySelectorAll('#counts b')].map(one => Number(one.textContent));
+            return [rows.map(row => row.querySelector('span').textContent), chips,
+                    frame.objects.map(found => found.name), document.querySelector('#ms').textContent,
+                    Math.round(frame.latency_ms) + ' ms', document.querySelector('#count').textContent];""")
+        rows, chips, names, shown, told, count = seen
+        assert rows == names and sum(chips) == len(names) == int(count) and shown == told
+
+
+def test_light_and_dark_are_chosen_and_kept(page: Browser) -> None:
+    look = "return document.documentElement.dataset.theme"
+    before = page.run(look)
+    page.click("#theme")
+    assert page.run(look) == {"light": "dark", "dark": "light"}[before]
+    ink = page.run("return getComputedStyle(document.body).backgroundColor")
+    page.reload()
+    page.wait("return latest")
+    assert page.run(look) != before
+    assert page.run("return getComputedStyle(document.body).backgroundColor") == ink
+
+
+def test_a_snapshot_is_the_picture_shown(page: Browser) -> None:
+    page.run("window.link = null; HTMLAnchorElement.prototype.click = function () { window.link = this; };")
+    page.wait("return !document.getElementById('snapshot').disabled")
+    page.click("#snapshot")
+    name = page.run("return window.link.download")
+    assert name.startswith("darkfuse-") and name.endswith(".jpg") and int(name[9:-4]) > 0
+    page.run("fetch(window.link.href).catch(() => 0); jpeg.arrayBuffer().then("
+             "bytes => { window.began = [...new Uint8Array(bytes.slice(0, 2))]; })")
+    assert page.wait("return window.began") == [0xFF, 0xD8]
+
+
+def test_charts_fill_from_the_left(page: Browser) -> None:
+    page.wait("return points.length > 3")
+    first, last = page.run("""
+        charts();
+        const canvas = document.getElementById('memory'), draw = canvas.getContext('2d');
+        const ink = draw.getImageData(0, 0, canvas.width, canvas.height).data;
+        const [r, g, b] = getComputedStyle(document.documentElement).getPropertyValue('--accent')
+            .match(/[0-9a-f]{2}/gi).map(part => parseInt(part, 16));
+        const columns = [];
+        for (let x = 0; x < canvas.width; x++)
+            for (let y = 0; y < canvas.height; y++) {
+                const at = (y * canvas.width + x) * 4;
+                if (ink[at + 3] > 200 && Math.abs(ink[at] - r) + Math.abs(ink[at + 1] - g)
+                    + Math.abs(ink[at + 2] - b) < 12) { columns.push(x); break; }
+            }
+        return [Math.min(...columns) / canvas.width, Math.max(...columns) / canvas.width];""")
+    assert first < 0.2 and first < last <= 1
+
+
+def test_a_film_that_ends_is_finished(tmp_path: Path) -> None:
+    film = make_video(tmp_path / "short.avi", 30)
+    words = ("--video", film, "--realtime", "--http", 0, "--mem", "128M", "--thresh", 0.1)
+    with Demo(*words, cwd=tmp_path) as demo, Browser(tmp_path / "browser") as browser:
+        browser.open(demo.url())
+        browser.wait("return document.getElementById('state').textContent === 'finished'")
+        assert demo.finish() == 0
+        browser.wait("return events.readyState !== 1")  # it is gone, and the page says so in no other way
+        assert browser.text("#state") == "finished"
+        assert browser.run("return document.getElementById('pause').disabled")
 
 
 def test_the_slider_sets_the_threshold(page: Browser, demo: Demo) -> None:

@@ -23,6 +23,8 @@ from darkfuse.errors import DarkfuseError
      "--json r.json"),
     ("detector demo coco.data x.cfg x.weights film.mp4 -out_filename o.avi -mjpeg_port 8090",
      "demo coco.data x.cfg x.weights --video film.mp4 --out o.avi --http 0.0.0.0:8090"),
+    ("detector demo coco.data x.cfg x.weights film.mp4 -prefix out -json_port 8070 -dont_show",
+     "demo coco.data x.cfg x.weights --video film.mp4 -prefix out --json-port 0.0.0.0:8070 -dont_show"),
     ("detector demo coco.data x.cfg x.weights -c 1", "demo coco.data x.cfg x.weights --camera 1"),
     ("detector map coco.data x.cfg x.weights", "map x.cfg x.weights coco.data"),
     ("classifier predict i.data x.cfg x.weights dog.jpg", "classify i.data x.cfg x.weights dog.jpg"),
@@ -34,7 +36,7 @@ def test_commands_become_ours(theirs: str, ours: str) -> None:
 
 @pytest.mark.parametrize(("words", "says"), [
     ("detector train coco.data x.cfg", "training is Darknet's"),
-    ("detector demo a.data x.cfg -prefix out", "-out_filename"),
+    ("classifier demo a.data x.cfg", "classifier predict"),
 ])
 def test_what_there_is_not_is_said(words: str, says: str) -> None:
     with pytest.raises(DarkfuseError, match=says):

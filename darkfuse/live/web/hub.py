@@ -72,6 +72,8 @@ class Hub:
         The address cannot be used.
     """
 
+    OPTION = "--http"  # how messages call the address
+
     def __init__(self, host: str, port: int) -> None:
         self._host = host
         try:
@@ -79,7 +81,7 @@ class Hub:
             self._listener = socket.create_server((host, port), family=family, backlog=128)
         except (OSError, OverflowError, UnicodeError) as error:
             why = getattr(error, "strerror", None) or error
-            raise DarkfuseError(f"--http {host}:{port}: cannot listen there: {why}") from None
+            raise DarkfuseError(f"{self.OPTION} {host}:{port}: cannot listen there: {why}") from None
         self._listener.setblocking(False)
         self.port = self._listener.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host

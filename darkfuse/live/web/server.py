@@ -7,6 +7,8 @@ one, and not more often than leaves detection nearly all of the time.
 
 from __future__ import annotations
 
+import json
+import struct
 import time
 from pathlib import Path
 from typing import Any, Callable
@@ -24,6 +26,10 @@ SHARE = 1 / 30  # of the time compressing and sending may take
 _BOUNDARY = b"darkfuse-frame"
 _STREAM = "multipart/x-mixed-replace; boundary=" + _BOUNDARY.decode()
 _JSON = "application/json"
+_ENDLESS = {"/stream.mjpg": ("stream", _STREAM), "/frames": ("frames", "application/octet-stream"),
+            "/events": ("events", "text/event-stream")}
+PICTURES = ("stream", "frames")  # kinds of viewers that get pictures
+FAREWELL_S = 1.0  # how long the last news may take to be sent
 
 
 class Server(Hub):
@@ -32,7 +38,7 @@ class Server(Hub):
     def __init__(self, host: str, port: int, state: State) -> None:
         self.state = state
         self._page = (Path(__file__).parent / "page.html").read_bytes()
-        self._picture: tuple[int, Any] = (0, None)
+        self._picture: tuple[int, Any, bytes] = (0, None, b"")
         self._next, self._cost = 0.0, 0.0
         self._hungry = False
         self._spent = 0.0  # of the server's thread, when pictures were paid for last
@@ -47,10 +53,11 @@ class Server(Hub):
         """Whether somebody is ready for a picture, and the time to make one is there."""
         return self._hungry and time.monotonic() >= self._next
 
-    def show(self, number: int, compress: Callable[[], Any]) -> None:
-        """Hand over picture `number`; `compress` gives its JPEG as a buffer. Call when `wants_picture`."""
+    def show(self, number: int, compress: Callable[[], Any], record: Any = None) -> None:
+        """Hand over picture `number`; `compress` gives its JPEG as a buffer, `record` says what was found
+        in it. Call when `wants_picture`."""
         began = time.monotonic()
-        self._picture = (number, compress())
+        self._picture = (number, compress(), json.dumps(record or {}, separators=(",", ":")).encode())
         self._hungry = False
         now = time.monotonic()
         spent = now - began + self._cost  # sending the pictures before cost the server's thread
@@ -64,13 +71,22 @@ class Server(Hub):
         if self._connections:
             self.wake()
 
+    def finish(self) -> None:
+        """Wait, not for long, until whoever watches has the last news."""
+        until = time.monotonic() + FAREWELL_S
+        self.wake()
+        while time.monotonic() < until and not all(
+                viewer.sent == self.state.stamp() and not viewer.out
+                for viewer in list(self._connections.values()) if viewer.kind == "events"):
+            time.sleep(0.01)
+
     def begin(self, viewer: Connection, request: Request) -> Body:
         """See `Hub.begin`: refuses what there is not, before a byte of a body is taken."""
         if not is_ours(request.headers.get("host", ""), self._host):
             raise Refused(403)
         path = request.path
         wanted = "POST" if path == "/control" else "GET"
-        if path not in ("/", "/stream.mjpg", "/events", "/detections.json", "/history.json", "/control"):
+        if path not in ("/", "/detections.json", "/history.json", "/control", *_ENDLESS):
             raise Refused(404)
         if request.method != wanted:
             raise Refused(405, f"Allow: {wanted}\r\n")
@@ -93,8 +109,7 @@ class Server(Hub):
                 raise Refused(400)
             self.say(viewer, answer(200, _JSON, state.json()))
         else:
-            viewer.kind = "stream" if path == "/stream.mjpg" else "events"
-            kind = _STREAM if viewer.kind == "stream" else "text/event-stream"
+            viewer.kind, kind = _ENDLESS[path]
             head = answer(200, kind, with_length=False)
             if viewer.kind == "stream":
                 head += b"--" + _BOUNDARY
@@ -103,11 +118,15 @@ class Server(Hub):
     def refill(self, viewer: Connection, now: float) -> None:
         """Give a viewer who has read everything the newest there is, if that is new to him."""
         still = now - viewer.since > REPEAT_S
-        if viewer.kind == "stream":
-            number, picture = self._picture
-            if picture is not None and (still or number != viewer.sent):
-                viewer.sent, viewer.picture = number, picture
-                size = memoryview(picture).nbytes
+        if viewer.kind in PICTURES:
+            number, picture, told = self._picture
+            if picture is None or (number == viewer.sent and not still):
+                return
+            viewer.sent, viewer.picture = number, picture
+            size = memoryview(picture).nbytes
+            if viewer.kind == "frames":  # how many bytes each has, then what was found and in what
+                self.queue(viewer, struct.pack(">II", len(told), size) + told, picture)
+            else:
                 head = f"\r\nContent-Type: image/jpeg\r\nContent-Length: {size}\r\n\r\n".encode()
                 self.queue(viewer, head, picture, b"\r\n--" + _BOUNDARY)
         elif viewer.kind == "events":
@@ -121,7 +140,7 @@ class Server(Hub):
 
     def bound(self) -> None:
         """Keep what is held of old pictures within its limit; note who is ready, and what the thread took."""
-        self._hungry = any(v.kind == "stream" and not v.out for v in self._connections.values())
+        self._hungry = any(v.kind in PICTURES and not v.out for v in self._connections.values())
         spent = time.thread_time()
         self._cost, self._spent = self._cost + spent - self._spent, spent
         holding = [v for v in self._connections.values() if v.picture is not None]
