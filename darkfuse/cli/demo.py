@@ -61,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
         source=args.video or args.camera or 0, cfg=cfg, weights=weights, names=args.names or data,
         threads=args.threads, mem=args.mem, exact=args.exact, loading=arguments.loading(args),
         answers=arguments.answers(args), realtime=args.realtime, out=args.out, json_lines=args.json_lines,
-        http=args.http, json_port=args.json_port, prefix=args.prefix, window=args.window, fps_limit=args.fps_limit, frames=args.frames))
+        http=args.http, json_port=args.json_port, prefix=args.prefix, window=args.window,
+        fps_limit=args.fps_limit, frames=args.frames))
     for line in lines:
         print(line, file=sys.stderr if args.json_lines == "-" else sys.stdout)
     return 0
