@@ -19,6 +19,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
 
 KERNELS = Path("darkfuse/kernels")
+PLAN = Path("darkfuse/plan")
 ENGINE = Path("darkfuse/engine")
 OBJECTS = Path("build/kernels")  # kept: an editable install's own build folder is a new one each time
 MEDIA = Path("darkfuse/media")
@@ -68,7 +69,7 @@ class BuildPerIsa(build_ext):
     def build_extension(self, ext: Extension) -> None:
         if ext.name.startswith("darkfuse.media."):
             self.use_picture_libraries(ext)
-        else:
+        elif not ext.name.startswith("darkfuse.plan."):
             ext.extra_objects = [*self.kernel_objects(), *ext.extra_objects]
         super().build_extension(ext)
 
@@ -156,6 +157,11 @@ if (KERNELS / "_kernels.pyx").exists():
 if (ENGINE / "_engine.pyx").exists():
     extensions.append(extension("darkfuse.engine._engine", [
         ENGINE / "_engine.pyx", *[p for p in sorted(ENGINE.glob("*.c")) if not p.name.startswith("_")]]))
+
+for source in sorted(PLAN.glob("*/_*.pyx")):  # loops of the planner that would take Python too long
+    extensions.append(Extension(".".join(source.with_suffix("").parts), [str(source)],
+                                extra_compile_args=[*COMMON, *STRICT],
+                                extra_link_args=[] if DEBUG else ["-Wl,-s"]))
 
 if (MEDIA / "_rows.pyx").exists():
     media = extension("darkfuse.media._rows", [

@@ -9,13 +9,14 @@ lower bound for networks.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+from darkfuse.plan.layout._arrange import arrange
+
 Chain = tuple[tuple[int, int], ...]  # blocks, and where each begins in what they take together
-Ban = tuple[int, int, int]  # another chain, and how far from its place one may not begin: in (low, high)
 
 EFFORT = 25_000  # see `pack`
 ALIGN = 64  # bytes: a cache line, and the widest vector register
@@ -115,8 +116,10 @@ def pack(blocks: Sequence[Block], ties: Sequence[Tie] = (), enough: int = 0,
     if not rest:
         return Packing(tuple(offsets), floor, bound)
     chains = _chains(blocks, ties, rest)
-    near = _neighbours(blocks, chains)
-    placed, top = _arrange(blocks, chains, near, effort, max(bound, enough) - floor)
+    members = [(blocks[n].first, blocks[n].last, which, at, aligned(blocks[n].bytes))
+               for which, chain in enumerate(chains) for n, at in chain]
+    placed, top = arrange(members, len(chains), _orders(members, len(chains)), effort // len(chains),
+                          max(bound, enough) - floor)
     for chain, at in zip(chains, placed):
         for number, behind in chain:
             offsets[number] = floor + at + behind
@@ -141,106 +144,20 @@ def _chains(blocks: Sequence[Block], ties: Sequence[Tie], numbers: Sequence[int]
     return chains
 
 
-def _neighbours(blocks: Sequence[Block], chains: Sequence[Chain]) -> list[list[Ban]]:
-    """Per chain, the places it may not take once another one has its own."""
-    found: list[list[Ban]] = [[] for _ in chains]
-    members = sorted((blocks[n].first, which, at, aligned(blocks[n].bytes), blocks[n].last)
-                     for which, chain in enumerate(chains) for n, at in chain)
-    here: list[tuple[int, int, int, int]] = []
-    for first, which, at, size, last in members:
-        here = [member for member in here if member[3] >= first]
-        for other, other_at, other_size, _ in here:
-            if other != which:
-                low, high = other_at - at - size, other_at + other_size - at
-                found[which].append((other, low, high))
-                found[other].append((which, -high, -low))
-        here.append((which, at, size, last))
-    return found
-
-
-def _arrange(blocks: Sequence[Block], chains: Sequence[Chain], near: Sequence[Sequence[Ban]],
-             effort: int, goal: int) -> tuple[list[int], int]:
-    """Places of all chains, and their end: several orders of placing, the best of them improved."""
-    sizes = [max(at + aligned(blocks[n].bytes) for n, at in chain) for chain in chains]
-    first = [min(blocks[n].first for n, _ in chain) for chain in chains]
-    life = [max(blocks[n].last for n, _ in chain) - begin + 1 for chain, begin in zip(chains, first)]
-    numbers = range(len(chains))
-    starts = [
-        sorted(numbers, key=lambda n: (-sizes[n], -life[n], n)),
-        sorted(numbers, key=lambda n: (-sizes[n] * life[n], n)),
-        sorted(numbers, key=lambda n: (-life[n], -sizes[n], n)),
-        sorted(numbers, key=lambda n: (first[n], -sizes[n], n)),
+def _orders(members: Sequence[tuple[int, int, int, int, int]], count: int) -> list[list[int]]:
+    """Orders in which chains may be placed: by size, by size and life together, by life, by beginning."""
+    size, first, last = [0] * count, [1 << 62] * count, [0] * count
+    for begin, end, chain, at, bytes_ in members:
+        size[chain] = max(size[chain], at + bytes_)
+        first[chain], last[chain] = min(first[chain], begin), max(last[chain], end)
+    life = [end - begin + 1 for begin, end in zip(first, last)]
+    keys: list[Callable[[int], tuple[int, ...]]] = [
+        lambda n: (-size[n], -life[n], n),
+        lambda n: (-size[n] * life[n], n),
+        lambda n: (-life[n], -size[n], n),
+        lambda n: (first[n], -size[n], n),
     ]
-    order, placed = starts[0], [-1] * len(chains)
-    top = _place(sizes, near, order, 0, placed, 1 << 62)
-    for other in starts[1:]:
-        if top <= goal:
-            break
-        changed = [-1] * len(chains)
-        end = _place(sizes, near, other, 0, changed, top - 1)
-        if end < top:
-            order, placed, top = other, changed, end
-    best, least, chance = placed, top, 1
-    for _ in range(effort // len(chains)):
-        if least <= goal:
-            break
-        # Whatever is alive with a block at the top may be in its way: one of those gets another turn.
-        chance = (chance * 6364136223846793005 + 1442695040888963407) % (1 << 64)
-        crown = next(n for n in order if placed[n] + sizes[n] == top)
-        beside = {crown, *(ban[0] for ban in near[crown])}
-        movers = [at for at, n in enumerate(order) if n in beside]
-        old = movers[(chance >> 48) % len(movers)]
-        new = (chance >> 32) % len(order)
-        changed_order = order[:old] + order[old + 1 :]
-        changed_order.insert(new, order[old])
-        same = min(old, new)
-        changed = placed[:]
-        for n in changed_order[same:]:
-            changed[n] = -1
-        end = _place(sizes, near, changed_order, same, changed, top)
-        if end <= top:
-            order, placed, top = changed_order, changed, end
-        if end < least:
-            best, least = changed, end
-    return best, least
-
-
-def _place(sizes: Sequence[int], near: Sequence[Sequence[Ban]], order: Sequence[int], done: int,
-           placed: list[int], most: int) -> int:
-    """Place one chain after another, each into the smallest gap that holds it, or else on top of its
-    neighbours.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        Bytes of each chain, from its first to its last.
-    near : sequence of sequence of Ban
-        What each must keep away from.
-    order : sequence of int
-        Chains as they get their turn; the first `done` of them have their places.
-    placed : list of int
-        Where each chain begins, -1 for none as yet; filled in.
-    most : int
-        Bytes beyond which the order is of no use: placing ends there.
-
-    Returns the highest end, more than `most` where it was not placed to the end.
-    """
-    highest = max((placed[n] + sizes[n] for n in order[:done]), default=0)
-    for chain in order[done:]:
-        taken = [(placed[n] + low, placed[n] + high) for n, low, high in near[chain] if placed[n] >= 0]
-        taken.sort()
-        top, choice, slack = 0, -1, 0
-        for low, high in taken:
-            if low >= top and (choice < 0 or low - top < slack):
-                choice, slack = top, low - top
-            if high > top:
-                top = high
-        at = placed[chain] = choice if choice >= 0 else top
-        if at + sizes[chain] > highest:
-            highest = at + sizes[chain]
-            if highest > most:
-                break
-    return highest
+    return [sorted(range(count), key=key) for key in keys]
 
 
 def pack_tied(blocks: Sequence[Block], ties: Sequence[Tie]) -> tuple[list[Tie], Packing]:

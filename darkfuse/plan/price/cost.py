@@ -9,6 +9,7 @@ from __future__ import annotations
 from darkfuse.graph import Node
 from darkfuse.graph.layers.convolutional import ConvOptions
 from darkfuse.plan.layout.weights import PANEL
+from darkfuse.plan.price._grid import ConvCost
 from darkfuse.plan.price.device import Device, Rates
 
 Sizes = list[tuple[int, int]]  # (size, how many)
@@ -20,17 +21,11 @@ STRIDED = 1.25  # how much longer direct kernels take for a pixel whose neighbou
 PIXELS = 14  # of one row that the direct kernels hold in registers, at most; tiles in Winograd's products
 
 
-def conv_ms(rates: Rates, node: Node, kernel: str, rows: Sizes, columns: Sizes, strip: int, device: Device,
-            threads: int) -> float:
-    """A convolution over a grid of regions.
+def conv_cost(rates: Rates, node: Node, kernel: str, device: Device, threads: int) -> ConvCost:
+    """What a convolution costs by one kernel, for grids of any regions.
 
     Parameters
     ----------
-    rows, columns : list of (size, how many)
-        Heights and widths of the regions of the convolution's own output (before a fused pooling): the grid
-        has every height with every width. The sizes of most grids take two or three values.
-    strip : int
-        Winograd tile rows worked on at a time, 0 for all.
     device : Device
         For the sizes of caches: what outgrows them is fetched anew for each region.
     threads : int
@@ -45,64 +40,37 @@ def conv_ms(rates: Rates, node: Node, kernel: str, rows: Sizes, columns: Sizes, 
     elif kernel == "first":
         outputs = (node.out_shape.c + 15) // 16 * 16
     weights = outputs * inputs * options.size**2
-    tall = wide = 0
-    for _, n in rows:
-        tall += n
-    for _, n in columns:
-        wide += n
-    if kernel == "winograd":
-        strips = _strips(rows, strip)
-        parts = max(1, -(-threads // (outputs // PANEL)))  # of each panel's tiles, where panels are too few
-        tiles, steps, walks, waits, largest = 0, 0.0, 0, 0.0, 0
-        for tile_rows, n in strips:
-            for size, m in columns:
-                at_once = tile_rows * ((size + 3) // 4)
-                tiles += n * m * at_once
-                steps += n * m * (at_once + 2 * parts * -(-at_once // (PIXELS * parts)))
-                walks += n * m
-                waits += n * m / (1.0 + at_once)
-                largest = max(largest, at_once)
-        meetings = 2 * walks
-        walks *= parts
-        ms = 1e-6 * tiles * (inputs / rates.wino_in + outputs / rates.wino_out)
-        # As in the direct kernels: every 14 tiles pay for two loads of weights, fewer do so too
-        ms += 72e-6 * steps / (1 + 2.0 / PIXELS) * inputs * outputs / rates.gemm
-        ms += 1e-6 * walks * inputs * outputs / rates.wino_filter
-        if 144 * largest * inputs > device.near_bytes:  # the transformed input of a strip
-            ms += far_ms(rates, 144.0 * tiles * inputs * (1 + outputs // 32))
-    else:
-        height, width, waits = 0, 0.0, 0.0
-        for size, n in rows:
-            height += size * n
-            waits += sum(n * m / (1.0 + size * across / 16) for across, m in columns)
-        # A row is cut into pieces of near-equal length; each pays two weight loads beside its pixels.
-        for size, n in columns:
-            width += n * (size + 2.0 * (-(-size // PIXELS)))
-        width /= 1 + 2.0 / PIXELS
-        if kernel == "direct":
-            rate = rates.direct1 if options.size == 1 else rates.direct3
-        else:
-            rate = rates.first if kernel == "first" else rates.general
-        ms = 2e-6 * height * width * weights / rate * (STRIDED if options.stride > 1 else 1.0)
-        meetings = tall * wide
     # Weights that come from memory are fetched ahead: the more tiles, the more hides behind the products.
-    if 4 * weights > device.near_bytes:
-        ms += 4e-6 * waits * weights / rates.weights
-    return ms + meetings * rates.op_us * 1e-3
+    wait = 4e-6 * weights / rates.weights if 4 * weights > device.near_bytes else 0.0
+    meeting = 1e-3 * rates.op_us
+    if kernel == "winograd":
+        return ConvCost(
+            True, tile=1e-6 * (inputs / rates.wino_in + outputs / rates.wino_out),
+            step=72e-6 * inputs * outputs / rates.gemm, walk=1e-6 * inputs * outputs / rates.wino_filter,
+            far=far_ms(rates, 144.0 * inputs * (1 + outputs // 32)), wait=wait, meeting=meeting,
+            held=144 * inputs, near=device.near_bytes,  # the transformed input of a strip
+            parts=max(1, -(-threads // (outputs // PANEL))), pixels=PIXELS)
+    if kernel == "direct":
+        rate = rates.direct1 if options.size == 1 else rates.direct3
+    else:
+        rate = rates.first if kernel == "first" else rates.general
+    pixel = 2e-6 * weights / rate * (STRIDED if options.stride > 1 else 1.0)
+    return ConvCost(False, pixel=pixel, wait=wait, meeting=meeting, pixels=PIXELS)
 
 
-def _strips(rows: Sizes, strip: int) -> Sizes:
-    """Strips of regions of those heights: rows of tiles and how many."""
-    found = []
-    for size, n in rows:
-        tile_rows = (size + 3) // 4
-        if not strip or tile_rows <= strip:
-            found.append((tile_rows, n))
-        else:
-            found.append((strip, n * (tile_rows // strip)))
-            if tile_rows % strip:
-                found.append((tile_rows % strip, n))
-    return found
+def conv_ms(rates: Rates, node: Node, kernel: str, rows: Sizes, columns: Sizes, strip: int, device: Device,
+            threads: int) -> float:
+    """A convolution over a grid of regions; `conv_cost` has the other parameters.
+
+    Parameters
+    ----------
+    rows, columns : list of (size, how many)
+        Heights and widths of the regions of the convolution's own output (before a fused pooling): the grid
+        has every height with every width. The sizes of most grids take two or three values.
+    strip : int
+        Winograd tile rows worked on at a time, 0 for all.
+    """
+    return conv_cost(rates, node, kernel, device, threads).ms(rows, columns, strip)
 
 
 def pack_ms(rates: Rates, node: Node) -> float:

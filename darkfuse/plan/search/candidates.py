@@ -6,7 +6,6 @@ that exact number.
 """
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from darkfuse.plan.layout.arena import aligned
@@ -18,7 +17,7 @@ from darkfuse.plan.price.device import Device
 from darkfuse.plan.program import reader_bytes
 from darkfuse.plan.search.pieces import Piece, Pieces
 from darkfuse.plan.search.prices import Prices
-from darkfuse.plan.search.tiled import LONGEST, NO_LIMIT, Tiled, Walk
+from darkfuse.plan.search.tiled import LONGEST, NO_LIMIT, Tiled, tiler
 from darkfuse.plan.types import Group, LayerPlan
 
 
@@ -55,6 +54,8 @@ class Candidates:
         self.pieces = pieces.pieces
         self.prices = Prices(pieces, device, threads)
         self.rates = self.prices.rates
+        self._tiler = tiler(self.prices)
+        self._across = [pieces.across(b) for b in range(len(self.pieces) + 1)]
 
     def after(self, at: int) -> int:
         """The first cut behind piece `at`: copies into one route belong to one layer and one group."""
@@ -72,13 +73,14 @@ class Candidates:
     # -- tiled groups ---------------------------------------------------------------------------------
 
     def tiled(self, b: int, grid: tuple[int, int], cache: str, limit: int = NO_LIMIT,
-              longest: int = LONGEST) -> Iterator[Tiled]:
+              longest: int = LONGEST) -> list[Tiled]:
         """Groups of up to `longest` pieces that end before piece `b`, the shortest first, until none can fit
         `limit` bytes; none for a grid finer than its map."""
         tail = self.pieces[b - 1].leaf.shape
         if grid[0] > tail.h or grid[1] > tail.w:
-            return iter(())
-        return Walk(self.prices, b, grid, cache).groups(limit, longest)
+            return []
+        return [Tiled(*found)
+                for found in self._tiler.groups(b, grid, cache, self._across[b], limit, longest)]
 
     def fused(self, tiled: Tiled, b: int, grid: tuple[int, int], cache: str, limit: int = NO_LIMIT,
               worth: int = NO_LIMIT, worth_direct: int = NO_LIMIT) -> list[Option]:
@@ -186,18 +188,18 @@ class Candidates:
         """The group a recipe stands for."""
         layers: list[LayerPlan] = []
         a, b, grid, cache, kernels, residency, single = recipe
-        chosen: dict[int, tuple[str, int]] = {}
-        if any(piece.node for piece in self.pieces[a:b]) and single is None:
-            walk = Walk(self.prices, b, grid, cache)
-            next(tiled for tiled in walk.groups() if tiled.a == a)
-            chosen = walk.chosen
+        strips: list[int] = []
+        if single is None and any(piece.node for piece in self.pieces[a:b]):
+            strips = self._tiler.strips(a, b, grid, cache)
         for number in range(a, b):
             piece, plan = self.pieces[number], single
             if plan is None and piece.node is not None:
-                kernel, strip = chosen[number]
-                if kernel == "winograd" and kernels == "direct":
-                    kernel, strip = "direct", 0
-                plan = LayerPlan(piece.node.index, kernel, residency, strip=strip)
+                strip = strips[number - a]
+                if strip < 0 or kernels == "direct":
+                    kernel = "direct" if piece.rule == "winograd" else piece.rule
+                    plan = LayerPlan(piece.node.index, kernel, residency)
+                else:
+                    plan = LayerPlan(piece.node.index, "winograd", residency, strip=strip)
             layers += [plan if plan is not None and layer == plan.node else LayerPlan(layer)
                        for layer in piece.layers]
         return Group(tuple(layers), grid, cache, round(ms, 3))

@@ -8,11 +8,11 @@ as no cut holds more labels than are kept; the tests compare with brute force.
 """
 from __future__ import annotations
 
-import bisect
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from darkfuse.plan.search.candidates import Candidates, Option, Recipe
+from darkfuse.plan.search._paths import Paths
+from darkfuse.plan.search.candidates import Candidates, Option
 from darkfuse.plan.search.tiled import LONGEST, NO_LIMIT
 
 ROUGH = 8  # labels kept at a cut in a rough search
@@ -24,20 +24,13 @@ PAPER = 5  # MAFAT's grids: 1x1 to 5x5
 
 
 class Label(NamedTuple):
-    """A way to come as far as a cut. `back` is the label before the last span, `recipe` how that is run."""
+    """A whole plan as the search sees it: the options it is made of, and what they come to."""
 
     ms: float
     bytes: int  # stage + pinned
     stage: int  # of the largest group
     pinned: int
-    back: Label | None
-    recipe: Recipe | None
-
-
-START = Label(0.0, 0, 0, 0, None, None)
-# A label before its fellows are known: ms, bytes, stage, pinned, then the label it goes on from, the pieces
-# of its last span and that span's option. Hundreds of thousands are made, compared and forgotten.
-_Draft = tuple[float, int, int, int, int, int, int]
+    options: list[Option]
 
 
 def rows_of_tiles(height: int, width: int) -> list[tuple[tuple[int, int], str]]:
@@ -104,30 +97,26 @@ class Cuts:
     def _price(self, grids: Callable[[int, int], list[tuple[tuple[int, int], str]]],
                wanted: Callable[[int, int], bool]) -> None:
         """Add options of all spans that are wanted, over some grids."""
-        spans, limit = self.spans, self.limit
+        limit = self.limit
         for b in [*self.starts, self.count][1:]:
             long = max((b - a for a in range(max(0, b - LONGEST), b) if wanted(a, b)), default=0)
             if not long:
                 continue
-            tail, worth = spans.pieces[b - 1].leaf.shape, self._worth(b)
+            tail, worth = self.spans.pieces[b - 1].leaf.shape, self._worth(b)
             found: dict[int, list[Option]] = {}
             for grid, cache in grids(tail.h, tail.w):
-                for tiled in spans.tiled(b, grid, cache, limit, long):
+                for tiled in self.spans.tiled(b, grid, cache, limit, long):
                     if wanted(tiled.a, b):
                         most, direct = worth[tiled.a]
                         found.setdefault(tiled.a, []).extend(
-                            spans.fused(tiled, b, grid, cache, limit, most, direct))
+                            self.spans.fused(tiled, b, grid, cache, limit, most, direct))
             for a, options in found.items():
                 self._found[a, b] = pareto([*self._found.get((a, b), ()), *options])
-        self.edges: list[list[tuple[int, list[Option]]]] = [[] for _ in range(self.count)]
-        self.into: list[dict[int, list[Option]]] = [{} for _ in range(self.count + 1)]  # by pieces
-        for (a, b), options in sorted(self._found.items(), key=lambda item: item[0]):
-            if options:
-                self.edges[a].append((b, options))
-                self.into[b][b - a] = options
-        work = sum(len(options) for options in self._found.values())
-        self.keep = max(24, min(LABELS, WORK // max(1, work)))
-        self.floors = self._floors()
+        self.edges = [(*span, options) for span, options in sorted(self._found.items()) if options]
+        self.options = [option for _, _, options in self.edges for option in options]
+        self.paths = Paths(self.count, self.edges)
+        self.keep = max(24, min(LABELS, WORK // max(1, len(self.options))))
+        self.floors = self.paths.floors()
 
     def _worth(self, b: int) -> dict[int, tuple[int, int]]:
         """Per first piece of a group that ends before piece `b`: what its pieces need one by one, at their
@@ -149,38 +138,10 @@ class Cuts:
         that can still be the fastest. Where a cut has more than `keep` labels, those with the least
         ms + price * bytes stay."""
         price, slowest, rest = bound or Bound(0.0, float("inf"), [0.0] * (self.count + 1))
-        slowest += price * limit
-        at: list[list[_Draft]] = [[] for _ in range(self.count + 1)]
-        kept: list[Label] = [START]
-        here = [0]
-        for a in range(self.count + 1):
-            if a:
-                drafts = _thin(_undominated(at[a]), keep if a < self.count else LABELS, price, self.floors[0])
-                at[a] = []
-                here = list(range(len(kept), len(kept) + len(drafts)))
-                for ms, size, stage, pinned, back, edge, way in drafts:
-                    recipe = self.into[a][edge][way].recipe
-                    kept.append(Label(ms, size, stage, pinned, kept[back], recipe))
-            if a == self.count:
-                break
-            for b, options in self.edges[a]:
-                ahead, floor, edge = at[b], self.floors[b], b - a
-                room = slowest - rest[b]
-                for number in here:
-                    before_ms, _, before_stage, before_pinned, _, _ = kept[number]
-                    left = room - before_ms - price * before_pinned
-                    most = limit - before_pinned
-                    fastest = left - price * (before_stage if before_stage > floor else floor)
-                    for way, (stage, pinned, ms, _) in enumerate(options):
-                        if ms > fastest:
-                            break  # options come fastest first
-                        if stage < before_stage:
-                            stage = before_stage
-                        if stage + pinned <= most \
-                                and ms + price * (pinned + (stage if stage > floor else floor)) <= left:
-                            pinned += before_pinned
-                            ahead.append((before_ms + ms, stage + pinned, stage, pinned, number, edge, way))
-        return kept[here[0] :] if here else []
+        return [self._label(*found) for found in self.paths.labels(limit, keep, price, slowest, rest)]
+
+    def _label(self, ms: float, stage: int, pinned: int, ways: list[int]) -> Label:
+        return Label(ms, stage + pinned, stage, pinned, [self.options[way] for way in ways])
 
     def fastest(self, limit: int) -> list[Label]:
         """Labels worth looking at for the fastest plan within `limit`, fastest first."""
@@ -221,49 +182,21 @@ class Cuts:
 
     def _path(self, bound: Bound) -> Label | None:
         """The plan that is fastest at a price of pinned bytes, whatever it takes."""
-        label, a, (price, _, rest) = START, 0, bound
-        while a < self.count:
-            found = [(option.ms + price * option.pinned + rest[b], option.stage, b, way, option)
-                     for b, options in self.edges[a] for way, option in enumerate(options)]
-            if not found:
-                return None
-            _, _, a, _, option = min(found)
-            stage, pinned = max(label.stage, option.stage), label.pinned + option.pinned
-            label = Label(label.ms + option.ms, stage + pinned, stage, pinned, label, option.recipe)
-        return label
+        found = self.paths.fastest(bound.price, bound.rest)
+        return self._label(*found) if found else None
 
     def rest(self, price: float) -> list[float]:
         """Per cut, the least time from there to the end with pinned bytes at `price`, whatever it takes."""
-        rest = [float("inf")] * self.count + [0.0]
-        for a in reversed(range(self.count)):
-            for b, options in self.edges[a]:
-                rest[a] = min(rest[a], rest[b] + min(o.ms + price * o.pinned for o in options))
-        return rest
+        return self.paths.rest(price)
 
-    def _floors(self) -> list[int]:
-        """Per cut, the least the largest stage from there to the end can be, pinned bytes aside (minimax)."""
-        least = [NO_LIMIT] * self.count + [0]
-        for a in reversed(range(self.count)):
-            for b, options in self.edges[a]:
-                least[a] = min(least[a], max(least[b], min(o.stage for o in options)))
-        return least
-
-    def least(self, smallest: bool = True) -> list[Label]:
-        """Pareto-optimal whole plans by stage and pinned bytes, time left out of account.
-
-        smallest : groups smaller than they must be, for an easier packing; else they are rather fast
-        """
-        at: list[list[Label]] = [[] for _ in range(self.count + 1)]
-        at[0] = [START]
-        for a in range(self.count):
-            for b, options in self.edges[a]:
-                chosen = _smallest_options(options) if smallest else options
-                for before in at[a]:
-                    for stage, pinned, ms, recipe in chosen:
-                        stage, pinned = max(stage, before.stage), pinned + before.pinned
-                        at[b].append(Label(before.ms + ms, stage + pinned, stage, pinned, before, recipe))
-                at[b] = _pareto_bytes(at[b])
-        return at[self.count]
+    def least(self) -> list[Label]:
+        """Pareto-optimal whole plans by stage and pinned bytes, time left out of account; the smallest first.
+        Groups smaller than they must be leave room for the packing, so that no others are tried."""
+        spans = [(a, b, _smallest_options(options)) for a, b, options in self.edges]
+        paths = Paths(self.count, spans)
+        options = [option for _, _, few in spans for option in few]
+        return [Label(ms, stage + pinned, stage, pinned, [options[way] for way in ways])
+                for ms, stage, pinned, ways in paths.smallest(self.limit, LABELS)]
 
 
 class Bound(NamedTuple):
@@ -275,48 +208,9 @@ class Bound(NamedTuple):
 
 
 def _smallest_options(options: list[Option]) -> list[Option]:
-    """The staircase in (stage, pinned): what is smaller than it must be leaves room for the packing."""
+    """The staircase in (stage, pinned)."""
     kept: list[Option] = []
     for option in sorted(options, key=lambda o: (o.stage, o.pinned, o.ms)):
         if not kept or option.pinned < kept[-1].pinned:
             kept.append(option)
     return kept
-
-
-def _pareto_bytes(labels: list[Label]) -> list[Label]:
-    """The staircase in (stage, pinned), fastest of equals, at most `LABELS` with the smallest sums."""
-    kept: list[Label] = []
-    for label in sorted(labels, key=lambda x: (x.stage, x.pinned, x.ms)):
-        if not kept or label.pinned < kept[-1].pinned:
-            kept.append(label)
-    return sorted(kept, key=lambda x: x.bytes)[:LABELS]
-
-
-def _undominated(drafts: list[_Draft]) -> list[_Draft]:
-    """Sorted by time; a staircase of (stage, pinned) tells in one look whether a label is beaten."""
-    drafts.sort()
-    stairs: list[tuple[int, int]] = []  # stage rising, pinned falling
-    kept: list[_Draft] = []
-    for draft in drafts:
-        stage, pinned = draft[2:4]
-        spot = bisect.bisect_right(stairs, (stage, NO_LIMIT))
-        if spot and stairs[spot - 1][1] <= pinned:
-            continue
-        end = spot
-        while end < len(stairs) and stairs[end][1] >= pinned:
-            end += 1
-        start = spot - 1 if spot and stairs[spot - 1][0] == stage else spot
-        stairs[start:end] = [(stage, pinned)]
-        kept.append(draft)
-    return kept
-
-
-def _thin(drafts: list[_Draft], keep: int, price: float, floor: int) -> list[_Draft]:
-    """At most `keep`: half of them the cheapest with bytes beyond a stage of `floor` at `price`, the others
-    spread evenly from the fastest to the smallest; in order of time."""
-    if len(drafts) <= keep:
-        return drafts
-    cheap = sorted(drafts, key=lambda x: x[0] + price * (max(x[2], floor) + x[3]))[: keep // 2]
-    step = len(drafts) / (keep - keep // 2)
-    spread = [drafts[int(i * step)] for i in range(keep - keep // 2)]
-    return sorted({*cheap, *spread, min(drafts, key=lambda x: x[1])})

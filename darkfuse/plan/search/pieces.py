@@ -91,7 +91,7 @@ class Pieces:
         self.pieces = self._pieces(order, set(fused.values()))
         self.entry = min((n for n, p in enumerate(self.pieces) for s in p.leaf.sources if 0 in s.leaves),
                          default=0)
-        self._operands = {number: self._overwritten(number) for number, piece in enumerate(self.pieces)
+        self.operands = {number: self._overwritten(number) for number, piece in enumerate(self.pieces)
                           if piece.leaf.kind == "shortcut"}
         self.roots, self.exports = self._roots()
         self.input_root = self.wiring.root(self.wiring.leaves[0].view).storage
@@ -164,8 +164,8 @@ class Pieces:
             roots[self.wiring.root(view).storage].exported = True
             position = max(at.get(n, self.entry) for n in view.leaves)
             exports[position] = exports.get(position, 0) + aligned(self.graph.shape(layer).bytes)
-        for number in reversed(list(self._operands)):  # a sum has the margins of the operand it lies over
-            for storage, _ in self._operands[number][:1]:
+        for number in reversed(list(self.operands)):  # a sum has the margins of the operand it lies over
+            for storage, _ in self.operands[number][:1]:
                 mine, its = margins[self.pieces[number].root], margins[storage]
                 both = min(mine[0], its[0]), max(mine[1], its[1])
                 margins[self.pieces[number].root] = margins[storage] = both
@@ -177,18 +177,13 @@ class Pieces:
             root.row = root.pixel * root.width
             root.whole = aligned(root.row * shape.height)
             root.first, root.last = min(root.writers), max(root.writers + root.readers)
-        for number in reversed(list(self._operands)):  # operands lie where their sums will: in a route's map?
-            for storage, _ in self._operands[number][:1]:
+        for number in reversed(list(self.operands)):  # operands lie where their sums will: in a route's map?
+            for storage, _ in self.operands[number][:1]:
                 roots[storage].whole = max(roots[storage].whole, roots[self.pieces[number].root].whole)
         return roots, exports
 
     def __len__(self) -> int:
         return len(self.pieces)
-
-    def inside(self, storage: int, a: int, b: int) -> bool:
-        """Whether a storage is written and read by pieces [a, b) alone."""
-        root = self.roots[storage]
-        return root.first >= a and root.last < b
 
     def _by_piece(self, places: dict[int, int]) -> list[list[int]]:
         found: list[list[int]] = [[] for _ in self.pieces or (0,)]  # a network may compute nothing
@@ -236,7 +231,7 @@ class Pieces:
 
     def operand(self, number: int, a: int, recomputed: bool) -> int | None:
         """The storage that the sum of piece `number` takes over in a group that begins with piece `a`."""
-        for storage, last in self._operands[number]:
+        for storage, last in self.operands[number]:
             if last < a and not (recomputed and self.roots[storage].first < a):
                 return storage
         return None

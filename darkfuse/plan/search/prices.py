@@ -1,9 +1,9 @@
-"""What single pieces of a network cost in a group: kernels and their scratch, loading, maps beyond caches."""
+"""What single pieces of a network cost in a group: scratch of kernels, loading, maps beyond caches."""
 from __future__ import annotations
 
 from darkfuse.graph import Node
 from darkfuse.plan.layout.weights import FLOAT, raw_bytes, wino_scratch_floats, wino_u_floats
-from darkfuse.plan.price.cost import SLOTS, Sizes, bytes_ms, conv_ms, far_ms, loaded_ms, pack_ms, read_ms
+from darkfuse.plan.price.cost import SLOTS, far_ms, loaded_ms, pack_ms, read_ms
 from darkfuse.plan.price.device import Device
 from darkfuse.plan.search.pieces import Piece, Pieces
 from darkfuse.plan.types import LayerPlan
@@ -29,11 +29,6 @@ class Prices:
     def __init__(self, net: Pieces, device: Device, threads: int) -> None:
         self.net, self.device, self.threads = net, device, threads
         self.rates = device.at(threads)
-        self._timed: dict[tuple[int, tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]],
-                          tuple[float, str, int, float]] = {}
-        first: dict[tuple[object, ...], int] = {}
-        self._alike = [first.setdefault((p.node.options, p.node.in_shapes, p.rule, p.pools), number)
-                       if p.node else number for number, p in enumerate(net.pieces)]
         self.loading = [self._loading(p.node) if p.node else 0.0 for p in net.pieces]
         self.readers = [raw_bytes(p.node, LEAN) if p.node else 0 for p in net.pieces]
         self.maps = [self._maps(piece) for piece in net.pieces]
@@ -61,32 +56,6 @@ class Prices:
         """Milliseconds for what piece `number` reads and writes of maps too large for the caches."""
         return far_ms(self.rates, sum(size for root, size in self.maps[number]
                                       if self.net.roots[root].whole > self.device.near_bytes))
-
-    def kernel(self, number: int, heights: Sizes, widths: Sizes) -> tuple[float, str, int, float]:
-        """(ms, kernel, strip) of the fastest kernel of piece `number` over a grid of regions, and ms of the
-        one that is not Winograd. Remembered: networks repeat their layers, and regions their sizes."""
-        key = self._alike[number], tuple(heights), tuple(widths)
-        known = self._timed.get(key)
-        if known is None:
-            known = self._timed[key] = self._fastest(self.net.pieces[number], heights, widths)
-        return known
-
-    def _fastest(self, piece: Piece, heights: Sizes, widths: Sizes) -> tuple[float, str, int, float]:
-        node = piece.node
-        assert node is not None
-        if piece.leaf.kind != "conv":
-            ms = bytes_ms(self.rates, node.weight_bytes)
-            return ms, "none", 0, ms
-        if piece.pools:
-            heights, widths = [(2 * h, n) for h, n in heights], [(2 * w, n) for w, n in widths]
-        plain = piece.rule if piece.rule != "winograd" else "direct"
-        direct = conv_ms(self.rates, node, plain, heights, widths, 0, self.device, self.threads)
-        if piece.rule == "winograd":
-            strip = 0 if max(h for h, _ in heights) <= 16 else 4
-            ms = conv_ms(self.rates, node, "winograd", heights, widths, strip, self.device, self.threads)
-            if ms < direct:
-                return ms, "winograd", strip, direct
-        return direct, plain, 0, direct
 
     def scratch(self, piece: Piece, strip: int, tall: int, wide: int) -> tuple[int, int]:
         """Winograd's shared and per-thread bytes for regions of at most tall x wide."""

@@ -128,11 +128,7 @@ def _cuts(spans: Candidates, mem: int | None) -> Cuts:
 
 
 def _groups(label: Label, spans: Candidates) -> tuple[Group, ...]:
-    found: list[Group] = []
-    while label.back is not None and label.recipe is not None:
-        found.append(spans.group(label.recipe, label.ms - label.back.ms))
-        label = label.back
-    return tuple(reversed(found))
+    return tuple(spans.group(option.recipe, option.ms) for option in label.options)
 
 
 def _plan(label: Label, spans: Candidates) -> Plan:
@@ -178,13 +174,12 @@ def _smaller(search: Cuts, plan: Plan) -> Iterator[Plan]:
 def _least(search: Cuts) -> Plan:
     """The plan with the smallest arena, without a look at its time."""
     best: Plan | None = None
-    for labels in (search.least(), search.least(smallest=False)):
-        for label in labels[:4]:
-            if best is not None and label.bytes >= best.arena_bytes:
-                break
-            plan = _plan(label, search.spans)
-            if best is None or plan.arena_bytes < best.arena_bytes:
-                best = plan
+    for label in search.least()[:4]:
+        if best is not None and label.bytes >= best.arena_bytes:
+            break
+        plan = _plan(label, search.spans)
+        if best is None or plan.arena_bytes < best.arena_bytes:
+            best = plan
     assert best is not None  # without a limit there is always layer by layer
     return best
 
