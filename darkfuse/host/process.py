@@ -35,6 +35,23 @@ def limit_bytes() -> int | None:
     return min((limit for limit, _ in _cgroups()), default=None)
 
 
+class Limits:
+    """The memory limits of this process's cgroups, as they are now and as they were when this was made."""
+
+    def __init__(self) -> None:
+        self._files = [f"{folder}/{limit}" for folder, limit, *_ in _folders()]
+        self._first = self._least()
+
+    def lowered(self) -> int | None:
+        """The smallest limit in bytes where somebody has made it smaller since, else None."""
+        now = self._least()
+        return now if now < self._first else None
+
+    def _least(self) -> int:
+        texts = [_read(path) or "" for path in self._files]
+        return min((int(text) for text in texts if text.strip().isdigit()), default=_NO_LIMIT)
+
+
 def limit_growth(bytes: int) -> None:
     """Have this process get no more memory than so many bytes beyond what it has now; asking for more fails.
 

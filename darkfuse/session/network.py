@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from darkfuse.detect.decode import DETECTION, decode, word_tree
 from darkfuse.detect.types import Result
-from darkfuse.errors import DarkfuseError, ImageError
+from darkfuse.errors import BudgetError, DarkfuseError, ImageError
 from darkfuse.graph import Graph, load_graph
 from darkfuse.graph.weights import weight_offsets
 from darkfuse.host import process
-from darkfuse.host.units import parse_rate
+from darkfuse.host.units import format_bytes, parse_rate
 from darkfuse.model.locate import DEFAULT_CFG, find_cfg, find_weights
 from darkfuse.plan.types import Plan
 from darkfuse.session.budget import cache_is_free, share
@@ -160,6 +160,7 @@ class Network(Looking):
         self.stats: dict[str, Any] = {}
         self.engine_stats: dict[str, Any] = {}
         self._index, self._isa, self._read_rate = index, isa, read_rate
+        self._limits = process.Limits()
         self._pictures = Pictures(graph, self.budget, self.close, ignore_exif, reduce_pictures)
         self._detects = any(node.kind in DETECTION for node in graph.nodes)
         self._engine: Any = None
@@ -260,6 +261,7 @@ class Network(Looking):
             if not 0 <= layer < len(self.graph.nodes):
                 last = len(self.graph.nodes) - 1
                 raise DarkfuseError(f"{self.graph.path}: has layers 0..{last}, not {layer}")
+        self._check_limit()
         engine = self._running(tuple(layer for layer in wanted if layer not in self.graph.outputs))
         engine.run_chw(given)
         self._note(engine)
@@ -290,6 +292,7 @@ class Network(Looking):
         """Run the network on a picture; gives the original's width and height, and its path, empty for an
         array. The pixels are gone by then: thousands of candidates for boxes may need their room."""
         check_pictures(self.graph)
+        self._check_limit()
         path = os.fspath(image) if isinstance(image, (str, os.PathLike)) else ""
         picture = self._pictures.read(path, fit) if path else as_picture(image)
         engine = self._running(())
@@ -315,6 +318,14 @@ class Network(Looking):
                                   known=self._index.identity, read_rate=self._read_rate)
             self._extra = extra
         return self._engine
+
+    def _check_limit(self) -> None:
+        """Raise where somebody has lowered the limit below what this process takes: the kernel would kill it
+        without a word."""
+        limit, takes = self._limits.lowered(), self.budget.total or process.rss_bytes() or 0
+        if limit is not None and limit < takes:
+            raise BudgetError(f"the memory limit of this process was lowered to {format_bytes(limit)} while "
+                              f"it ran, below the {format_bytes(takes)} it takes; start it again")
 
     def _note(self, engine: Any) -> None:
         self.engine_stats = engine.stats()
