@@ -106,13 +106,14 @@ class Job:
 
         total = len(self.pictures) if self.pictures and self.several else None
         with Progress("pictures", total) as bar:
-            done = 0
+            done = seen = 0
             for path in asked_for() if self.pictures is None else self.pictures:
                 try:
                     result = self.see(path)
                     bar.close()
                     self.report(result)
-                    yield self.json(result, done + 1)
+                    seen += 1
+                    yield self.json(result, seen)
                     self.draw(result, path)
                     done += 1
                 except ImageError as error:

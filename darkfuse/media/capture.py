@@ -101,7 +101,12 @@ class Capture:
         # An interrupt can come before anybody has this object to close. Python ends a thread that still runs
         # at exit in the middle of OpenCV's C++, which then aborts the process.
         atexit.register(self.close)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self.close()
+            self._video.release()
+            raise ImageError(f"{self.name}: the system refuses a thread to read it with") from None
 
     def __enter__(self) -> Capture:
         return self

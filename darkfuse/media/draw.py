@@ -143,8 +143,6 @@ def _draw(path: str, marks: Sequence[Mark], work_bytes: int | None, target: str,
 def _bands(path: str, work_bytes: int | None,
            ignore_exif: bool) -> Iterator[tuple[int, Any, tuple[int, int]]]:
     """Rows of the upright picture from top to bottom: the first one's number, they, the picture's size."""
-    from PIL import Image
-
     with open_regular(path) as file:
         source = native(path, file)
         if source is None:
@@ -168,7 +166,16 @@ def _bands(path: str, work_bytes: int | None,
             bottom = min(height, top + rows)
             pixels = bytearray((bottom - top) * width * 3)
             source.band(turned, top, bottom, pixels)
-            yield top, Image.frombytes("RGB", (width, bottom - top), bytes(pixels)), (width, height)
+            yield top, pillow(pixels, (width, bottom - top)), (width, height)
+
+
+def pillow(pixels: bytearray, size: tuple[int, int]) -> Any:
+    """(height, width, 3) bytes as a Pillow image of `size` (width, height), through no decoder of Pillow's:
+    `frombytes` makes one, and where that is refused its memory Pillow (13.0) calls what was never set."""
+    from PIL import Image
+
+    planes = [Image.frombuffer("L", size, pixels[channel::3], "raw", "L", 0, 1) for channel in range(3)]
+    return Image.merge("RGB", planes)
 
 
 def _foreign(path: str, work_bytes: int | None, ignore_exif: bool) -> Any:
@@ -208,7 +215,7 @@ def canvas(source: Any, bgr: bool = False) -> Any:
         return Image.open(io.BytesIO(source)).convert("RGB")
     if isinstance(source, (str, os.PathLike)):
         picture = decode(os.fspath(source))
-        return Image.frombytes("RGB", (picture.width, picture.height), bytes(picture.pixels))
+        return pillow(picture.pixels, (picture.width, picture.height))
     try:
         image = source if isinstance(source, Image.Image) else Image.fromarray(source)
     except (TypeError, ValueError, AttributeError) as error:

@@ -16,12 +16,13 @@ class Sketch:
     """Where the marks of a picture of `size` (width, height) go: best first; labels where there is room."""
 
     def __init__(self, marks: Sequence[Mark], size: tuple[int, int]) -> None:
-        from PIL import ImageFont
-
         self._marks, (self._width, self._height) = marks, size
         self._size = max(10.0, min(size) * 0.024)
         self._boxes = [_pixels(mark, *size) for mark in marks]
-        self._fonts = [ImageFont.load_default(_font_size(self._size, box)) for box in self._boxes]
+        sizes = [_font_size(self._size, box) for box in self._boxes]
+        letters = "".join(sorted({letter for mark in marks for letter in mark[1]}))
+        fonts = {size: _font(size, letters) for size in set(sizes)}
+        self._fonts = [fonts[size] for size in sizes]
         pad = self._pad = max(2, round(self._size / 6))
         self._extents = [font.getbbox(mark[1]) if mark[1] else (0, 0, -2 * pad, -2 * pad)
                          for mark, font in zip(marks, self._fonts)]
@@ -51,6 +52,26 @@ class Sketch:
             brush.rectangle((place.x, y, place.x + extra[0] - 1, y + extra[1] - 1), fill=colour)
             brush.text((place.x + self._pad - extent[0], y + self._pad - extent[1]), mark[1],
                        fill=ink_on(colour), font=font)
+
+
+def _font(size: float, letters: str) -> Any:
+    """Pillow's own font. Where memory is refused meanwhile, FreeType sets other letters and says nothing
+    (HarfBuzz then tells its hinter that the font has no script): loaded twice it must be the same."""
+    from PIL import ImageFont
+
+    font, again = (ImageFont.load_default(size) for _ in range(2))
+    if letters and _drawn(font, letters) != _drawn(again, letters):
+        raise MemoryError
+    return font
+
+
+def _drawn(font: Any, letters: str) -> Any:
+    from PIL import Image, ImageDraw
+
+    _, _, right, bottom = font.getbbox(letters)
+    image = Image.new("L", (max(1, round(right)), max(1, round(bottom))))
+    ImageDraw.Draw(image).text((0, 0), letters, 255, font)
+    return image
 
 
 def _font_size(size: float, box: Sequence[int]) -> float:

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -18,7 +19,7 @@
 enum { OPEN, READ, WRITE, SYNC, RENAME, MMAP, THREAD, ALLOC, KINDS };
 
 static char folder[4096];
-static int wanted = -1, error_number, deadly;
+static int wanted = -1, error_number, deadly, trace = -1;
 static long nth;
 static atomic_long calls;
 static atomic_char ours[DESCRIPTORS];
@@ -34,6 +35,14 @@ void fault_arm(int kind, long n, int error, int kill_instead, const char *under)
     wanted = kind;
 }
 
+/* Have the stack of the call that fails written to a descriptor: whose call it was. */
+void fault_trace(int descriptor)
+{
+    void *first[1];
+    backtrace(first, 1); /* loads what it needs now, not in the middle of a call */
+    trace = descriptor;
+}
+
 long fault_calls(void) { return atomic_load(&calls); }
 
 static int due(int kind)
@@ -44,6 +53,10 @@ static int due(int kind)
         return 0;
     if (deadly)
         kill(getpid(), SIGKILL);
+    if (trace >= 0) {
+        void *stack[32];
+        backtrace_symbols_fd(stack, backtrace(stack, 32), trace);
+    }
     errno = error_number;
     return 1;
 }

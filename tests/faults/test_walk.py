@@ -17,5 +17,5 @@ HERE = Path(__file__).resolve().parent
 def test_every_tenth_call(command: str) -> None:
     words = [sys.executable, str(HERE / "walk.py"), command, "--every", "10"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=1800)
-    cases = re.search(rf"^{command}: (\d+) cases, (\d+) survived, 0 faults", done.stdout, re.MULTILINE)
+    cases = re.search(rf"^{command}: (\d+) cases, .*, 0 faults", done.stdout, re.MULTILINE)
     assert done.returncode == 0 and cases and int(cases[1]) >= 10, done.stdout + done.stderr

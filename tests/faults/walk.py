@@ -16,7 +16,6 @@ import ctypes
 import errno
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -27,18 +26,20 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+sys.path[:0] = [str(HERE), str(ROOT)]
+
+from commands import COMMANDS, differs, needs, prepare, run, stable  # noqa: E402
+
 KINDS = {"open": (0, errno.EIO), "read": (1, errno.EIO), "write": (2, errno.ENOSPC), "sync": (3, errno.EIO),
          "rename": (4, errno.EACCES), "mmap": (5, errno.ENOMEM), "thread": (6, errno.EAGAIN),
          "alloc": (7, errno.ENOMEM)}
 ANY = 100
-PLAN = ["cfg/a.cfg", "--mem", "200M"]
-COMMANDS: dict[str, tuple[list[str], tuple[str, ...]]] = {
-    "detect": (["detect", "cfg/a.cfg", "cat.jpg", "--threads", "2", "--mem", "200M", "--plan",
-                "streamed.json", "--json", "out.json", "--out", "out.jpg"], ("out.json", "out.jpg")),
-    "several": (["detect", "cfg/a.cfg", "cat.jpg", "cat.jpg", "--mem", "200M", "--out", "drawn", "--json",
-                 "out.json"], ("out.json", "drawn/cat.jpg", "drawn/cat-2.jpg")),
-    "plan": (["plan", *PLAN, "--json", "out.json", "--plot", "out.svg"], ("out.json", "out.svg")),
-    "optimize": (["optimize", *PLAN, "-o", "out.cfg", "--json", "out.json"], ("out.cfg", "out.json")),
+# Libraries that end the process where they are refused, and say so; what they leave is swept
+OWN_ENDS = {
+    "libgomp: Thread creation failed": "OpenMP's library is refused a thread that was just granted",
+    "libgomp: Out of memory": "OpenMP's library is refused memory for its own team",
+    "libgcc_s.so.1 must be installed for pthread_exit": "glibc is refused memory as a thread of Python ends",
+    "Fatal Python error": "Python is refused memory where it cannot go on",
 }
 
 
@@ -47,30 +48,6 @@ def build(folder: str) -> str:
     path = os.path.join(folder, "shim.so")
     subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", path, str(HERE / "shim.c"), "-ldl"], check=True)
     return path
-
-
-def prepare(folder: Path) -> None:
-    """What the commands read."""
-    for name, kind in (("cfg", "cfg"), ("weights", "weights")):
-        (folder / name).mkdir()
-        shutil.copy(ROOT / name / f"darkfuse-voc7.{kind}", folder / name / f"a.{kind}")
-    shutil.copy(ROOT / "docs" / "images" / "cat.jpg", folder)
-    from darkfuse.graph import load_graph
-    from darkfuse.plan.search.simple import layer_by_layer
-
-    graph = load_graph(str(folder / "cfg" / "a.cfg"))
-    (folder / "streamed.json").write_text(layer_by_layer(graph, 2, "streamed").to_json())
-
-
-def command(words: list[str]) -> int:
-    """Run it in this process."""
-    if words[0] == "optimize":
-        from tools.optimize_cfg import main as optimize
-
-        return optimize(words[1:])
-    from darkfuse.cli.main import main
-
-    return main(words)
 
 
 def forked(shim: Any, folder: Path, words: list[str], kind: int, n: int, error: int, kill: bool
@@ -90,7 +67,7 @@ def forked(shim: Any, folder: Path, words: list[str], kind: int, n: int, error: 
         shim.fault_arm(kind, n, error, int(kill), str(folder).encode())
         status = 99
         try:
-            status = command(words)
+            status = run(words)
         except SystemExit as error_:
             status = int(error_.code or 0)
         except BaseException:
@@ -106,24 +83,14 @@ def forked(shim: Any, folder: Path, words: list[str], kind: int, n: int, error: 
     return status, int(counted.read_text()) if counted.exists() else 0, said.read_text(errors="replace")
 
 
-def stable(path: Path) -> object:
-    """What of an output is the same in each run."""
-    data = path.read_bytes()
-    if path.suffix != ".json":
-        return data if path.suffix in (".jpg", ".svg") else data.count(b"\n")
-    found = json.loads(data)
-    if isinstance(found, list):
-        return [[(o["name"], round(o["confidence"], 3)) for o in frame["objects"]] for frame in found]
-    return sorted(found)
-
-
 class Walk:
     """One command's walk; `faults` lists what went wrong."""
 
     def __init__(self, shim: Any, name: str, every: int) -> None:
-        self.shim, self.name, self.every = shim, name, every
-        self.words, self.outputs = COMMANDS[name]
-        self.cases, self.survived, self.faults = 0, 0, []  # type: int, int, list[str]
+        self.shim, self.name, self.every = shim, name, every * COMMANDS[name].every
+        self.words, self.outputs = COMMANDS[name].words, COMMANDS[name].outputs
+        self.cases, self.kills, self.survived, self.faults = 0, 0, 0, []  # type: int, int, int, list[str]
+        self.own_ends: dict[str, int] = {}
 
     def run(self) -> None:
         """Every call of every kind that fails, then every call at which it is killed."""
@@ -131,15 +98,15 @@ class Walk:
             folder = Path(made) / "here"
             folder.mkdir()
             prepare(folder)
-            self._import_all(folder)
-            status, _, said = forked(self.shim, folder, self.words, -1, 0, 0, False)
-            if status:
-                raise SystemExit(f"{self.name}: does not run at all: {said}")
-            self.whole = {name: stable(folder / name) for name in self.outputs}
-            self.names = sorted(p.name for p in folder.rglob("*"))
-            for word, (kind, error) in KINDS.items():
-                self._walk(folder, word, kind, error, False)
-            self._walk(folder, "kill", ANY, 0, True)
+            with needs(self.name, folder):
+                self._import_all(folder)
+                status, _, said = forked(self.shim, folder, self.words, -1, 0, 0, False)
+                if status:
+                    raise SystemExit(f"{self.name}: does not run at all: {said}")
+                self.whole = {name: stable(folder / name) for name in self.outputs}
+                for word, (kind, error) in KINDS.items():
+                    self._walk(folder, word, kind, error, False)
+                self._walk(folder, "kill", ANY, 0, True)
 
     def _import_all(self, folder: Path) -> None:
         """Run once in the process that forks: a module half imported is for Python to report, not for us."""
@@ -148,7 +115,7 @@ class Walk:
         os.chdir(folder)
         os.dup2(sink, 1)
         try:
-            command(self.words)
+            run(self.words)
         finally:
             sys.stdout.flush()
             os.dup2(out, 1)
@@ -156,37 +123,60 @@ class Walk:
 
     def _walk(self, folder: Path, word: str, kind: int, error: int, kill: bool) -> None:
         _, calls, _ = forked(self.shim, folder, self.words, kind, 0, error, kill)
-        for n in range(1, calls + 1, self.every if kind < 5 or kill else self.every * 3):
+        for n in range(1, calls + 1, self.every):
             for old in self.outputs:
-                if n % 2:
+                if self.name == "download":  # what is there is not asked for again
+                    (folder / old).unlink(missing_ok=True)
+                elif n % 2:
                     (folder / old).write_text("earlier")
             status, _, said = forked(self.shim, folder, self.words, kind, n, error, kill)
             self.cases += 1
+            self.kills += kill
             self.survived += status == 0
             for what in self._wrong(folder, status, said, kill):
                 self.faults.append(f"{self.name}: {word} {n}: {what}")
 
     def _wrong(self, folder: Path, status: int, said: str, kill: bool) -> list[str]:
         wrong = []
+        own = next((end for end in OWN_ENDS if end in said), None) if status and not kill else None
         if kill:
             if not os.WIFSIGNALED(status) and status:
                 wrong.append(f"ended with {status:#x}: {said[-300:]}")
-            if forked(self.shim, folder, self.words, -1, 0, 0, False)[0]:
-                wrong.append("the next run does not work")
+        elif own:
+            self.own_ends[own] = self.own_ends.get(own, 0) + 1
         elif os.WIFSIGNALED(status):
             wrong.append(f"signal {os.WTERMSIG(status)}: {said[-300:]}")
         elif status and ("Traceback" in said or not said.strip()):
             wrong.append(f"status {status >> 8}: {said[-600:]}")
-        for name in self.outputs:
-            path = folder / name
-            if path.exists() and path.read_bytes() != b"earlier" and stable(path) != self.whole[name]:
-                wrong.append(f"{name} is wrong")
-            elif not status and not path.exists():
-                wrong.append(f"{name} is missing")
+        wrong += self._torn(folder, status)
+        if kill or own:  # the next run sweeps what is left
+            again = forked(self.shim, folder, self.words, -1, 0, 0, False)
+            if again[0]:
+                wrong.append(f"the next run does not work: {again[2][-300:]}")
         left = [p.name for p in folder.rglob("*") if ".part" in p.name]
-        if left:
+        if set(left) - set(COMMANDS[self.name].remains):
             wrong.append(f"left behind: {left}")
         return wrong
+
+    def _torn(self, folder: Path, status: int) -> list[str]:
+        wrong = []
+        for name in self.outputs:
+            path = folder / name
+            if path.exists():
+                if path.read_bytes() != b"earlier" and differs(path, self.whole[name], status != 0):
+                    wrong.append(f"{name} is wrong, status {status:#x}")
+            elif not status:
+                wrong.append(f"{name} is missing")
+        return wrong
+
+
+def record(path: Path, walk: Walk, took: float) -> None:
+    """Put a command's counts into a JSON file."""
+    counts = json.loads(path.read_text()) if path.exists() else {}
+    counts.setdefault("faults", {})[walk.name] = {
+        "faults": walk.cases - walk.kills, "kills": walk.kills, "survived": walk.survived,
+        "unexplained": len(walk.faults), "own_ends": walk.own_ends, "seconds": round(took)}
+    path.write_text(json.dumps(counts, indent=1, sort_keys=True) + "\n")
 
 
 def main() -> int:
@@ -194,6 +184,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("commands", nargs="*", help=", ".join(COMMANDS))
     parser.add_argument("--every", type=int, default=1, metavar="N", help="every N-th call (default 1)")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="put the counts into this JSON")
     args = parser.parse_args()
     if "FAULT_SHIM" not in os.environ:
         with tempfile.TemporaryDirectory() as made:
@@ -203,7 +194,6 @@ def main() -> int:
                 [sys.executable, *sys.argv],
                 env={**os.environ, "LD_PRELOAD": shim, "FAULT_SHIM": shim, "XDG_CACHE_HOME": home,
                      "OMP_WAIT_POLICY": "passive"}).returncode
-    sys.path.insert(0, str(ROOT))
     shim = ctypes.CDLL(os.environ["FAULT_SHIM"])
     shim.fault_calls.restype = ctypes.c_long
     shim.fault_arm.argtypes = [ctypes.c_int, ctypes.c_long, ctypes.c_int, ctypes.c_int, ctypes.c_char_p]
@@ -213,8 +203,12 @@ def main() -> int:
         walk.run()
         for fault in walk.faults:
             print(fault, flush=True)
-        print(f"{name}: {walk.cases} cases, {walk.survived} survived, {len(walk.faults)} faults, "
-              f"{time.monotonic() - began:.0f} s", flush=True)
+        took = time.monotonic() - began
+        print(f"{name}: {walk.cases} cases, {walk.kills} of them kills, {walk.survived} survived, "
+              f"{walk.own_ends or 'none'} ended by a library, {len(walk.faults)} faults, {took:.0f} s",
+              flush=True)
+        if args.record:
+            record(args.record, walk, took)
         wrong += len(walk.faults)
     return 1 if wrong else 0
 

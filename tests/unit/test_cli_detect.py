@@ -132,6 +132,14 @@ def test_folder_list_and_standard_input(tiny: Path, darkfuse) -> None:
     assert "Enter Image Path" not in piped.stdout
 
 
+def test_frames_keep_their_numbers_where_a_copy_cannot_be_written(tiny: Path, darkfuse) -> None:
+    (tiny / "predictions" / "a.jpg").mkdir(parents=True)
+    words = ["cfg/small.cfg", "a.jpg", "b.png", "--thresh", "0.01", "--json", "found.json"]
+    done = darkfuse(*words, cwd=tiny)
+    assert done.returncode == 2 and "it is a folder" in done.stderr
+    assert [frame["frame_id"] for frame in json.loads((tiny / "found.json").read_text())] == [1, 2]
+
+
 def test_a_bad_picture_among_good_ones(tiny: Path, darkfuse) -> None:
     (tiny / "broken.jpg").write_bytes((tiny / "a.jpg").read_bytes()[:400])
     run = darkfuse(

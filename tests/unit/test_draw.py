@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
 from darkfuse.errors import ImageError
 from darkfuse.media._rows import FORMATS
-from darkfuse.media.draw import draw
+from darkfuse.media.draw import draw, pillow
 from darkfuse.media.palette import class_colour
+from darkfuse.media.sketch import Sketch
 
 pytestmark = pytest.mark.skipif(len(FORMATS) < 2, reason="built without libjpeg or libpng")
 
@@ -82,3 +84,16 @@ def test_colours_are_steady_and_apart() -> None:
     assert colours == [class_colour(i) for i in range(80)]
     assert len(set(colours)) == 80
     assert class_colour(80) == class_colour(0)
+
+
+def test_pixels_become_a_pillow_image_as_they_are() -> None:
+    size, pixels = (7, 5), bytearray(os.urandom(7 * 5 * 3))
+    assert pillow(pixels, size).tobytes() == Image.frombytes("RGB", size, bytes(pixels)).tobytes()
+
+
+def test_letters_set_otherwise_than_before_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FreeType, refused memory as it loads a font, goes on with other hints."""
+    load, sizes = ImageFont.load_default, iter((12.0, 13.0))
+    monkeypatch.setattr(ImageFont, "load_default", lambda _size: load(next(sizes)))
+    with pytest.raises(MemoryError):
+        Sketch([(0, "cat 78%", 0.1, 0.1, 0.9, 0.9)], (200, 100))

@@ -96,7 +96,12 @@ class Hub:
         self._deaf_until = 0.0  # 0: new connections are heard
         self._stop = False
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._select.close()
+            self._listener.close()
+            raise DarkfuseError(f"{host}:{port}: the system refuses a thread to serve with") from None
 
     def begin(self, connection: Connection, request: Request) -> Any:
         """What takes the body of a request whose head is there, see `Body`. Raises `Refused`."""
