@@ -104,6 +104,13 @@ def threads(text: str) -> int:
     return int(text)
 
 
+def positive(text: str) -> int:
+    """A whole number from 1 to 65535."""
+    if not (text.isascii() and text.isdigit() and 1 <= len(text) <= 5 and 0 < int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number, 1 to 65535")
+    return int(text)
+
+
 def size(text: str) -> tuple[int, int]:
     """Width and height in pixels, `416x320`, or one number for a square."""
     words = text.lower().split("x")

@@ -16,9 +16,11 @@ COMMANDS: dict[tuple[str, str], list[str]] = {
     ("detector", "test"): ["detect", "--words", "alexeyab"],
     ("detector", "demo"): ["demo"],
     ("detector", "map"): ["map"],
-    ("detector", "valid"): ["map"],
-    ("detector", "recall"): ["map"],
+    ("detector", "valid"): ["valid"],
+    ("detector", "recall"): ["recall"],
+    ("detector", "calc_anchors"): ["anchors"],
     ("classifier", "predict"): ["classify"],
+    ("classifier", "valid"): ["valid"],
     ("test", ""): ["detect", "--words", "alexeyab"],
 }
 FAMILIES = sorted({family for family, _ in COMMANDS})
@@ -28,7 +30,7 @@ _DROPPED = {"-i": 1, "-gpus": 1, "-nogpu": 0, "-benchmark": 0, "-benchmark_layer
 _RENAMED = {"-out_filename": "--out", "-c": "--camera", "-mjpeg_port": "--http", "-json_port": "--json-port"}
 _PORTS = ("-mjpeg_port", "-json_port")
 _VALUED = ("-thresh", "-nms", "-mem", "-threads", "-names", "-size", "-dialect", "-json", "-prefix", "-t",
-           *_RENAMED)
+           "-num_of_clusters", "-width", "-height", *_RENAMED)
 
 
 def translated(words: Sequence[str]) -> list[str]:

@@ -22,8 +22,8 @@ from darkfuse.host.lazy import lazy
 lazy("inspect")  # `dataclasses` imports it, up to Python 3.12 for nothing we use: 0.8 MB
 argparse._ = str  # type: ignore[attr-defined]  # no catalogue has its words: looking takes 0.3 MB
 
-VERBS = ("detect", "classify", "info", "plan", "calibrate", "map", "download", "demo", "serve", "watch",
-         "doctor", "completion")
+VERBS = ("detect", "classify", "info", "plan", "calibrate", "map", "valid", "recall", "anchors", "download",
+         "demo", "serve", "watch", "doctor", "completion")
 FAMILIES = ("detector", "classifier", "test")  # Darknet's own, see `cli.darknet`
 
 _DARKNET_SPELLING = re.compile(r"-([a-z]{2}[a-z_-]*)((?:=.*)?)", re.DOTALL)

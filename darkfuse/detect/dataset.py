@@ -29,7 +29,8 @@ class Photo:
     difficult: str
 
 
-def photos(folder: str, split: str | None = None, limit: int | None = None) -> list[Photo]:
+def photos(folder: str, split: str | None = None, limit: int | None = None,
+           key: str = "valid") -> list[Photo]:
     """The photos of a folder, sorted by name.
 
     Parameters
@@ -41,6 +42,8 @@ def photos(folder: str, split: str | None = None, limit: int | None = None) -> l
         A file of names, one a line, without folder or ending (both are dropped if there): only these.
     limit : int, optional
         At most so many, the first ones.
+    key : str
+        Of the ``.data`` file: 'valid' or 'train'.
 
     Raises
     ------
@@ -48,7 +51,7 @@ def photos(folder: str, split: str | None = None, limit: int | None = None) -> l
         No ``images/`` or ``labels/``, no photo, or a name in ``split`` that has none.
     """
     if folder.endswith(".data"):
-        return _listed(folder)[:limit]
+        return _listed(folder, key)[:limit]
     images, labels = os.path.join(folder, "images"), os.path.join(folder, "labels")
     for part in (images, labels):
         if not os.path.isdir(part):
@@ -77,20 +80,25 @@ def photos(folder: str, split: str | None = None, limit: int | None = None) -> l
     ]
 
 
-def _listed(data: str) -> list[Photo]:
-    """The photos a .data file lists, in its order."""
+def listed_paths(data: str, key: str = "valid") -> list[str]:
+    """Paths of the photos a .data file lists, in its order. Raises `DatasetError`."""
     from darkfuse.model.names import read_data
 
-    path = read_data(data).values.get("valid")
+    path = read_data(data).values.get(key)
     if not path:
-        raise DatasetError(f"{data}: has no valid= line that lists photos")
+        raise DatasetError(f"{data}: has no {key}= line that lists photos")
+    found = _lines(path)
+    if not found:
+        raise DatasetError(f"{path}: no photos")
+    return found
+
+
+def _listed(data: str, key: str) -> list[Photo]:
     found = []
-    for image in _lines(path):
+    for image in listed_paths(data, key):
         stem = os.path.splitext(os.path.basename(image))[0]
         label = os.path.splitext("/labels/".join(image.rsplit("/images/", 1)))[0]
         found.append(Photo(stem, image, label + ".txt", label + ".difficult.txt"))
-    if not found:
-        raise DatasetError(f"{path}: no photos")
     return found
 
 

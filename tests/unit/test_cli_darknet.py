@@ -27,6 +27,11 @@ from darkfuse.errors import DarkfuseError
      "demo coco.data x.cfg x.weights --video film.mp4 -prefix out --json-port 0.0.0.0:8070 -dont_show"),
     ("detector demo coco.data x.cfg x.weights -c 1", "demo coco.data x.cfg x.weights --camera 1"),
     ("detector map coco.data x.cfg x.weights", "map x.cfg x.weights coco.data"),
+    ("detector valid coco.data x.cfg x.weights -out mine", "valid coco.data x.cfg x.weights --out mine"),
+    ("detector recall coco.data x.cfg x.weights", "recall coco.data x.cfg x.weights"),
+    ("detector calc_anchors coco.data -num_of_clusters 9 -width 416 -height 416",
+     "anchors coco.data -num_of_clusters 9 -width 416 -height 416"),
+    ("classifier valid i.data x.cfg x.weights", "valid i.data x.cfg x.weights"),
     ("classifier predict i.data x.cfg x.weights dog.jpg", "classify i.data x.cfg x.weights dog.jpg"),
     ("detect x.cfg x.weights dog.jpg", "detect x.cfg x.weights dog.jpg"),
 ])
