@@ -58,8 +58,8 @@ def opened(args: argparse.Namespace) -> tuple[Network, Any]:
     if data is None or rest:
         raise DatasetError(f"{rest[0] if rest else args.files[0]}: the order is x.data x.cfg x.weights")
     read = read_data(data)
-    net = load(cfg, weights, names=data if read.names else None, **arguments.loading(args), **arguments.pictures(args),
-               **arguments.running(args))
+    net = load(cfg, weights, names=data if read.names else None, **arguments.loading(args),
+               **arguments.pictures(args), **arguments.running(args))
     return net, read
 
 

@@ -97,7 +97,7 @@ def _listed(data: str, key: str) -> list[Photo]:
     found = []
     for image in listed_paths(data, key):
         stem = os.path.splitext(os.path.basename(image))[0]
-        label = os.path.splitext("/labels/".join(image.rsplit("/images/", 1)))[0]
+        label = os.path.splitext("/labels/".join(f"/{image}".rsplit("/images/", 1))[1:])[0]
         found.append(Photo(stem, image, label + ".txt", label + ".difficult.txt"))
     return found
 
