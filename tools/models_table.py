@@ -14,7 +14,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain checkout is enough to run this
 
-import darkfuse.graph  # noqa: F401  (fills the registry)
 from darkfuse.graph.activations import ACTIVATIONS, SYNONYMS
 from darkfuse.graph.registry import LAYERS, REFUSED
 from darkfuse.model.cfg import Entry, Section

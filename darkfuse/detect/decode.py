@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Callable
 
 from darkfuse.detect.candidate import Candidate, is_finite
-from darkfuse.detect.detection import decode_detection
-from darkfuse.detect.gaussian_yolo import decode_gaussian_yolo
 from darkfuse.detect.nms import GREEDY_BETA, Suppression, nms_sort
-from darkfuse.detect.region import decode_region
 from darkfuse.detect.types import Box, Detection, Result, letterbox_size
-from darkfuse.detect.yolo import decode_yolo
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph.build import DETECTION
 from darkfuse.graph.ir import Graph, Node
-from darkfuse.graph.layers.detection import DetectionOptions
-from darkfuse.graph.layers.gaussian_yolo import GaussianYoloOptions
-from darkfuse.graph.layers.region import RegionOptions
-from darkfuse.graph.layers.yolo import YoloOptions
 from darkfuse.model.dialect import NMS_KINDS
 from darkfuse.model.tree import Tree, find_beside, read_tree
 
@@ -119,17 +112,22 @@ def decode(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thr
     return Result(tuple(detections), image_w, image_h, path, seconds, broken)
 
 
+def decoder(kind: str) -> Callable[..., list[Candidate]]:
+    """What makes boxes of a detection layer's map: `detect.<kind>.decode_<kind>`, imported when it is met."""
+    name = kind.lower()
+    module: Any = importlib.import_module(f"darkfuse.detect.{name}")
+    found: Callable[..., list[Candidate]] = getattr(module, f"decode_{name}")
+    return found
+
+
 def _decode_layer(graph: Graph, node: Node, raw: Any, thresh: float) -> list[Candidate]:
     """Boxes of one layer, relative to the network's input."""
-    options, shape = node.options, node.out_shape
-    if isinstance(options, RegionOptions):
-        return decode_region(options, shape, raw, thresh, word_tree(graph, node))
-    if isinstance(options, YoloOptions):
-        return decode_yolo(options, shape, raw, thresh, graph.input.w, graph.input.h)
-    if isinstance(options, GaussianYoloOptions):
-        return decode_gaussian_yolo(options, shape, raw, thresh, graph.input.w, graph.input.h)
-    assert isinstance(options, DetectionOptions)
-    return decode_detection(options, shape, raw, thresh)
+    more: tuple[Any, ...] = (graph.input.w, graph.input.h)
+    if node.kind == "region":
+        more = (word_tree(graph, node),)
+    elif node.kind == "detection":
+        more = ()
+    return decoder(node.kind)(node.options, node.out_shape, raw, thresh, *more)
 
 
 def word_tree(graph: Graph, node: Node) -> Tree | None:

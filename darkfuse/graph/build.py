@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-import darkfuse.graph.layers  # noqa: F401  (fills the registry)
 from darkfuse.errors import CfgError, DarkfuseError
 from darkfuse.graph.ir import MAX_VALUES, Graph, Node, Shape
 from darkfuse.graph.registry import LAYERS, REFUSED

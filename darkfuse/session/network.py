@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from darkfuse.detect.decode import DETECTION, decode, word_tree
+from darkfuse.detect.decode import DETECTION, decode, decoder, word_tree
 from darkfuse.detect.types import Result
 from darkfuse.errors import BudgetError, DarkfuseError, ImageError
 from darkfuse.graph import Graph, load_graph
@@ -123,6 +123,8 @@ def load(
     mem = written.budget_bytes or None if mem is None and written else mem
     budget = share(mem, graph.input.c * graph.input.h * graph.input.w, len(graph.nodes), team, video_bytes,
                    beside_bytes)
+    for kind in {node.kind for node in graph.nodes}.intersection(DETECTION):
+        decoder(kind)  # so that it is there when memory is shared out
     chosen = choose(graph, budget, Wishes(team, exact, device, isa, cache, read_rate), plan, written)
     return Network(graph, index, chosen, names_of(graph, weights_path, names), isa, ignore_exif,
                    reduce_pictures, read_rate or 0)

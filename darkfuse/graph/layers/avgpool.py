@@ -9,7 +9,7 @@ from darkfuse.graph.registry import layer
 from darkfuse.model.cfg import Section
 
 
-@layer("avgpool", "avg", short="avg")
+@layer("avgpool", short="avg")
 @dataclass(frozen=True)
 class AvgpoolOptions(Options):
     """Nothing to choose."""

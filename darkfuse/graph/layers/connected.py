@@ -10,7 +10,7 @@ from darkfuse.graph.registry import layer
 from darkfuse.model.cfg import Section
 
 
-@layer("connected", "conn")
+@layer("connected")
 @dataclass(frozen=True)
 class ConnectedOptions(Options):
     """Inputs are taken in channel, row, column order."""

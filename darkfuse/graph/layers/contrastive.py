@@ -1,4 +1,4 @@
-"""Sections that only training reads: at inference the map passes through."""
+"""[contrastive]: a loss that only training reads."""
 
 from __future__ import annotations
 
@@ -16,15 +16,4 @@ class ContrastiveOptions(Options):
     @property
     def passes(self) -> bool:
         """At inference."""
-        return True
-
-
-@layer("empty", "silence")
-@dataclass(frozen=True)
-class EmptyOptions(Options):
-    """A placeholder; the map before it goes on unchanged."""
-
-    @property
-    def passes(self) -> bool:
-        """Always."""
         return True

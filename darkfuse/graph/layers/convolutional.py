@@ -11,7 +11,7 @@ from darkfuse.graph.registry import layer
 from darkfuse.model.cfg import Section
 
 
-@layer("convolutional", "conv", short="conv")
+@layer("convolutional", short="conv")
 @dataclass(frozen=True)
 class ConvOptions(Options):
     """`stride_x` is the stride along rows where it is another than `stride`, the one from row to row; else 0.

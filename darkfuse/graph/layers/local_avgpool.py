@@ -8,7 +8,7 @@ from darkfuse.graph.layers.maxpool import MaxpoolOptions
 from darkfuse.graph.registry import layer
 
 
-@layer("local_avgpool", "localavgpool", short="lavg")
+@layer("local_avgpool", short="lavg")
 @dataclass(frozen=True)
 class LocalAvgpoolOptions(MaxpoolOptions):
     """Windows as a max pooling has them; the mean is over the cells of a window that are inside the map."""

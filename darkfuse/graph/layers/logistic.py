@@ -9,7 +9,7 @@ from darkfuse.graph.registry import layer
 from darkfuse.model.cfg import Section
 
 
-@layer("logistic", "logxent")
+@layer("logistic")
 @dataclass(frozen=True)
 class LogisticOptions(Options):
     """Nothing to choose."""

@@ -10,7 +10,7 @@ from darkfuse.graph.registry import layer
 from darkfuse.model.cfg import Section
 
 
-@layer("maxpool", "max", short="max")
+@layer("maxpool", short="max")
 @dataclass(frozen=True)
 class MaxpoolOptions(Options):
     """`padding` is the total over both sides; half of it, rounded down, comes before the first row.

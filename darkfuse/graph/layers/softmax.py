@@ -9,7 +9,7 @@ from darkfuse.graph.registry import layer
 from darkfuse.model.cfg import Section
 
 
-@layer("softmax", "soft")
+@layer("softmax")
 @dataclass(frozen=True)
 class SoftmaxOptions(Options):
     """exp((x - max) / temperature) over its sum, each of `groups` runs of values on its own.

@@ -1,0 +1,19 @@
+"""[empty], [silence]: a place that does nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from darkfuse.graph.ir import Options
+from darkfuse.graph.registry import layer
+
+
+@layer("empty")
+@dataclass(frozen=True)
+class EmptyOptions(Options):
+    """A placeholder; the map before it goes on unchanged."""
+
+    @property
+    def passes(self) -> bool:
+        """Always."""
+        return True
