@@ -18,7 +18,7 @@ from darkfuse.live.serve.run import Serving, Wishes
 GOLDEN = Path(__file__).resolve().parent / "golden"
 PICTURE = (GOLDEN / "cat.png").read_bytes()
 WISHES = Wishes(cfg=str(GOLDEN / "mini-alexeyab.cfg"), weights=str(GOLDEN / "mini-alexeyab.weights"),
-                http=("127.0.0.1", 0), log="off", loading={"threads": 1}, mem="64M")
+                http=("127.0.0.1", 0), log="off", loading={"threads": 1}, mem="1G")
 
 
 @contextlib.contextmanager

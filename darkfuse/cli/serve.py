@@ -34,7 +34,8 @@ def add(subparsers: Any) -> None:
                         "picture waits (default 30)")
     parser.add_argument("--log", choices=("text", "json", "off"), default="text", help="a line a request on "
                         "standard error")
-    parser.add_argument("--mem", metavar="SIZE", help=arguments.MEM_HELP)
+    parser.add_argument("--mem", metavar="SIZE", help=arguments.MEM_HELP + "; 32M..128M: elastic, "
+                        "within these as memory gets short and free again")
     parser.add_argument("--names", metavar="FILE", help="class names, one a line, or a Darknet .data file")
     parser.add_argument("--threads", type=arguments.threads, metavar="N", help="default: one a core")
     parser.add_argument("--exact", action="store_true", help="only kernels that round like Darknet's")

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import os
 
+from darkfuse.errors import BudgetError
+from darkfuse.host.units import format_bytes
+
 _NO_LIMIT = 1 << 60  # cgroup v1 writes "no limit" as the largest page-aligned number
 
 
@@ -46,6 +49,14 @@ class Limits:
         """The smallest limit in bytes where somebody has made it smaller since, else None."""
         now = self._least()
         return now if now < self._first else None
+
+    def check(self, takes: int | None) -> None:
+        """Raise `BudgetError` where somebody has lowered the limit below the bytes this process takes (None:
+        what it has now): the kernel would kill it without a word."""
+        limit, takes = self.lowered(), takes or rss_bytes() or 0
+        if limit is not None and limit < takes:
+            raise BudgetError(f"the memory limit of this process was lowered to {format_bytes(limit)} while "
+                              f"it ran, below the {format_bytes(takes)} it takes; start it again")
 
     def _least(self) -> int:
         texts = [_read(path) or "" for path in self._files]
@@ -117,12 +128,14 @@ def _status(name: str) -> int | None:
 def _cgroups() -> list[tuple[int, int]]:
     """(limit, usage) of every memory cgroup above this process that has a limit, in bytes.
 
+    Version 2's `memory.high`, beyond which the kernel slows a group down, counts as a limit.
     Page cache nobody has touched lately counts as free: the kernel drops it before it refuses memory.
     """
     found = []
     for folder, limit_name, usage_name, cache_name in _folders():
-        text = _read(f"{folder}/{limit_name}")
-        if text is None or not text.isdigit() or int(text) >= _NO_LIMIT:
+        limits = [int(text) for text in (_read(f"{folder}/{name}") for name in (limit_name, "memory.high"))
+                  if text is not None and text.isdigit() and int(text) < _NO_LIMIT]
+        if not limits:
             continue  # "max", or the root group
         usage = _read(f"{folder}/{usage_name}") or "0"
         stat = _read(f"{folder}/memory.stat") or ""
@@ -131,8 +144,13 @@ def _cgroups() -> list[tuple[int, int]]:
             name, _, value = line.partition(" ")
             if name == cache_name:
                 cache = int(value)
-        found.append((int(text), max(0, int(usage) - cache)))
+        found.append((min(limits), max(0, int(usage) - cache)))
     return found
+
+
+def cgroup2_folders() -> list[str]:
+    """Folders of the version 2 memory cgroups this process is in, innermost first."""
+    return [folder for folder, limit, _, _ in _folders() if limit == "memory.max"]
 
 
 def _folders() -> list[tuple[str, str, str, str]]:

@@ -61,6 +61,8 @@ class Budget:
         What is taken beyond the least, where that is asked for.
     named : bool
         Whether somebody said how much; else it is a part of what happens to be free.
+    elastic : bool
+        Whether it may become another while the process runs: nothing may stay behind in it then.
     """
 
     total: int | None
@@ -70,6 +72,7 @@ class Budget:
     video: bool = False
     spare: int = SPARE_BYTES
     named: bool = True
+    elastic: bool = False
 
     @property
     def picture(self) -> int | None:
@@ -81,7 +84,7 @@ class Budget:
     @property
     def helped(self) -> bool:
         """Whether pictures are decoded and drawn, and plans searched, in a process of their own."""
-        return self.total is not None and (self.video or self.total < HELPED_BELOW)
+        return self.total is not None and (self.video or self.elastic or self.total < HELPED_BELOW)
 
     def arena(self, spent: int) -> int | None:
         """What is left for the engine when `spent` bytes are taken by what is already loaded."""
@@ -99,7 +102,7 @@ class Budget:
         if self.video:
             return fixed
         least = max(fixed + self.input_bytes, -(-fixed * 16 // 15))  # `picture` is a sixteenth at least
-        if least < HELPED_BELOW:
+        if least < HELPED_BELOW or self.elastic:
             return least
         fixed += PILLOW_BYTES  # in this process then, with work for another twelfth
         return max(HELPED_BELOW, fixed + 7 * self.input_bytes // 3 + 1, -(-fixed * 48 // 41))
@@ -197,6 +200,19 @@ def share(mem: str | int | None, input_bytes: int, layers: int = 32, threads: in
     spare = 0 if mem == "min" else SPARE_BYTES + min(threads - 1, 3) * SPARE_THREAD_BYTES
     return Budget(total, most, input_bytes, slack, video_bytes is not None, spare,
                   mem is not None)
+
+
+def split_range(mem: str | int | None) -> tuple[int, int] | None:
+    """(least, most) bytes of an elastic budget, `'32M..128M'`; None for any other.
+
+    Raises `DarkfuseError` when it is one that makes no sense.
+    """
+    if not isinstance(mem, str) or ".." not in mem:
+        return None
+    least, most = (parse_bytes(part) for part in mem.split("..", 1))
+    if least >= most:
+        raise DarkfuseError(f"--mem {mem}: the least comes first, like 32M..128M")
+    return least, most
 
 
 def cache_is_free(arena: int, weights: int) -> bool:

@@ -14,6 +14,8 @@ from darkfuse.host.reading import read_text
 from darkfuse.plan.types import Plan
 from darkfuse.session.budget import JITTER_BYTES, Budget
 
+RUNGS = 5  # plans below the largest of an elastic budget
+
 
 def written_plan(graph: Graph, threads: int | None, exact: bool) -> Plan | None:
     """The plan in the graph's cfg, unless it was made for other threads or is not as exact as asked.
@@ -86,6 +88,35 @@ def choose(graph: Graph, budget: Budget, wishes: Wishes, plan: Plan | str | None
         if plan is None:
             chosen, origin = _best(graph, budget, budget.arena(spent), wishes)
     return Chosen(_named(chosen, budget, spent), budget, origin)
+
+
+def ladder(graph: Graph, top: Chosen, least: int, wishes: Wishes) -> tuple[Chosen, ...]:
+    """The best plans for budgets from `least` bytes up to that of `top`, smallest first, `top` last.
+
+    They are looked for beforehand: when memory has become short is no time to search.
+
+    Raises
+    ------
+    BudgetError
+        Nothing fits `least`; the message says what would.
+    """
+    spent, most = process.rss_bytes() or 0, top.budget.total or 0
+    found: list[Chosen] = []
+    for step in range(RUNGS):
+        total = round(least * (most / least) ** (step / RUNGS))
+        budget = dataclasses.replace(top.budget, total=total, most=total)
+        arena = budget.arena(spent)
+        plan, origin = _best(graph, budget, arena, wishes)
+        if arena is not None and plan.arena_bytes > arena:
+            budget.raised(spent, plan.arena_bytes, graph.path)
+        found.append(Chosen(_named(plan, budget, spent), budget, origin))
+    return (*found, top)
+
+
+def within(rungs: tuple[Chosen, ...], total: int) -> Chosen:
+    """The largest of `rungs` whose budget is no more than `total` bytes, else the smallest."""
+    return max((rung for rung in rungs if (rung.budget.total or 0) <= total),
+               key=lambda rung: rung.budget.total or 0, default=rungs[0])
 
 
 def _best(graph: Graph, budget: Budget, arena: int | None, wishes: Wishes) -> tuple[Plan, str]:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from darkfuse.detect.decode import DETECTION, decode, decoder, word_tree
 from darkfuse.detect.types import Result
-from darkfuse.errors import BudgetError, DarkfuseError, ImageError
+from darkfuse.errors import DarkfuseError, ImageError
 from darkfuse.graph import Graph, load_graph
 from darkfuse.graph.weights import weight_offsets
 from darkfuse.host import process
-from darkfuse.host.units import format_bytes, parse_rate
+from darkfuse.host.units import parse_rate
 from darkfuse.model.locate import DEFAULT_CFG, find_cfg, find_weights
 from darkfuse.plan.types import Plan
-from darkfuse.session.budget import cache_is_free, share
-from darkfuse.session.choose import Chosen, Wishes, choose, written_plan
+from darkfuse.session.budget import cache_is_free, share, split_range
+from darkfuse.session.choose import Chosen, Wishes, choose, ladder, within, written_plan
 from darkfuse.session.inputs import as_picture, check_classifies, check_options, check_pictures, names_of
 from darkfuse.session.looking import Looking
 from darkfuse.session.pictures import Pictures
@@ -66,9 +67,9 @@ def load(
     mem : str or int, optional
         Memory for the whole process, `"48M"` or bytes. `"min"`: the least this network runs in, even where
         there is less and the rest has to be swapped; `"small"`: a little more, up to twice as fast.
-        `"resident"`: everything is kept, the fastest. Default: what a plan written in the cfg was made for,
-        else half of what the machine (or this process's memory cgroup) has free, and more of it where half is
-        too little.
+        `"resident"`: everything is kept, the fastest. `"32M..128M"`: begin with the most, see
+        `Network.keep_to`. Default: what a plan written in the cfg was made for, else half of what the machine
+        (or this process's memory cgroup) has free, and more of it where half is too little.
     exact : bool
         Only kernels that round as Darknet's do, whatever they cost.
     plan : Plan or str, optional
@@ -117,16 +118,19 @@ def load(
     import darkfuse.engine._engine
     import darkfuse.media._rows  # noqa: F401
 
-    ours = plan is not None or device is not None or read_rate is not None
+    elastic = split_range(mem)
+    ours = plan is not None or device is not None or read_rate is not None or elastic is not None
     written = None if ours else written_plan(graph, threads, exact)
     team = threads or (written.threads if written else process.cpu_count())
-    mem = written.budget_bytes or None if mem is None and written else mem
+    mem = written.budget_bytes or None if mem is None and written else elastic[1] if elastic else mem
     budget = share(mem, graph.input.c * graph.input.h * graph.input.w, len(graph.nodes), team, video_bytes,
                    beside_bytes)
     for kind in {node.kind for node in graph.nodes}.intersection(DETECTION):
         decoder(kind)  # so that it is there when memory is shared out
-    chosen = choose(graph, budget, Wishes(team, exact, device, isa, cache, read_rate), plan, written)
-    return Network(graph, index, chosen, names_of(graph, weights_path, names), isa, ignore_exif,
+    wishes = Wishes(team, exact, device, isa, cache, read_rate)
+    chosen = choose(graph, replace(budget, elastic=elastic is not None), wishes, plan, written)
+    rungs = ladder(graph, chosen, elastic[0], wishes) if elastic else (chosen,)
+    return Network(graph, index, rungs, names_of(graph, weights_path, names), isa, ignore_exif,
                    reduce_pictures, read_rate or 0)
 
 
@@ -143,6 +147,8 @@ class Network(Looking):
     plan_origin : str
         Where it comes from: 'given', 'from the cfg', 'remembered' or 'searched for'.
     budget : Budget
+    rungs : tuple of Chosen
+        Plans and budgets there are, smallest first: one, but for an elastic budget.
     dialect : Dialect
         Whose answers the network gives, why, and the defaults that follow from it.
     names : tuple of str
@@ -153,17 +159,19 @@ class Network(Looking):
         counts.
     """
 
-    def __init__(self, graph: Graph, index: WeightsIndex, chosen: Chosen, names: tuple[str, ...],
+    def __init__(self, graph: Graph, index: WeightsIndex, rungs: tuple[Chosen, ...], names: tuple[str, ...],
                  isa: str | None = None, ignore_exif: bool = False, reduce_pictures: bool = False,
                  read_rate: int = 0) -> None:
         self.graph, self.names = graph, names
-        self.plan, self.budget, self.plan_origin = chosen
+        self.rungs = rungs
+        self.plan, self.budget, self.plan_origin = rungs[-1]
         self.dialect = graph.dialect
         self.stats: dict[str, Any] = {}
         self.engine_stats: dict[str, Any] = {}
         self._index, self._isa, self._read_rate = index, isa, read_rate
         self._limits = process.Limits()
-        self._pictures = Pictures(graph, self.budget, self.close, ignore_exif, reduce_pictures)
+        self._decoding = ignore_exif, reduce_pictures
+        self._pictures = Pictures(graph, self.budget, self.close, *self._decoding)
         self._detects = any(node.kind in DETECTION for node in graph.nodes)
         self._engine: Any = None
         self._extra: tuple[int, ...] = ()
@@ -179,6 +187,21 @@ class Network(Looking):
         if self._engine is not None:
             self._engine.close()
             self._engine = None
+
+    def keep_to(self, total: int) -> int:
+        """From now on keep to the largest of an elastic budget's steps within `total` bytes, else the least.
+
+        The arena is given back at once. Gives the step's bytes, 0 where there is no limit.
+        """
+        rung = within(self.rungs, total)
+        if rung.budget is not self.budget:
+            from darkfuse.engine._engine import give_back
+
+            self.close()
+            self.plan, self.budget, self.plan_origin = rung
+            self._pictures = Pictures(self.graph, self.budget, self.close, *self._decoding)
+            give_back(self.plan.threads - 1)
+        return self.budget.total or 0
 
     def _detect(self, image: Any, thresh: float | None, nms: float | None, letterbox: bool | None,
                 nms_kind: str | None) -> Result:
@@ -263,7 +286,7 @@ class Network(Looking):
             if not 0 <= layer < len(self.graph.nodes):
                 last = len(self.graph.nodes) - 1
                 raise DarkfuseError(f"{self.graph.path}: has layers 0..{last}, not {layer}")
-        self._check_limit()
+        self._limits.check(self.budget.total)
         engine = self._running(tuple(layer for layer in wanted if layer not in self.graph.outputs))
         engine.run_chw(given)
         self._note(engine)
@@ -294,7 +317,7 @@ class Network(Looking):
         """Run the network on a picture; gives the original's width and height, and its path, empty for an
         array. The pixels are gone by then: thousands of candidates for boxes may need their room."""
         check_pictures(self.graph)
-        self._check_limit()
+        self._limits.check(self.budget.total)
         path = os.fspath(image) if isinstance(image, (str, os.PathLike)) else ""
         picture = self._pictures.read(path, fit) if path else as_picture(image)
         engine = self._running(())
@@ -320,14 +343,6 @@ class Network(Looking):
                                   known=self._index.identity, read_rate=self._read_rate)
             self._extra = extra
         return self._engine
-
-    def _check_limit(self) -> None:
-        """Raise where somebody has lowered the limit below what this process takes: the kernel would kill it
-        without a word."""
-        limit, takes = self._limits.lowered(), self.budget.total or process.rss_bytes() or 0
-        if limit is not None and limit < takes:
-            raise BudgetError(f"the memory limit of this process was lowered to {format_bytes(limit)} while "
-                              f"it ran, below the {format_bytes(takes)} it takes; start it again")
 
     def _note(self, engine: Any) -> None:
         self.engine_stats = engine.stats()

@@ -36,7 +36,7 @@ def description(routes: list[Route], version: str, secret: bool) -> dict[str, An
 
 def _operation(route: Route, secret: bool) -> dict[str, Any]:
     codes = [*_ALWAYS, *(_PICTURE if route.ask is not None else ()), *(("422",) if route.fetches else ()),
-             *(("415",) if route.takes else ()), *(("401",) if secret and not route.open else ())]
+             *(("409", "415") if route.takes else ()), *(("401",) if secret and not route.open else ())]
     content = {kind: {"schema": schema} for kind, schema in route.gives.items()}
     responses: dict[str, Any] = {"200": {"description": "Done.", "content": content}}
     for code in sorted(set(codes)):

@@ -16,6 +16,7 @@ from darkfuse.host.extras import need
 from darkfuse.host.nameless import folders
 from darkfuse.live.serve.deepstack import DeepStack
 from darkfuse.live.serve.door import Door, read_token, refusal
+from darkfuse.live.serve.elastic import Elastic
 from darkfuse.live.serve.form import Told, told
 from darkfuse.live.serve.log import Log
 from darkfuse.live.serve.metrics import Metrics
@@ -78,8 +79,13 @@ class Serving:
         self.metrics, self.jobs = Metrics(), Queue(wishes.queue)
         self.net: Network | None = None
         self.door = self._open(stack)
+        self._service.gauges, self._service.ready = self._gauges, lambda: self.door.ready
         self.net = stack.enter_context(self._load())
         self._warm()
+        self.elastic = Elastic(self.net, self.jobs.wake)
+        self.door.routes += self.elastic.routes()
+        for number, before in self.elastic.listen():
+            stack.callback(signal.signal, number, before)
         self.door.ready = True
         budget = self.net.budget.total
         say(f"serving {os.path.basename(self.net.graph.path)} at {self.door.url}"
@@ -87,6 +93,7 @@ class Serving:
 
     def turn(self, seconds: float) -> None:
         """Look at the next picture, if one comes within so long."""
+        self.elastic.step(time.monotonic())
         job = self.jobs.take(seconds)
         if job is not None:
             try:
@@ -101,7 +108,7 @@ class Serving:
 
         wishes = self.wishes
         token = read_token(wishes.token_file) if wishes.token_file else b""
-        service = Service(self.metrics, self._gauges, lambda: self.door.ready, bool(token))
+        service = Service(self.metrics, bool(token))
         routes = own.routes()
         fetcher = None
         if "obico" in wishes.api:
@@ -120,6 +127,7 @@ class Serving:
         door = Door(*wishes.http, routes, self.jobs, self.metrics, Log(wishes.log), token, wishes.host_names,
                     wishes.deadline, wishes.most, fetcher)
         stack.callback(door.close)
+        self._service = service
         if fetcher is not None:
             fetcher.start(door)
         return door
@@ -200,6 +208,7 @@ class Serving:
             "queue_length": ("Pictures waiting.", len(self.jobs)),
             "queue_limit": ("Most pictures that may wait.", self.jobs.most),
             "connections": ("Connections open.", self.door.viewers),
+            "budget_changes": ("Times the budget changed.", self.elastic.changes if self.door.ready else 0),
             "ready": ("Whether the network is loaded.", int(self.door.ready)),
             "frame_seconds": ("What a picture takes at the moment.", round(self.door.frame_s, 4)),
         }

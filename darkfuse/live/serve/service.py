@@ -20,15 +20,21 @@ class Service:
     Parameters
     ----------
     metrics : Metrics
+    secret : bool
+        Whether a token is asked for.
+
+    Attributes
+    ----------
     gauges : callable
         What holds now, see `Metrics.text`.
     ready : callable
         Whether pictures are taken.
     """
 
-    def __init__(self, metrics: Metrics, gauges: Callable[[], dict[str, Any]], ready: Callable[[], bool],
-                 secret: bool) -> None:
-        self._metrics, self._gauges, self._ready, self._secret = metrics, gauges, ready, secret
+    def __init__(self, metrics: Metrics, secret: bool) -> None:
+        self._metrics, self._secret = metrics, secret
+        self.gauges: Callable[[], dict[str, Any]] = dict
+        self.ready: Callable[[], bool] = lambda: False
         self._page = (Path(__file__).parent / "page.html").read_bytes()
         self._described: list[Route] = []
 
@@ -54,12 +60,12 @@ class Service:
 
     def readyz(self, _request: Request) -> Told:
         """`ready`, or 503 while the network is being loaded."""
-        return Told(200, TEXT, b"ready\n") if self._ready() else Told(503, TEXT, b"loading\n")
+        return Told(200, TEXT, b"ready\n") if self.ready() else Told(503, TEXT, b"loading\n")
 
     def metrics(self, _request: Request) -> Told:
         """The figures."""
         memory = {"now": process.rss_bytes(), "peak": process.peak_rss_bytes()}
-        gauges = self._gauges()
+        gauges = self.gauges()
         gauges["memory_bytes"] = ("Memory of this process.", {**memory, **gauges.pop("memory", {})})
         return Told(200, KIND, self._metrics.text(gauges))
 
