@@ -15,7 +15,7 @@ from darkfuse.graph import build_graph
 from darkfuse.model.cfg import parse_cfg
 from darkfuse.plan.check import check_program
 from darkfuse.plan.layout.ahead import FEW
-from darkfuse.plan.layout.lower import lower
+from darkfuse.plan.layout.lower import finish, lay_out, lower, with_reads
 from darkfuse.plan.program import PAGE, arrived, slot_bytes
 from darkfuse.plan.search.simple import layer_by_layer
 from darkfuse.plan.show.notation import parse_plan
@@ -166,9 +166,19 @@ def test_weights_are_read_before_their_stage_where_that_is_free():
     assert early  # the maps of the first layers are larger than those of the last
     # Reads of all layers fit into 1 MiB: nothing has to wait for a map
     assert all(any(landing.step == 0 for landing in w.landings) for w in more.weights)
-    assert lower(graph, plan, reads=False) == dataclasses.replace(
-        program, buffers=lower(graph, plan, reads=False).buffers,
-        weights=tuple(dataclasses.replace(w, landings=()) for w in program.weights))
+
+
+def test_other_reads_of_loaded_layers_are_those_of_another_plan() -> None:
+    graph = chain("64 64 64 64")
+    plan = parse_plan("4x1/2/4x1", graph, exact=True)
+    groups = tuple(dataclasses.replace(group, layers=tuple(
+        dataclasses.replace(layer, residency="loaded", raw=8 + 8 * number, slots=3)
+        for number, layer in enumerate(group.layers))) for group in plan.groups)
+    loaded = tuple(dataclasses.replace(group, layers=tuple(
+        dataclasses.replace(layer, residency="loaded") for layer in group.layers)) for group in plan.groups)
+    changed = with_reads(lay_out(graph, dataclasses.replace(plan, groups=loaded)), groups)
+    plan = dataclasses.replace(plan, groups=groups, ahead_bytes=1 << 20)
+    assert finish(changed, 1 << 20) == lower(graph, plan)
 
 
 @pytest.mark.parametrize("wrong", [{"resident": -1}, {"resident": 4}, {"slots": 65}, {"raw": 0},

@@ -43,7 +43,7 @@ def test_any_plan_is_priced(data: st.DataObject) -> None:
     for number, group in enumerate(found.groups):
         assert group.ms == pytest.approx(sum(layer.ms for layer in group.layers))
         assert all(layer.ms > 0 and 0 <= layer.weights_ms <= layer.ms for layer in group.layers)
-        assert group.bytes == alive_bytes(program)[number] <= program.arena_bytes
+        assert group.bytes == alive_bytes(program.buffers, program.stages)[number] <= program.arena_bytes
     # Some stage fills the arena, or the packing left a gap; it is never larger than what lives in it asks for
     assert max(group.bytes for group in found.groups) <= found.arena_bytes
 

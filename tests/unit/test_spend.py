@@ -9,7 +9,7 @@ import pytest
 
 from darkfuse.graph import Graph, build_graph, load_graph
 from darkfuse.model.cfg import parse_cfg
-from darkfuse.plan.layout.lower import lower
+from darkfuse.plan.layout.lower import lay_out, lower
 from darkfuse.plan.layout.reads import streamed_ways
 from darkfuse.plan.price.device import BUILTIN, Device
 from darkfuse.plan.price.predict import predict
@@ -54,7 +54,7 @@ def well_read(graph: Graph, layer: LayerPlan) -> LayerPlan:
 def test_what_is_left_is_spent_and_no_more(more: int, device: Device, graph: Graph) -> None:
     plan = by_hand(graph)
     limit = plan.arena_bytes + more * MB
-    spent = spend(graph, plan, (), limit, device)
+    spent = spend(lay_out(graph, plan), (), limit, device)
     assert lower(graph, spent).arena_bytes == spent.arena_bytes <= limit
     before, after = predict(graph, plan, device), predict(graph, spent, device)
     assert after.ms <= before.ms * 1.001 and after.read_bytes <= before.read_bytes
@@ -65,7 +65,7 @@ def test_what_is_left_is_spent_and_no_more(more: int, device: Device, graph: Gra
 @pytest.mark.parametrize("more", [10, 40])
 def test_where_storage_is_busy_all_the_time_reads_stay(more: int, graph: Graph) -> None:
     plan = by_hand(graph)
-    spent = spend(graph, plan, (), plan.arena_bytes + more * MB, BOARD)
+    spent = spend(lay_out(graph, plan), (), plan.arena_bytes + more * MB, BOARD)
     assert kept(spent) and not spent.ahead_bytes
     # Nothing but reads of a layer or two (1.2 MB each, and their pages) can be left over
     assert plan.arena_bytes + (more - 2) * MB < spent.arena_bytes
@@ -74,7 +74,7 @@ def test_where_storage_is_busy_all_the_time_reads_stay(more: int, graph: Graph) 
 
 def test_where_it_has_pauses_there_is_room_to_read_ahead(graph: Graph) -> None:
     plan = by_hand(graph)
-    spent = spend(graph, plan, (), plan.arena_bytes + 10 * MB, FAST)
+    spent = spend(lay_out(graph, plan), (), plan.arena_bytes + 10 * MB, FAST)
     assert not kept(spent) and spent.ahead_bytes > 9 * MB
     before, after = predict(graph, plan, FAST), predict(graph, spent, FAST)
     assert after.ms < before.ms and after.reading_ms == before.reading_ms
@@ -83,21 +83,22 @@ def test_where_it_has_pauses_there_is_room_to_read_ahead(graph: Graph) -> None:
 
 def test_the_layer_that_waits_longest_comes_first(graph: Graph) -> None:
     plan = by_hand(graph)
-    found = kept(spend(graph, plan, (), plan.arena_bytes + 4 * MB, BOARD))
+    found = kept(spend(lay_out(graph, plan), (), plan.arena_bytes + 4 * MB, BOARD))
     assert max(found, key=lambda layer: found[layer]) == 29  # 47 MB of weights
 
 
 def test_who_does_not_wait_gets_nothing(graph: Graph) -> None:
     plan = by_hand(graph)
-    assert spend(graph, plan, (), plan.arena_bytes + 50 * MB, SWIFT).arena_bytes == plan.arena_bytes
+    assert spend(lay_out(graph, plan), (), plan.arena_bytes + 50 * MB, SWIFT).arena_bytes == plan.arena_bytes
 
 
 def test_of_two_plans_the_one_that_leaves_more_may_win(graph: Graph) -> None:
     """A plan with the late layers' storage as the bottleneck gains more by reading ahead than by pinning."""
     plans = [by_hand(graph, text) for text in ("13x1/8/13x1/12/13x1/16/s", "13x1/8/13x1/12/s")]
     limit = max(plan.arena_bytes for plan in plans)
-    alone = [spend(graph, plan, (), limit, FAST).predicted_ms for plan in plans]
-    assert spend(graph, plans[0], plans[1:], limit, FAST).predicted_ms <= min(alone) * 1.005
+    alone = [spend(lay_out(graph, plan), (), limit, FAST).predicted_ms for plan in plans]
+    first, *others = [lay_out(graph, plan) for plan in plans]
+    assert spend(first, others, limit, FAST).predicted_ms <= min(alone) * 1.005
 
 
 @pytest.mark.parametrize("mem", [9, 14, 33, 60, 120])
@@ -111,7 +112,7 @@ def test_an_annotated_cfg_keeps_it(graph: Graph, device: Device, tmp_path: Path)
     from darkfuse.plan.show.annotate import annotate, read_annotation
 
     plan = by_hand(graph)
-    plan = spend(graph, plan, (), plan.arena_bytes + 10 * MB, device)
+    plan = spend(lay_out(graph, plan), (), plan.arena_bytes + 10 * MB, device)
     assert kept(plan) if device is BOARD else plan.ahead_bytes
     path = tmp_path / "yolov2.cfg"
     path.write_text(annotate(graph.cfg, plan))
@@ -128,5 +129,5 @@ def test_no_more_slots_than_there_may_be(kernel: str, threads: int) -> None:
         layer = LayerPlan(1, kernel, "streamed", block, raw, slots)
         given = replace(plan, groups=(plan.groups[0], replace(plan.groups[1], layers=(layer,))))
         least = lower(graph, given).arena_bytes
-        spent = spend(graph, replace(given, arena_bytes=least), (), least + 8 * MB, BOARD)
+        spent = spend(lay_out(graph, given), (), least + 8 * MB, BOARD)
         assert least < lower(graph, spent).arena_bytes <= least + 8 * MB

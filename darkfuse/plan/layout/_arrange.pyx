@@ -1,12 +1,16 @@
 # cython: boundscheck=False
 """Where chains of blocks lie in the arena: the loop that placing them over and over is. See _arrange.pyi."""
 from libc.stdint cimport int64_t, uint64_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
 ctypedef struct Ban:  # once `other` has its place, this one may not begin in (low, high) counted from there
     int other
     int64_t low, high
+
+ctypedef struct Member:  # a block of a chain
+    int first, last, chain
+    int64_t at, size
 
 ctypedef struct Span:
     int64_t low, high
@@ -21,34 +25,37 @@ cdef class Chains:
     cdef Span *taken  # of one chain: room to sort in
 
     def __cinit__(self, list members, int count):
-        cdef int which, other, mine, its, n
-        cdef int64_t size, at, its_size, its_at
-        cdef Ban *ban
-        found = pairs(members, count)
+        cdef int n, m, blocks = len(members)
+        cdef Member *member = <Member *>malloc((blocks + 1) * sizeof(Member))
         self.count = count
-        self.starts = <int *>malloc((count + 2) * sizeof(int))
-        self.sizes = <int64_t *>malloc((count + 1) * sizeof(int64_t))
-        if self.starts == NULL or self.sizes == NULL:
+        self.starts = <int *>calloc(count + 2, sizeof(int))
+        self.sizes = <int64_t *>calloc(count + 1, sizeof(int64_t))
+        if NULL in (member, self.starts, self.sizes):
+            free(member)
             raise MemoryError
-        total = sum(map(len, found))
-        self.bans = <Ban *>malloc((total + 1) * sizeof(Ban))
-        self.taken = <Span *>malloc((max(map(len, found)) + 1) * sizeof(Span))
-        if self.bans == NULL or self.taken == NULL:
+        for n in range(blocks):
+            member[n].first, member[n].last, member[n].chain, member[n].at, member[n].size = members[n]
+        for n in range(blocks):
+            one = &member[n]
+            self.sizes[one.chain] = max(self.sizes[one.chain], one.at + one.size)
+            for m in range(blocks):
+                self.starts[one.chain + 2] += meet(one, &member[m])
+        for n in range(count):
+            self.starts[n + 2] += self.starts[n + 1]
+        self.bans = <Ban *>malloc((self.starts[count + 1] + 1) * sizeof(Ban))
+        self.taken = <Span *>malloc((self.starts[count + 1] + 1) * sizeof(Span))
+        if NULL in (self.bans, self.taken):
+            free(member)
             raise MemoryError
-        n = 0
-        for which in range(count):
-            self.starts[which] = n
-            self.sizes[which] = 0
-            for mine, its in found[which]:
-                other, at, size = members[mine][2:]
-                ban = &self.bans[n]
-                ban.other, its_at, its_size = members[its][2:]
-                ban.low, ban.high = its_at - at - size, its_at + its_size - at
-                n += 1
-        self.starts[count] = n
-        for member in members:
-            which, at, size = member[2:]
-            self.sizes[which] = max(self.sizes[which], at + size)
+        for n in range(blocks):
+            one = &member[n]
+            for m in range(blocks):
+                other = &member[m]
+                if meet(one, other):  # `starts` of the next chain is where this one's bans have come to
+                    self.bans[self.starts[one.chain + 1]] = Ban(
+                        other.chain, other.at - one.at - one.size, other.at + other.size - one.at)
+                    self.starts[one.chain + 1] += 1
+        free(member)
 
     def __dealloc__(self):
         free(self.sizes)
@@ -91,19 +98,9 @@ cdef class Chains:
         return highest
 
 
-cdef list pairs(list members, int count):
-    """Per chain, pairs of members (its own, another chain's) that are alive at the same time."""
-    cdef list found = [[] for _ in range(count)], here = []
-    cdef int number, other, first, which
-    for number in sorted(range(len(members)), key=members.__getitem__):
-        first, _, which = members[number][:3]
-        here = [other for other in here if members[other][1] >= first]
-        for other in here:
-            if members[other][2] != which:
-                found[which].append((number, other))
-                found[members[other][2]].append((other, number))
-        here.append(number)
-    return found
+cdef inline bint meet(const Member *one, const Member *other) noexcept nogil:
+    """Whether blocks of two chains are alive at the same time."""
+    return one.chain != other.chain and one.first <= other.last and other.first <= one.last
 
 
 cdef void sort(Span *spans, int count) noexcept nogil:

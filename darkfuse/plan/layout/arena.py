@@ -18,7 +18,8 @@ from darkfuse.plan.layout._arrange import arrange
 
 Chain = tuple[tuple[int, int], ...]  # blocks, and where each begins in what they take together
 
-EFFORT = 25_000  # see `pack`
+EFFORT = 400_000  # see `pack`
+ROUGH = 20_000  # the same, where ties are chosen
 ALIGN = 64  # bytes: a cache line, and the widest vector register
 
 
@@ -181,10 +182,12 @@ def _pack_tied(blocks: tuple[Block, ...], ties: tuple[Tie, ...]) -> tuple[list[T
             needed.append(tie)
         else:
             live[step] += more
-    best = needed, pack(blocks, needed)
+    best = first = needed, pack(blocks, needed)
     for dropped in needed:
         others = [tie for tie in best[0] if tie != dropped]
         if best[1].bytes > best[1].bound and max(alive(blocks, others)) < best[1].bytes:
-            packing = pack(blocks, others, enough=best[1].bytes - 1)
+            packing = pack(blocks, others, enough=best[1].bytes - 1, effort=ROUGH)
             best = min(best, (others, packing), key=lambda found: found[1].bytes)
+    if best is not first and best[1].bytes > best[1].bound:
+        best = min(best, (best[0], pack(blocks, best[0])), key=lambda found: found[1].bytes)
     return best

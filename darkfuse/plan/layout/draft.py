@@ -9,7 +9,7 @@ from darkfuse.model.weights import WeightsIndex
 from darkfuse.plan.layout.arena import Tie
 from darkfuse.plan.layout.windows import Layout, Stored
 from darkfuse.plan.layout.wiring import Leaf, Wiring
-from darkfuse.plan.program import Buffer, Landing, Span, Stage, Tensor, Weights
+from darkfuse.plan.program import Buffer, Span, Stage, Tensor, Weights
 from darkfuse.plan.types import LayerPlan, Plan
 
 # Passes, or parts of one, that only save memory or time: a program without them computes the same maps.
@@ -40,13 +40,13 @@ class Draft:
     image: bool = False  # the network input stays interleaved pixels
 
     # wire
-    wiring: Wiring = field(init=False)
+    wiring: Wiring = None  # type: ignore[assignment]  # set by the pass
     members: list[list[int]] = field(default_factory=list)  # leaves of each stage, in execution order
     exports: tuple[tuple[int, int], ...] = ()  # (layer wanted, leaf that copies it out)
     steps: list[Span] = field(default_factory=list)  # first and last step of each stage
 
     # regions
-    layout: Layout = field(init=False)
+    layout: Layout = None  # type: ignore[assignment]
 
     # emit
     buffers: list[Buffer] = field(default_factory=list)  # offsets are 0 until `place`
@@ -58,8 +58,7 @@ class Draft:
 
     # place
     ties: list[Tie] = field(default_factory=list)  # pairs of buffers that share bytes
-    arena_bytes: int = 0
-    landings: list[tuple[Landing, ...]] = field(default_factory=list)  # of each of `weights`
+    packed_bytes: int = 0  # of all buffers, where they lie
 
     def group_of(self, layer: int) -> int:
         """The number of the group that a layer of the plan is in."""

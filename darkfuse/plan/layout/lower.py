@@ -15,18 +15,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from darkfuse.errors import PlanError
 from darkfuse.graph import Graph
 from darkfuse.model.weights import WeightsIndex
+from darkfuse.plan.layout.arena import aligned
 from darkfuse.plan.layout.draft import OPTIONAL, Draft
 from darkfuse.plan.layout.emit import emit
 from darkfuse.plan.layout.place import land_reads, place
 from darkfuse.plan.layout.validate import validate
+from darkfuse.plan.layout.weights import raw_bytes
 from darkfuse.plan.layout.windows import arrange
 from darkfuse.plan.layout.wire import wire
 from darkfuse.plan.program import Program
-from darkfuse.plan.types import Plan
+from darkfuse.plan.types import Group, Plan
 
 # Names of `OPTIONAL`, between commas, that every program of this process is made without.
 WITHOUT = "DARKFUSE_WITHOUT"
@@ -37,10 +40,9 @@ def lower(
     plan: Plan,
     extra_outputs: Sequence[int] = (),
     weights_index: WeightsIndex | None = None,
-    reads: bool = True,
     without: Collection[str] = (),
 ) -> Program:
-    """Lay out one plan.
+    """Lay out one plan and let its reads land.
 
     Parameters
     ----------
@@ -53,8 +55,6 @@ def lower(
         input).
     weights_index : WeightsIndex, optional
         Where the weights lie in their file. Left out, offsets are those of a file with a 20-byte header.
-    reads : bool
-        Find landings for the reads of weights. Without, the program can be measured but not run.
     without : collection of str
         Of `OPTIONAL`, what to leave out, beside what the environment variable DARKFUSE_WITHOUT names. The
         program computes the same bits, in more memory than the plan predicts.
@@ -65,6 +65,17 @@ def lower(
         The plan does not belong to the graph, or asks for what no kernel or group can do; a name in
         `without` is none of `OPTIONAL`.
     """
+    return finish(lay_out(graph, plan, extra_outputs, weights_index, without), plan.ahead_bytes)
+
+
+def lay_out(
+    graph: Graph,
+    plan: Plan,
+    extra_outputs: Sequence[int] = (),
+    weights_index: WeightsIndex | None = None,
+    without: Collection[str] = (),
+) -> Draft:
+    """All that `lower` does but the last pass, with the same parameters: what a plan takes is known."""
     off = frozenset(without) | frozenset(filter(None, os.environ.get(WITHOUT, "").split(",")))
     for name in sorted(off - set(OPTIONAL)):
         raise PlanError(f"there is no pass {name!r} to leave out; there are {', '.join(OPTIONAL)}")
@@ -74,17 +85,39 @@ def lower(
     draft.layout = arrange(draft.wiring, plan.groups, draft.members)
     emit(draft)
     place(draft)
-    if reads:
-        land_reads(draft)
+    return draft
+
+
+def finish(draft: Draft, ahead_bytes: int = 0) -> Program:
+    """The program, with so many bytes more than its buffers take for reads to land in. A draft may be
+    finished several times."""
+    arena, graph = draft.packed_bytes + aligned(ahead_bytes), draft.graph
     return Program(
         buffers=tuple(draft.buffers),
         tensors=tuple(draft.tensors),
-        weights=tuple(draft.weights),
+        weights=tuple(land_reads(draft, arena)),
         stages=tuple(draft.stages),
         outputs=tuple((layer, draft.leaf_tensor[leaf]) for layer, leaf in draft.exports),
-        arena_bytes=draft.arena_bytes,
-        threads=plan.threads,
+        arena_bytes=arena,
+        threads=draft.plan.threads,
         input_channels=graph.input.c,
         input_height=graph.input.h,
         input_width=graph.input.w,
     )
+
+
+def with_reads(draft: Draft, groups: tuple[Group, ...]) -> Draft:
+    """The draft of a plan whose `groups` differ from the draft's in nothing but how loaded layers are read:
+    their `raw` and `slots`."""
+    layers = {layer.node: layer for group in groups for layer in group.layers}
+    weights, sizes = list(draft.weights), dict[int, int]()
+    for number, w in enumerate(weights):
+        if w.residency == "loaded":
+            layer = layers[w.node]
+            weights[number] = replace(w, raw_filters=min(layer.raw, w.filters), slots=layer.slots)
+            sizes[w.raw] = max(sizes.get(w.raw, 0), raw_bytes(draft.graph.node(w.node), layer))
+    changed = replace(draft, plan=replace(draft.plan, groups=groups), layer_plan=layers, weights=weights)
+    changed.buffers = [replace(buffer, bytes=sizes.get(number, buffer.bytes))
+                       for number, buffer in enumerate(draft.buffers)]
+    place(changed)
+    return changed

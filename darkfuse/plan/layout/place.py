@@ -9,11 +9,11 @@ from darkfuse.plan.layout.ahead import landings_of
 from darkfuse.plan.layout.arena import Block, Packing, Tie, aligned, pack_tied
 from darkfuse.plan.layout.draft import Draft
 from darkfuse.plan.layout.overlap import ties
-from darkfuse.plan.program import arrived
+from darkfuse.plan.program import Weights, arrived
 
 
 def place(draft: Draft) -> None:
-    """Fill in the offsets of `buffers`, `ties` and `arena_bytes`."""
+    """Fill in the offsets of `buffers`, `ties` and `packed_bytes`."""
     blocks = [Block(b.bytes, max(b.first, 0), b.last) for b in draft.buffers]
     tied: list[Tie] = []
     if not {"overlap", "packing"} & draft.without:
@@ -27,7 +27,7 @@ def place(draft: Draft) -> None:
     draft.ties = list(tied)
     draft.buffers = [replace(buffer, offset=at, over=over.get(number, -1))
                      for number, (buffer, at) in enumerate(zip(draft.buffers, packing.offsets))]
-    draft.arena_bytes = packing.bytes + aligned(draft.plan.ahead_bytes)
+    draft.packed_bytes = packing.bytes
 
 
 def _in_a_row(blocks: Sequence[Block]) -> Packing:
@@ -40,11 +40,12 @@ def _in_a_row(blocks: Sequence[Block]) -> Packing:
     return Packing(tuple(offsets), end, end)
 
 
-def land_reads(draft: Draft) -> None:
-    """Fill in the `landings` of `weights`: a layer's own slots, then whatever of the arena is idle."""
+def land_reads(draft: Draft, arena: int) -> list[Weights]:
+    """`weights` with their `landings` in an arena of so many bytes: a layer's own slots, then whatever is
+    idle."""
     until = {op.weights: arrived(stage, draft.weights[op.weights])
              for stage in draft.stages for op in stage.ops if op.weights >= 0}
-    found = landings_of(draft.buffers, draft.weights, until, draft.arena_bytes)
+    found = landings_of(draft.buffers, draft.weights, until, arena)
     if "reads-ahead" in draft.without:
         found = [landings[:w.slots] for w, landings in zip(draft.weights, found)]
-    draft.weights = [replace(w, landings=landings) for w, landings in zip(draft.weights, found)]
+    return [replace(w, landings=landings) if landings else w for w, landings in zip(draft.weights, found)]

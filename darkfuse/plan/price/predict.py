@@ -28,7 +28,7 @@ from darkfuse.plan.price.cost import (
 )
 from darkfuse.plan.price.device import Device, load_device
 from darkfuse.plan.price.timeline import Slot, Timeline, Work
-from darkfuse.plan.program import Op, Program, Span, Tensor, Weights
+from darkfuse.plan.program import Buffer, Op, Program, Span, Stage, Tensor, Weights
 from darkfuse.plan.types import Plan
 
 FLOAT = 4
@@ -137,7 +137,7 @@ class _Pricer:
         self.graph, self.plan, self.device, self.program = graph, plan, device, program
         self.rates = device.at(plan.threads)
         self.timeline = Timeline(program)
-        self.alive = alive_bytes(program)
+        self.alive = alive_bytes(program.buffers, program.stages)
 
     def group(self, number: int) -> GroupCost:
         """The next group."""
@@ -212,19 +212,21 @@ def sizes(spans: Sequence[Span]) -> Sizes:
     return sorted(counted.items())
 
 
-def alive_bytes(program: Program) -> list[int]:
+def alive_bytes(buffers: Sequence[Buffer], stages: Sequence[Stage]) -> list[int]:
     """Per stage, arena bytes in use while it runs, in the step that needs most; what two buffers share (input
     and output of a group) once."""
-    steps = 1 + max(stage.last for stage in program.stages) if program.stages else 0
-    total, end = [0] * steps, [0] * steps
-    for buffer in sorted(program.buffers, key=lambda b: b.offset):
+    steps = 1 + max(stage.last for stage in stages) if stages else 0
+    always = [b for b in buffers if b.first <= 0 and b.last >= steps - 1]  # each in bytes of its own
+    total, end = [sum(aligned(b.bytes) for b in always)] * steps, [0] * steps
+    others = [b for b in buffers if b.first > 0 or b.last < steps - 1]
+    for buffer in sorted(others, key=lambda b: b.offset):
         low, high = buffer.offset, buffer.offset + aligned(buffer.bytes)
         for step in range(max(buffer.first, 0), min(buffer.last + 1, steps)):
             before = end[step]
             if high > before:
                 total[step] += high - (low if low > before else before)
                 end[step] = high
-    return [max(total[stage.first : stage.last + 1]) for stage in program.stages]
+    return [max(total[stage.first : stage.last + 1]) for stage in stages]
 
 
 def _map_bytes(tensor: Tensor) -> int:

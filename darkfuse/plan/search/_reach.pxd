@@ -10,7 +10,7 @@ ctypedef struct Back:  # from the reach of a map to that of one it is computed f
 
 ctypedef struct Asked:  # what several readers ask for together
     int readers
-    double slope, start, end, done
+    Reach reach
 
 ctypedef struct Line:  # a row, by rows of the last map; the next of a list, or -1
     double slope, offset

@@ -26,13 +26,15 @@ cdef Reach before(const Back *back, Reach reach, bint cached) noexcept nogil:
 
 
 cdef void ask(Asked *asked, Reach reach) noexcept nogil:
-    """One reader more. `done` is counted from the slope, which may still grow."""
+    """One reader more. The steepest counts: where others are done lags behind it, tile by tile."""
+    cdef double slope = reach.slope
     if not asked.readers:
-        asked.slope, asked.start, asked.end = reach.slope, reach.start, reach.end
-        asked.done = reach.done + reach.slope
+        asked.reach = reach
     else:
-        asked.slope, asked.end = max(asked.slope, reach.slope), max(asked.end, reach.end)
-        asked.start, asked.done = min(asked.start, reach.start), max(asked.done, reach.done + reach.slope)
+        slope = max(asked.reach.slope, slope)
+        asked.reach.done = max(asked.reach.done - (slope - asked.reach.slope), reach.done - (slope - reach.slope))
+        asked.reach.start, asked.reach.end = min(asked.reach.start, reach.start), max(asked.reach.end, reach.end)
+        asked.reach.slope = slope
     asked.readers += 1
 
 
@@ -48,7 +50,7 @@ cdef Part axis(int length, Reach reach, int tiles, double share, bint cached) no
     cdef double step, halo
     cdef int first, even, full, left, edge
     part.stored, part.carried, part.count = length, 0, 1
-    part.sizes[0] = Size(length, 1)
+    part.sizes[0], part.sizes[1], part.sizes[2] = Size(length, 1), Size(0, 0), Size(0, 0)
     if tiles == 1:
         return part
     step = reach.slope * share

@@ -210,7 +210,7 @@ cdef class Tiler(Network):
         """What the readers of a leaf ask for together; without any, or to be handed out, an even part."""
         if exported or not asked.readers:
             ask(&asked, Reach(length, 0.0, 0.0, 0.0))
-        return Reach(asked.slope, asked.start, asked.end, asked.done - asked.slope)
+        return asked.reach
 
     cdef int _line(self, int known, double slope, double offset) except -2:
         """A list of lines with one more, where it is not in there."""
@@ -275,7 +275,7 @@ cdef class Tiler(Network):
         while pairs:  # those that share most first
             best = 0
             for n in range(1, pairs):
-                if (self.pairs[n].less, self.pairs[n].source) > (self.pairs[best].less, self.pairs[best].source):
+                if shares_more(&self.pairs[n], &self.pairs[best]):
                     best = n
             saved += self.pairs[best].less
             source, target, m = self.pairs[best].source, self.pairs[best].target, 0
@@ -310,6 +310,12 @@ cdef class Tiler(Network):
 
 cdef inline int64_t aligned(int64_t size) noexcept nogil:
     return (size + 63) & ~<int64_t>63
+
+
+cdef inline bint shares_more(const Pair *one, const Pair *other) noexcept nogil:
+    if one.less != other.less:
+        return one.less > other.less
+    return one.source > other.source or one.source == other.source and one.target > other.target
 
 
 cdef inline double total(const Part *part) noexcept nogil:

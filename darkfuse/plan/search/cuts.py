@@ -15,9 +15,9 @@ from darkfuse.plan.search._paths import Paths
 from darkfuse.plan.search.candidates import Candidates, Option
 from darkfuse.plan.search.tiled import LONGEST, NO_LIMIT
 
-ROUGH = 8  # labels kept at a cut in a rough search
+ROUGH = 24  # labels kept at a cut in a rough search
 LABELS = 400  # labels kept at a cut, at most
-WORK = 250_000  # labels tried in one search, roughly; a network with many options keeps fewer labels
+WORK = 1_000_000  # labels tried in one search, roughly; a network with many options keeps fewer labels
 SHORT = 7  # pieces in one fused group, where memory is not short
 TIGHT = 3  # times what the largest group must have: memory is short
 PAPER = 5  # MAFAT's grids: 1x1 to 5x5
@@ -189,10 +189,12 @@ class Cuts:
         """Per cut, the least time from there to the end with pinned bytes at `price`, whatever it takes."""
         return self.paths.rest(price)
 
-    def least(self) -> list[Label]:
+    def least(self, smallest: bool = True) -> list[Label]:
         """Pareto-optimal whole plans by stage and pinned bytes, time left out of account; the smallest first.
-        Groups smaller than they must be leave room for the packing, so that no others are tried."""
-        spans = [(a, b, _smallest_options(options)) for a, b, options in self.edges]
+
+        smallest : groups smaller than they must be, for an easier packing; else they are rather fast
+        """
+        spans = [(a, b, _smallest_options(options) if smallest else options) for a, b, options in self.edges]
         paths = Paths(self.count, spans)
         options = [option for _, _, few in spans for option in few]
         return [Label(ms, stage + pinned, stage, pinned, [options[way] for way in ways])

@@ -7,7 +7,8 @@ from dataclasses import replace
 from darkfuse.errors import BudgetError
 from darkfuse.graph import Graph
 from darkfuse.host.units import format_bytes
-from darkfuse.plan.layout.lower import lower
+from darkfuse.plan.layout.draft import Draft
+from darkfuse.plan.layout.lower import lay_out
 from darkfuse.plan.layout.order import execution_orders
 from darkfuse.plan.price.device import Device, load_device
 from darkfuse.plan.search.candidates import Candidates
@@ -61,31 +62,31 @@ def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool
                           f"networks of so many inputs run, it takes {format_bytes(simple.arena_bytes)}")
     spans = _spans(graph, threads, exact, device)
     search = _cuts(spans, mem)
-    plan: Plan | None
+    draft: Draft | None
     if latency_ms is not None:
-        plan = _smallest_within(search, latency_ms)
+        draft = _smallest_within(search, latency_ms)
+        if draft is not None:
+            return replace(draft.plan, arena_bytes=draft.packed_bytes)
+        fastest = _fastest(search, search.limit)
+        if fastest is not None:
+            raise BudgetError(f"{graph.name}: no plan is predicted to run in {latency_ms:g} ms; the fastest "
+                              f"takes {fastest.plan.predicted_ms:.0f} ms")
     else:
-        plan = _smallest(search, _least(search)) if mem == 0 else _fastest(search, search.limit)
-        if plan is not None:
-            others = _smaller(search, plan) if mem else iter(())
-            plan = spend(graph, plan, others, mem or plan.arena_bytes, spans.device)
-    if plan is not None:
-        return plan
-    fastest = _fastest(search, search.limit) if latency_ms is not None else None
-    if fastest is not None:
-        raise BudgetError(f"{graph.name}: no plan is predicted to run in {latency_ms:g} ms; the fastest "
-                          f"takes {fastest.predicted_ms:.0f} ms")
+        draft = _smallest(search, _least(search)) if mem == 0 else _fastest(search, search.limit)
+        if draft is not None:
+            others = _smaller(search, draft) if mem else iter(())
+            return spend(draft, others, mem or draft.packed_bytes, spans.device)
     unlimited = _cuts(spans, 0)
     least = _least(unlimited)
-    most = max(search.limit, least.arena_bytes)
-    if or_least or (least.arena_bytes <= search.limit and latency_ms is None):
+    most = max(search.limit, least.packed_bytes)
+    if or_least or (least.packed_bytes <= search.limit and latency_ms is None):
         # What it really takes can be less than the search reckons
         fast = _smallest(unlimited, least)
-        return spend(graph, fast if fast.arena_bytes <= most else least, (), most, spans.device)
-    heavy = sorted(lower(graph, least, reads=False).buffers, key=lambda b: -b.bytes)[:2]
+        return spend(fast if fast.packed_bytes <= most else least, (), most, spans.device)
+    heavy = sorted(least.buffers, key=lambda b: -b.bytes)[:2]
     what = " and ".join(f"{b.name} ({format_bytes(b.bytes)})" for b in heavy)
     raise BudgetError(f"{graph.name}: {format_bytes(search.limit)} of arena is too little; the least that "
-                      f"works is {format_bytes(least.arena_bytes)}, most of it {what}")
+                      f"works is {format_bytes(least.packed_bytes)}, most of it {what}")
 
 
 def _unsearched(graph: Graph, mem: int | None, threads: int, exact: bool) -> Plan:
@@ -93,7 +94,7 @@ def _unsearched(graph: Graph, mem: int | None, threads: int, exact: bool) -> Pla
     that would keep the search busy for a long time."""
     pinned = mem is None or mem > 2 * graph.weight_bytes
     plan = layer_by_layer(graph, threads, "pinned" if pinned else "streamed", exact)
-    return replace(plan, arena_bytes=lower(graph, plan, reads=False).arena_bytes)
+    return replace(plan, arena_bytes=lay_out(graph, plan).packed_bytes)
 
 
 def frontier(graph: Graph, threads: int = 1, exact: bool = False, device: Device | None = None,
@@ -101,13 +102,14 @@ def frontier(graph: Graph, threads: int = 1, exact: bool = False, device: Device
     """Plans from the smallest to the fastest, each faster than all smaller ones, at `points` budgets spaced
     evenly by ratio."""
     search = Cuts(_spans(graph, threads, exact, device))
-    plans = [_smallest(search, _least(search))]
-    fastest = _fastest(search, NO_LIMIT) or plans[0]
-    ratio = max(1.0, fastest.arena_bytes / max(1, plans[0].arena_bytes)) ** (1 / max(1, points - 1))
+    drafts = [_smallest(search, _least(search))]
+    fastest = _fastest(search, NO_LIMIT) or drafts[0]
+    least = drafts[0].packed_bytes
+    ratio = max(1.0, fastest.packed_bytes / max(1, least)) ** (1 / max(1, points - 1))
     for number in range(1, points - 1):
-        plan = _fastest(search, int(plans[0].arena_bytes * ratio**number))
-        plans += [plan] if plan else []
-    plans = [timed(graph, plan, search.spans.device) for plan in [*plans, fastest]]
+        draft = _fastest(search, int(least * ratio**number))
+        drafts += [draft] if draft else []
+    plans = [timed(draft, search.spans.device) for draft in [*drafts, fastest]]
     plans.sort(key=lambda p: (p.arena_bytes, p.predicted_ms))
     kept: list[Plan] = []
     for plan in plans:
@@ -131,15 +133,14 @@ def _groups(label: Label, spans: Candidates) -> tuple[Group, ...]:
     return tuple(spans.group(option.recipe, option.ms) for option in label.options)
 
 
-def _plan(label: Label, spans: Candidates) -> Plan:
+def _laid_out(label: Label, spans: Candidates) -> Draft:
     """The label's plan, with the arena it really takes."""
     graph = spans.net.graph
-    plan = Plan(graph.name, graph.fingerprint(), _groups(label, spans), spans.threads, spans.net.exact,
-                predicted_ms=round(label.ms, 3))
-    return replace(plan, arena_bytes=lower(graph, plan, reads=False).arena_bytes)
+    return lay_out(graph, Plan(graph.name, graph.fingerprint(), _groups(label, spans), spans.threads,
+                               spans.net.exact, predicted_ms=round(label.ms, 3)))
 
 
-def _fastest(search: Cuts, limit: int, tries: int = 6) -> Plan | None:
+def _fastest(search: Cuts, limit: int, tries: int = 6) -> Draft | None:
     """The fastest plan whose exact arena fits; where packing needs more than the sum of what is alive, labels
     and then searches are passed over that leave no room for as much."""
     ask, packing = limit, 0
@@ -147,60 +148,65 @@ def _fastest(search: Cuts, limit: int, tries: int = 6) -> Plan | None:
         labels = search.fastest(ask)
         if not labels:
             return None
-        lowered = 0
+        tried = 0
         for label in labels:
-            if label.bytes + packing > limit or lowered == 3:
+            if label.bytes + packing > limit or tried == 3:
                 continue
-            plan, lowered = _plan(label, search.spans), lowered + 1
-            if plan.arena_bytes <= limit:
-                return plan
-            packing = max(packing, plan.arena_bytes - label.bytes)
+            draft, tried = _laid_out(label, search.spans), tried + 1
+            if draft.packed_bytes <= limit:
+                return draft
+            packing = max(packing, draft.packed_bytes - label.bytes)
         ask = min(ask - limit // 256, limit - packing)
     return None
 
 
-def _smaller(search: Cuts, plan: Plan) -> Iterator[Plan]:
+def _smaller(search: Cuts, draft: Draft) -> Iterator[Draft]:
     """The fastest plans of less and less memory, roughly; each is searched for when it is asked for."""
-    last = plan.arena_bytes
+    last = draft.packed_bytes
     for share in LEFT:
         labels = search.rough(int((1 - share) * search.limit))
         if labels and labels[0].bytes < last:
             last = labels[0].bytes
-            smaller = _plan(labels[0], search.spans)
-            if smaller.arena_bytes <= search.limit:  # packing may take more than reckoned
+            smaller = _laid_out(labels[0], search.spans)
+            if smaller.packed_bytes <= search.limit:  # packing may take more than reckoned
                 yield smaller
 
 
-def _least(search: Cuts) -> Plan:
-    """The plan with the smallest arena, without a look at its time."""
-    best: Plan | None = None
-    for label in search.least()[:4]:
-        if best is not None and label.bytes >= best.arena_bytes:
-            break
-        plan = _plan(label, search.spans)
-        if best is None or plan.arena_bytes < best.arena_bytes:
-            best = plan
+def _least(search: Cuts) -> Draft:
+    """The plan with the smallest arena, and of equals the fastest."""
+    best: Draft | None = None
+    for labels in (search.least(), search.least(smallest=False)):
+        for label in labels[:4]:
+            if best is not None and label.bytes > best.packed_bytes:
+                break
+            draft = _laid_out(label, search.spans)
+            if best is None or _size(draft) < _size(best):
+                best = draft
     assert best is not None  # without a limit there is always layer by layer
     return best
 
 
-def _smallest(search: Cuts, least: Plan) -> Plan:
+def _size(draft: Draft) -> tuple[int, float]:
+    return draft.packed_bytes, draft.plan.predicted_ms
+
+
+def _smallest(search: Cuts, least: Draft) -> Draft:
     """The fastest plan that is as small as the smallest, but for a hundredth: so near the least, what packing
     adds differs from plan to plan by more than what they need, and several are tried."""
     best = least
-    limit = ask = least.arena_bytes + least.arena_bytes // 100
+    limit = ask = least.packed_bytes + least.packed_bytes // 100
     for _ in range(5):
         labels = search.fastest(ask)
         if not labels:
             break
-        plan = _plan(labels[0], search.spans)
-        if plan.arena_bytes <= limit and plan.predicted_ms < best.predicted_ms:
-            best = plan
+        draft = _laid_out(labels[0], search.spans)
+        if draft.packed_bytes <= limit and draft.plan.predicted_ms < best.plan.predicted_ms:
+            best = draft
         ask = labels[0].bytes - 1
     return best
 
 
-def _smallest_within(search: Cuts, latency_ms: float) -> Plan | None:
+def _smallest_within(search: Cuts, latency_ms: float) -> Draft | None:
     """The smallest plan that takes no longer: the best of all labels kept, then bisection between it and the
     smallest of all, for what was not kept."""
     bound = Bound(0.0, latency_ms, search.rest(0.0))
@@ -216,8 +222,8 @@ def _smallest_within(search: Cuts, latency_ms: float) -> Plan | None:
             best = fastest[0]
         else:
             low = middle
-    plan = _plan(best, search.spans)
-    if plan.arena_bytes <= search.limit:
-        return plan
+    draft = _laid_out(best, search.spans)
+    if draft.packed_bytes <= search.limit:
+        return draft
     fast = _fastest(search, search.limit)
-    return fast if fast is not None and fast.predicted_ms <= latency_ms else None
+    return fast if fast is not None and fast.plan.predicted_ms <= latency_ms else None

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from darkfuse.graph import Graph
 from darkfuse.plan.layout.arena import ALIGN
-from darkfuse.plan.layout.lower import lower
+from darkfuse.plan.layout.draft import Draft
+from darkfuse.plan.layout.lower import finish, lay_out, with_reads
 from darkfuse.plan.layout.reads import loaded_way
 from darkfuse.plan.layout.weights import raw_bytes
 from darkfuse.plan.price.cost import read_ms
@@ -27,16 +28,15 @@ BUSY = 0.9  # of a frame: storage is busy all the time
 WORTH = 0.005  # of a frame: what all of the memory is worth
 
 
-def spend(graph: Graph, plan: Plan, others: Iterable[Plan], limit: int, device: Device) -> Plan:
+def spend(draft: Draft, others: Iterable[Draft], limit: int, device: Device) -> Plan:
     """The best of a plan and smaller ones, with what it leaves of `limit` bytes of arena given to reads ahead
     or to reads that stay.
 
     Parameters
     ----------
-    graph : Graph
-    plan : Plan
-        Of at most `limit` arena bytes, which it states.
-    others : iterable of Plan
+    draft : Draft
+        A plan laid out, of at most `limit` arena bytes.
+    others : iterable of Draft
         Smaller ones, looked at only where the plan waits for weights.
     limit : int
     device : Device
@@ -44,41 +44,42 @@ def spend(graph: Graph, plan: Plan, others: Iterable[Plan], limit: int, device: 
     Returns
     -------
     Plan
-        With its time as `predict` has it.
+        With its bytes, and its time as `predict` has it.
     """
     wary = replace(device, read=WARY * device.read)
-    best = first = _try(graph, _with_room(_larger_loads(graph, plan, limit), limit), wary)
+    best = first = _try(_larger_loads(draft, limit), wary, limit)
     if first.found.waiting_ms > WORTH * first.found.ms:
-        larger = [_larger_loads(graph, other, limit) for other in others]
-        best = _best([first, *(_try(graph, _with_room(other, limit), wary) for other in larger)], limit)
-    if best.plan.ahead_bytes > limit // 50:
-        best = _best([best, _try(graph, replace(best.plan, ahead_bytes=0), wary)], limit)
+        best = _best([first, *(_try(_larger_loads(other, limit), wary, limit) for other in others)], limit)
+    if best.program.arena_bytes - best.draft.packed_bytes > limit // 50:
+        best = _best([best, _try(best.draft, wary)], limit)
     if best.found.reading_ms > BUSY * best.found.ms:
-        best = _best([best, _try(graph, _kept(graph, plan, limit, wary), wary)], limit)
-    return timed(graph, best.plan, device, best.program)
+        best = _best([best, _try(lay_out(draft.graph, _kept(draft, limit, wary)), wary)], limit)
+    return _timed(best.draft, best.program, device)
 
 
-def timed(graph: Graph, plan: Plan, device: Device, program: Program | None = None) -> Plan:
-    """The plan with its bytes and milliseconds as `predict` has them."""
-    found = predict(graph, plan, device, program=program)
+def timed(draft: Draft, device: Device) -> Plan:
+    """A plan with its bytes and milliseconds as `predict` has them."""
+    return _timed(draft, finish(draft), device)
+
+
+def _timed(draft: Draft, program: Program, device: Device) -> Plan:
+    found = predict(draft.graph, draft.plan, device, program=program)
     groups = tuple(replace(group, predicted_ms=round(cost.ms, 3))
-                   for group, cost in zip(plan.groups, found.groups))
-    return replace(plan, groups=groups, arena_bytes=found.arena_bytes, predicted_ms=round(found.ms, 3))
+                   for group, cost in zip(draft.plan.groups, found.groups))
+    return replace(draft.plan, groups=groups, arena_bytes=found.arena_bytes, predicted_ms=round(found.ms, 3),
+                   ahead_bytes=program.arena_bytes - draft.packed_bytes)
 
 
 class _Try(NamedTuple):
-    plan: Plan
+    draft: Draft
     program: Program
     found: Prediction
 
 
-def _try(graph: Graph, plan: Plan, device: Device) -> _Try:
-    program = lower(graph, plan)
-    return _Try(plan, program, predict(graph, plan, device, program=program))
-
-
-def _with_room(plan: Plan, limit: int) -> Plan:
-    return replace(plan, ahead_bytes=(limit - plan.arena_bytes) // PAGE * PAGE)
+def _try(draft: Draft, device: Device, limit: int = 0) -> _Try:
+    """What a plan takes where reads ahead have all the room up to `limit`."""
+    program = finish(draft, max(0, (limit - draft.packed_bytes) // PAGE * PAGE))
+    return _Try(draft, program, predict(draft.graph, draft.plan, device, program=program))
 
 
 def _best(tried: Sequence[_Try], limit: int) -> _Try:
@@ -107,11 +108,10 @@ class _Stream:
         return self.slot + (0 if self.layer.resident else PAGE + ALIGN)
 
 
-def _kept(graph: Graph, plan: Plan, limit: int, device: Device) -> Plan:
+def _kept(draft: Draft, limit: int, device: Device) -> Plan:
     """The plan with reads that stay, one after another of the layer that waits longest, until none waits or
     nothing fits."""
-    program = lower(graph, plan)
-    streams, room = _streams(graph, plan, device, program), limit - program.arena_bytes
+    streams, room = _streams(draft, device), limit - draft.packed_bytes
     while True:
         fits = [s for s in streams if s.longer() > 0 and s.more() <= room]
         if not fits:
@@ -119,15 +119,16 @@ def _kept(graph: Graph, plan: Plan, limit: int, device: Device) -> Plan:
         worst = max(fits, key=_Stream.longer)
         room -= worst.more()
         worst.layer = replace(worst.layer, resident=worst.layer.resident + 1)
-    groups = list(plan.groups)
+    groups = list(draft.plan.groups)
     for s in streams:
         own = list(groups[s.group].layers)
         own[s.place] = s.layer
         groups[s.group] = replace(groups[s.group], layers=tuple(own))
-    return replace(plan, groups=tuple(groups))
+    return replace(draft.plan, groups=tuple(groups))
 
 
-def _streams(graph: Graph, plan: Plan, device: Device, program: Program) -> list[_Stream]:
+def _streams(draft: Draft, device: Device) -> list[_Stream]:
+    graph, plan, program = draft.graph, draft.plan, finish(draft)
     costs = predict(graph, plan, device, program=program).groups
     weights = {w.node: w for w in program.weights}
     found = []
@@ -142,16 +143,15 @@ def _streams(graph: Graph, plan: Plan, device: Device, program: Program) -> list
     return found
 
 
-def _larger_loads(graph: Graph, plan: Plan, limit: int) -> Plan:
+def _larger_loads(draft: Draft, limit: int) -> Draft:
     """The plan with larger reads of layers that are loaded, where their stages have room."""
-    if not any(layer.residency == "loaded" for group in plan.groups for layer in group.layers):
-        return plan
-    program = lower(graph, plan, reads=False)
-    rooms = [limit - alive for alive in alive_bytes(program)]
-    larger = replace(plan, groups=tuple(replace(group, layers=_larger_reads(graph, group.layers, room))
-                                        for group, room in zip(plan.groups, rooms)))
-    larger = replace(larger, arena_bytes=lower(graph, larger, reads=False).arena_bytes)
-    return larger if larger.arena_bytes <= limit else plan
+    rooms = [limit - alive for alive in alive_bytes(draft.buffers, draft.stages)]
+    groups = tuple(replace(group, layers=_larger_reads(draft.graph, group.layers, room))
+                   for group, room in zip(draft.plan.groups, rooms))
+    if groups == draft.plan.groups:
+        return draft
+    larger = with_reads(draft, groups)
+    return larger if larger.packed_bytes <= limit else draft
 
 
 def _larger_reads(graph: Graph, layers: tuple[LayerPlan, ...], room: int) -> tuple[LayerPlan, ...]:
