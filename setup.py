@@ -178,7 +178,7 @@ setup(
     packages=[*find_packages(include=["darkfuse*"]), "darkfuse.cfg", "darkfuse.weights"],
     package_dir={"darkfuse.cfg": "cfg", "darkfuse.weights": "weights"},
     package_data={
-        "": ["py.typed", "*.pyi", "*.pxd", "*.html"],
+        "": ["py.typed", "*.pyi", "*.pxd", "*.html", "*.jpg"],
         "darkfuse.cfg": ["*.cfg", "*.names"],
         "darkfuse.weights": ["darkfuse-voc7.weights", "*.names", "*.md"],
     },

@@ -19,7 +19,8 @@ from darkfuse.plan.price.predict import predict
 from darkfuse.plan.show.annotate import annotate
 from darkfuse.plan.show.explain import explain
 from darkfuse.plan.show.notation import parse_plan
-from darkfuse.plan.show.plot import CHART, COLOURS, HEIGHT, WIDTH, Box, draw, kind_of, save
+from darkfuse.plan.show.plot import CHART, COLOURS, HEIGHT, NAMES, WIDTH, draw, kind_of, save
+from darkfuse.plan.show.shapes import Box
 from darkfuse.session.whatif import Planner
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -99,13 +100,36 @@ def test_plots_are_whole_pictures(planner: Planner, tmp_path: Path, ending: str)
         tree = ET.parse(path).getroot()
         assert tree.tag == SVG + "svg"
         assert len(tree.findall(SVG + "rect")) == sum(isinstance(s, Box) for s in shapes)
-        assert any("76x1 tiles" in (text.text or "") for text in tree.findall(SVG + "text"))
+        words = [text.text or "" for text in tree.findall(SVG + "text")]
+        assert any("76x1 tiles" in text for text in words)
+        assert "time since the picture came in, ms" in words and "memory the engine holds" in words
+        legend = [text for text in words if text in NAMES.values()]
+        assert len(legend) == len({kind_of(b) for b in lower(planner.graph, answer.plan).buffers})
+        photo = tree.findall(SVG + "image")
+        assert len(photo) == 1 and photo[0].get("href", "").startswith("data:image/jpeg;base64,")
+        # what may be pointed at says what it is: every buffer, every group, every tile
+        titles = [title.text or "" for title in tree.iter(SVG + "title")]
+        assert sum(", in use " in title for title in titles) == sum(
+            isinstance(shape, Box) and ", in use " in shape.words for shape in shapes) > 10
+        assert sum(title.startswith("tile ") for title in titles) == 76
     else:
         from PIL import Image
 
         with Image.open(path) as image:
             assert image.size == (WIDTH, HEIGHT) and len(image.convert("RGB").getcolors(1 << 20) or []) > 8
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_budget_is_a_line_on_the_plot(root: Path, tmp_path: Path) -> None:
+    cfg, out = str(root / "cfg" / "yolov2-tiny.cfg"), tmp_path / "plan.svg"
+    assert main(["plan", cfg, "--mem", "40M", "--device", "rpi3", "--threads", "4", "--plot", str(out)]) == 0
+    tree = ET.parse(out).getroot()
+    budget = [line for line in tree.findall(SVG + "line") if line.get("stroke-dasharray")]
+    assert len(budget) == 1 and "of 40M" in (budget[0].findtext(SVG + "title") or "")
+    # nothing in the arena lies above it
+    height = float(budget[0].get("y1", "0"))
+    blocks = [box for box in tree.findall(SVG + "rect") if ", in use" in (box.findtext(SVG + "title") or "")]
+    assert blocks and all(float(box.get("y", "0")) >= height - 0.1 for box in blocks)
 
 
 def test_the_command(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
