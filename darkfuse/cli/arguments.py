@@ -86,6 +86,12 @@ def answers(args: argparse.Namespace) -> dict[str, Any]:
     return {"thresh": args.thresh, "nms": args.nms, "letterbox": args.letterbox, "nms_kind": args.nms_kind}
 
 
+def add_mqtt(parser: argparse.ArgumentParser) -> None:
+    """Add `--mqtt`."""
+    parser.add_argument("--mqtt", metavar="URL", help="tell Home Assistant what is seen: "
+                        "mqtt://user:password@broker:1883/name")
+
+
 def fraction(text: str) -> float:
     """A number between 0 and 1."""
     try:

@@ -31,6 +31,7 @@ def add(subparsers: Any) -> None:
                         "(-: to stdout)")
     parser.add_argument("--http", type=arguments.address, metavar="[HOST:]PORT", help="show it in a "
                         "browser, at this port of this machine only; with 0.0.0.0:PORT to the whole network")
+    arguments.add_mqtt(parser)
     parser.add_argument("--json-port", type=arguments.address, metavar="[HOST:]PORT", help="serve the boxes "
                         "as a JSON list that grows by a frame at a time")
     parser.add_argument("--prefix", metavar="NAME", help="write each frame with its boxes, as "
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         source=args.video or args.camera or 0, cfg=cfg, weights=weights, names=args.names or data,
         threads=args.threads, mem=args.mem, exact=args.exact, loading=arguments.loading(args),
         answers=arguments.answers(args), realtime=args.realtime, out=args.out, json_lines=args.json_lines,
-        http=args.http, json_port=args.json_port, prefix=args.prefix, window=args.window,
+        http=args.http, mqtt=args.mqtt, json_port=args.json_port, prefix=args.prefix, window=args.window,
         fps_limit=args.fps_limit, frames=args.frames))
     for line in lines:
         print(line, file=sys.stderr if args.json_lines == "-" else sys.stdout)

@@ -34,6 +34,9 @@ def add(subparsers: Any) -> None:
                         "picture waits (default 30)")
     parser.add_argument("--log", choices=("text", "json", "off"), default="text", help="a line a request on "
                         "standard error")
+    arguments.add_mqtt(parser)
+    parser.add_argument("--zmq", metavar="ENDPOINT", help="answer Frigate's ZMQ detector too, at ipc:///PATH "
+                        "or tcp://HOST:PORT")
     parser.add_argument("--mem", metavar="SIZE", help=arguments.MEM_HELP + "; 32M..128M: elastic, "
                         "within these as memory gets short and free again")
     parser.add_argument("--names", metavar="FILE", help="class names, one a line, or a Darknet .data file")
@@ -63,7 +66,8 @@ def run(args: argparse.Namespace) -> int:
                  "exact": args.exact},
         answers=arguments.answers(args), api=APIS if args.api is None else args.api,
         token_file=args.token_file, host_names=tuple(name.lower() for name in args.host_name),
-        allow=tuple(args.allow), queue=args.queue, deadline=args.deadline, log=args.log))
+        allow=tuple(args.allow), queue=args.queue, deadline=args.deadline,
+        mqtt=args.mqtt, zmq=args.zmq, log=args.log))
     return 0
 
 

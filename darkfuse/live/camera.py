@@ -86,8 +86,11 @@ class Live:
         self.json_port = self._open_json_port(stack)
         self.window = self._open_window(stack, first.image)
         self.writer = self._open_writer(stack)
+        if wishes.mqtt is not None:  # before memory is shared out: its code counts too
+            from darkfuse.live.mqtt import Publisher, classes_of
         self.net: Network = stack.enter_context(self._load(first.image))
 
+        self.publisher = Publisher(wishes.mqtt, classes_of(self.net), stack) if wishes.mqtt else None
         if wishes.answers.get("thresh") is None and self.state.thresh == DARKNET.thresh:
             self.state.thresh = self.net.dialect.thresh
 
@@ -190,6 +193,8 @@ class Live:
                     self._end()
                     return
                 self._show_again()
+                if self.publisher is not None:
+                    self.publisher.clear()
                 if capture.lost != self._last.get("lost", False):
                     self._tell(lost=capture.lost)
                 continue
@@ -217,8 +222,13 @@ class Live:
             self.lines.write(json.dumps(record, separators=(",", ":")))
         self._held, self._boxes = frame, (result, record)
         watched = self.server is not None and self.server.wants_picture()
-        if self.window is not None or self.writer is not None or self.wishes.prefix or watched:
+        announced = self.publisher is not None and self.publisher.wants_image()
+        if self.window is not None or self.writer is not None or self.wishes.prefix or watched or announced:
             self._draw()
+        if self.publisher is not None:
+            self.publisher.see((d.name for d in result), self.fps(), net.budget.total)
+            if announced:
+                self.publisher.show(self._compress(image))
         if self.json_port is not None:
             self.json_port.add(record)
         if self.server is not None:

@@ -26,6 +26,7 @@ class Wishes:
     out: str | None = None
     json_lines: str | None = None
     http: tuple[str, int] | None = None
+    mqtt: str | None = None
     json_port: tuple[str, int] | None = None
     prefix: str | None = None
     window: bool = True

@@ -118,6 +118,8 @@ class Door(Hub):
         call.queued = time.monotonic()
         taken, gone = self.jobs.put(call.job)
         for old in gone:
+            if old.run is not None:  # of the ZMQ detector: its thread gives up waiting by itself
+                continue
             old.call.close()
             newer = old.newest and old.camera == call.job.camera
             refused = Refused(409, message="a newer picture took its place") if newer else self._full()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Callable
 
 
 @dataclass(eq=False)
@@ -29,12 +29,15 @@ class Job:
         What its stages took.
     objects : int or None
         How many were found.
+    run : callable, optional
+        What there is to do instead of looking at the picture of a call.
     """
 
     camera: str
     newest: bool = False
     dead: bool = False
     objects: int | None = None
+    run: Callable[[], None] | None = None
     call: Any = None
     seconds: dict[str, float] = field(default_factory=dict)
 

@@ -50,6 +50,8 @@ class Wishes:
     deadline: float = 30.0
     most: int = 20 << 20
     log: str = "text"
+    mqtt: str | None = None
+    zmq: str | None = None
 
 
 def run(wishes: Wishes) -> None:
@@ -80,12 +82,18 @@ class Serving:
         self.net: Network | None = None
         self.door = self._open(stack)
         self._service.gauges, self._service.ready = self._gauges, lambda: self.door.ready
+        if wishes.mqtt is not None:  # before memory is shared out: its code counts too
+            from darkfuse.live.mqtt import Publisher, classes_of
+        if wishes.zmq is not None:
+            from darkfuse.live.serve.zmq import Detector
         self.net = stack.enter_context(self._load())
         self._warm()
         self.elastic = Elastic(self.net, self.jobs.wake)
         self.door.routes += self.elastic.routes()
         for number, before in self.elastic.listen():
             stack.callback(signal.signal, number, before)
+        self.publisher = Publisher(wishes.mqtt, classes_of(self.net), stack) if wishes.mqtt else None
+        self.frigate = Detector(wishes.zmq, self.net, self.jobs, stack) if wishes.zmq else None
         self.door.ready = True
         budget = self.net.budget.total
         say(f"serving {os.path.basename(self.net.graph.path)} at {self.door.url}"
@@ -95,7 +103,12 @@ class Serving:
         """Look at the next picture, if one comes within so long."""
         self.elastic.step(time.monotonic())
         job = self.jobs.take(seconds)
-        if job is not None:
+        if self.publisher is not None and job is None:
+            self.publisher.clear()
+        if job is not None and job.run is not None:
+            if not job.dead:
+                job.run()
+        elif job is not None:
             try:
                 self._look(job)
             finally:
@@ -179,6 +192,10 @@ class Serving:
         job.objects = len(result)
         metrics.frame([d.name for d in result], net.stats["bytes_read"])
         self.door.frame_s += (now - began - self.door.frame_s) / 8
+        if self.publisher is not None:
+            self.publisher.see((d.name for d in result), 1 / self.door.frame_s, net.budget.total)
+            if len(result) and self.publisher.wants_image():
+                self.publisher.show(self._drawn(result))
         if call.ask.annotate:
             return Told(200, "image/jpeg", self._drawn(result))
         milliseconds = {stage: round(value * 1000, 2) for stage, value in job.seconds.items()}

@@ -1,0 +1,3 @@
+"""Fixtures these tests share."""
+
+from serving import serving  # noqa: F401
