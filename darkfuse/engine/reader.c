@@ -48,29 +48,19 @@ static bool read_direct(int fd, const df_chunk *c)
     return true;
 }
 
-#define SAMPLE_FLOATS 16 /* of each page, a cache line: all of it would cost a pass through memory */
-
-/* Of the first so many floats of each page of the chunk; never 0. */
-static uint64_t checksum(const df_chunk *c, size_t floats)
-{
-    const uint32_t *word = (const uint32_t *)df_chunk_data(c);
-    size_t words = df_chunk_bytes(c) / sizeof *word;
-    uint64_t sum = 0xcbf29ce484222325u; /* FNV-1a */
-    for (size_t at = 0; at < words; at += DF_PAGE / sizeof *word)
-        for (size_t n = at; n < at + floats && n < words; n++)
-            sum = (sum ^ word[n]) * 0x100000001b3u;
-    return sum | 1;
-}
+#define SAMPLE 64 /* bytes of each page, a cache line: all of it would cost a pass through memory */
 
 /* A file overwritten in place would give wrong boxes without a word. */
 static int recognise(const df_reader *r, df_chunk *c)
 {
-    uint64_t samples = checksum(c, SAMPLE_FLOATS);
+    const char *data = (const char *)df_chunk_data(c);
+    size_t bytes = df_chunk_bytes(c);
+    uint64_t samples = df_checksum(data, bytes, SAMPLE);
     if (!c->samples) {
         c->samples = samples;
-        c->all = checksum(c, DF_PAGE / sizeof(float));
+        c->all = df_checksum(data, bytes, DF_PAGE);
     }
-    return c->samples != samples || (r->doubt && c->all != checksum(c, DF_PAGE / sizeof(float))) ? DF_CHANGED : 0;
+    return c->samples != samples || (r->doubt && c->all != df_checksum(data, bytes, DF_PAGE)) ? DF_CHANGED : 0;
 }
 
 static int read_chunk(df_reader *r, df_chunk *c)

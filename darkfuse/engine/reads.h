@@ -29,6 +29,11 @@ static inline const float *df_chunk_data(const df_chunk *c)
     return (const float *)(c->slot + df_chunk_offset(c) % DF_PAGE);
 }
 
+/* checksum.c: what weights are recognised by. */
+
+/* Of the first `each` bytes of every DF_PAGE; never 0. */
+uint64_t df_checksum(const char *data, size_t bytes, size_t each);
+
 /* caches.c: whether slots leave the processor's caches before storage writes to them. */
 
 /* Whether this processor can take memory out of its caches. */
