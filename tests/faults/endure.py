@@ -156,6 +156,7 @@ def main() -> int:
     parser.add_argument("--sample", type=float, default=5.0, metavar="SECONDS")
     parser.add_argument("--slope", type=float, default=0.1, metavar="MB", help="an hour that memory may grow")
     parser.add_argument("--state", default="", metavar="FILE", help="the figures so far, as JSON")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="put the figures into this JSON")
     parser.add_argument("more", nargs="*", help="more words for `demo`, after --")
     args = parser.parse_args()
     from darkfuse.host.units import parse_bytes
@@ -169,6 +170,10 @@ def main() -> int:
     finally:
         group.close()
     print(json.dumps(found, indent=1))
+    if args.record:
+        counts = json.loads(args.record.read_text()) if args.record.exists() else {}
+        counts.setdefault("endure", {})[f"demo --mem {args.mem}"] = found
+        args.record.write_text(json.dumps(counts, indent=1, sort_keys=True) + "\n")
     steady = len(found.get("most_threads", ())) == 1 == len(found.get("most_descriptors", ()))
     grows = max(found.get("rss_mb_an_hour", 9e9), found.get("anonymous_mb_an_hour", 9e9)) > args.slope
     return 0 if steady and not found["differ"] and not grows else 1

@@ -50,15 +50,17 @@ def build(folder: str) -> str:
     return path
 
 
-def forked(shim: Any, folder: Path, words: list[str], kind: int, n: int, error: int, kill: bool
-           ) -> tuple[int, int, str]:
-    """Wait status, calls counted, and what was said, of a child that runs `words`, its n-th call spoilt."""
+def forked(shim: Any, folder: Path, words: list[str], kind: int, n: int, error: int, kill: bool,
+           after_s: float = 0.0) -> tuple[int, int, str]:
+    """Wait status, calls counted, and what was said, of a child that runs `words`, its n-th call spoilt; or
+    ended without a word `after_s`."""
     from darkfuse.host import files
 
     counted, said = folder.parent / "counted", folder.parent / "said"
     child = os.fork()
     if not child:
-        signal.alarm(60)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # as kill -9: nothing of ours runs any more
+        signal.setitimer(signal.ITIMER_REAL, after_s or 300.0)
         os.chdir(folder)
         files._swept.clear()  # as in a process that has just begun
         out = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -86,8 +88,9 @@ def forked(shim: Any, folder: Path, words: list[str], kind: int, n: int, error: 
 class Walk:
     """One command's walk; `faults` lists what went wrong."""
 
-    def __init__(self, shim: Any, name: str, every: int) -> None:
-        self.shim, self.name, self.every = shim, name, every * COMMANDS[name].every
+    def __init__(self, shim: Any, name: str, every: int, moments: int = 0) -> None:
+        self.shim, self.name, self.moments = shim, name, moments
+        self.every = every * COMMANDS[name].every
         self.words, self.outputs = COMMANDS[name].words, COMMANDS[name].outputs
         self.cases, self.kills, self.survived, self.faults = 0, 0, 0, []  # type: int, int, int, list[str]
         self.own_ends: dict[str, int] = {}
@@ -107,6 +110,8 @@ class Walk:
                 for word, (kind, error) in KINDS.items():
                     self._walk(folder, word, kind, error, False)
                 self._walk(folder, "kill", ANY, 0, True)
+                if self.moments:
+                    self._kill_at_any_time(folder)
 
     def _import_all(self, folder: Path) -> None:
         """Run once in the process that forks: a module half imported is for Python to report, not for us."""
@@ -135,6 +140,18 @@ class Walk:
             self.survived += status == 0
             for what in self._wrong(folder, status, said, kill):
                 self.faults.append(f"{self.name}: {word} {n}: {what}")
+
+    def _kill_at_any_time(self, folder: Path) -> None:
+        """Beside the steps of files: kills at moments spread over a run."""
+        began = time.monotonic()
+        forked(self.shim, folder, self.words, -1, 0, 0, False)
+        whole = time.monotonic() - began
+        for number in range(self.moments):
+            status, _, said = forked(self.shim, folder, self.words, -1, 0, 0, True,
+                                     max(0.002, whole * (number + 0.5) / self.moments))
+            self.cases, self.kills = self.cases + 1, self.kills + 1
+            for what in self._wrong(folder, status, said, True):
+                self.faults.append(f"{self.name}: kill at {number}/{self.moments}: {what}")
 
     def _wrong(self, folder: Path, status: int, said: str, kill: bool) -> list[str]:
         wrong = []
@@ -184,6 +201,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("commands", nargs="*", help=", ".join(COMMANDS))
     parser.add_argument("--every", type=int, default=1, metavar="N", help="every N-th call (default 1)")
+    parser.add_argument("--moments", type=int, default=0, metavar="N", help="kills at any time besides")
     parser.add_argument("--record", type=Path, metavar="FILE", help="put the counts into this JSON")
     args = parser.parse_args()
     if "FAULT_SHIM" not in os.environ:
@@ -199,7 +217,7 @@ def main() -> int:
     shim.fault_arm.argtypes = [ctypes.c_int, ctypes.c_long, ctypes.c_int, ctypes.c_int, ctypes.c_char_p]
     wrong = 0
     for name in args.commands or COMMANDS:
-        began, walk = time.monotonic(), Walk(shim, name, args.every)
+        began, walk = time.monotonic(), Walk(shim, name, args.every, args.moments)
         walk.run()
         for fault in walk.faults:
             print(fault, flush=True)

@@ -1,35 +1,83 @@
-"""HTTP over sockets: a real server, and requests that are sent to it in one piece or in several."""
+"""HTTP over sockets: real servers, and requests that are sent to them in one piece or in several."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import socket
+import sys
 import threading
+from pathlib import Path
+from typing import Any
 
+from darkfuse.errors import DarkfuseError
+from darkfuse.host.extras import need
 from darkfuse.live.web.server import Server
 from darkfuse.live.web.state import State
 
-PATHS = (b"/", b"/stream.mjpg", b"/events", b"/detections.json", b"/history.json", b"/nothing")
+GET = b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+PAGE = (b"/", b"/stream.mjpg", b"/events", b"/detections.json", b"/history.json", b"/nothing")
+SERVE = (b"/", b"/metrics", b"/openapi.json", b"/healthz", b"/v1/status/ping", b"/nothing")
+PICTURE = Path(__file__).resolve().parent.parent / "golden" / "cat.png"
 WAIT_S = 30.0  # for an answer, on a machine that is busy
 RECORD = {"objects": [], "latency_ms": 1.0, "memory": {"now": 1, "peak": 1, "budget": None}}
 
 
 @functools.cache
-def server() -> Server:
-    """One for the process, on loopback, with a frame to show."""
+def page() -> Any:
+    """The live page, on loopback, with a frame to show."""
     made = Server("127.0.0.1", 0, State(0.5))
     made.update(RECORD)
     made.show(1, lambda: b"\xff\xd8not really\xff\xd9")
     return made
 
 
-def seeds(post: bytes) -> list[bytes]:
-    return [post, *(b"GET " + path + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" for path in PATHS)]
+@functools.cache
+def service() -> Any:
+    """`serve` with a small network. It fetches no pictures: who knows where from."""
+    sys.path.insert(0, str(PICTURE.parent.parent))
+    from serving import Serving, opened
+
+    stack = contextlib.ExitStack()
+    serving: Serving = stack.enter_context(opened(api=("deepstack", "codeproject")))
+
+    def turn() -> None:
+        while True:
+            serving.turn(1.0)
+
+    threading.Thread(target=turn, daemon=True).start()
+    _KEEP.append(stack)
+    return serving.door
 
 
-def ask(data: bytes) -> bytes:
+_KEEP: list[Any] = []  # lives as long as the process
+
+
+def can_serve() -> bool:
+    """Whether `serve` has what it needs here."""
+    try:
+        need("multipart", "serve")
+    except DarkfuseError:
+        return False
+    return True
+
+
+def page_seeds(post: bytes) -> list[bytes]:
+    return [post, *(GET % path for path in PAGE)]
+
+
+def service_seeds() -> list[bytes]:
+    picture = PICTURE.read_bytes()
+    bare = b"POST /detect?thresh=0.3 HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(picture)
+    head = b'--X\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
+    body = head + picture + b"\r\n--X--\r\n"
+    form = (b"POST /v1/vision/detection HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; "
+            b"boundary=X\r\nContent-Length: %d\r\n\r\n" % len(body))
+    return [bare + picture, form + body, *(GET % path for path in SERVE)]
+
+
+def ask(there: Any, data: bytes) -> bytes:
     """Send it, say that there is no more, and read until the server has nothing more to say."""
-    there = server()
     with socket.create_connection(("127.0.0.1", there.port), WAIT_S) as connection:
         cut = len(data) // 2 if len(data) % 3 == 0 else len(data)
         answer = b""
@@ -43,6 +91,8 @@ def ask(data: bytes) -> bytes:
             pass
     if answer and not answer.startswith(b"HTTP/1.1 "):
         raise AssertionError(f"an answer that begins with {answer[:40]!r}")
+    if answer.startswith(b"HTTP/1.1 500"):
+        raise AssertionError(f"an error of its own: {answer[-300:]!r}")
     if not there._thread.is_alive():
         raise AssertionError(f"the server's thread is gone; {threading.active_count()} are left")
     return answer

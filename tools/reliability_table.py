@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""Write the counts of fuzzing, faults, kills and long runs into docs/reliability.md, from tests/counts.json.
+
+    python tools/reliability_table.py            # rewrite the part between the two marks
+    python tools/reliability_table.py --check    # exit with 1 if it is out of date
+
+`tests/fuzz/run.py`, `tests/faults/walk.py` and `tests/faults/endure.py` write that file, with --record.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENT, COUNTS = ROOT / "docs" / "reliability.md", ROOT / "tests" / "counts.json"
+BEGIN, END = "<!-- counts: tools/reliability_table.py -->\n", "<!-- end of counts -->\n"
+
+
+def fuzzed(counts: dict[str, Any]) -> list[str]:
+    """One line a target."""
+    lines = ["| fuzz target | executions | faults | slowest |", "|---|---|---|---|"]
+    return lines + [f"| {name} | {one['executions']:,} | {one['faults']} | {one['slowest_ms']} ms |"
+                    for name, one in sorted(counts.items(), key=lambda pair: -pair[1]["executions"])]
+
+
+def walked(counts: dict[str, Any]) -> list[str]:
+    """One line a command, and their sum."""
+    lines = ["| command | faults | kills | answered all the same | ended by a library | unexplained |",
+             "|---|---|---|---|---|---|"]
+    total = [0] * 5
+    for name, one in sorted(counts.items()):
+        row = [one["faults"], one["kills"], one["survived"], sum(one["own_ends"].values()),
+               one["unexplained"]]
+        total = [a + b for a, b in zip(total, row)]
+        lines.append(f"| {name} | " + " | ".join(f"{number:,}" for number in row) + " |")
+    return [*lines, "| all | " + " | ".join(f"{number:,}" for number in total) + " |"]
+
+
+def endured(counts: dict[str, Any]) -> list[str]:
+    """One line a run."""
+    lines = ["| long run | minutes | frames | rounds | other answers | growth | peak | most threads, "
+             "descriptors |", "|---|---|---|---|---|---|---|---|"]
+    for name, one in sorted(counts.items()):
+        most = ", ".join("/".join(map(str, one[f"most_{what}"])) for what in ("threads", "descriptors"))
+        growth = f"{one['rss_mb_an_hour']:+.2f} MB/h"
+        lines.append(f"| {name} | {one['minutes']:g} | {one['frames']:,} | {one['rounds']} "
+                     f"| {len(one['differ'])} | {growth} | {one['peak_mb']} MB | {most} |")
+    return lines
+
+
+def table() -> str:
+    """The part of the document between the marks."""
+    counts = json.loads(COUNTS.read_text())
+    makers = {"fuzz": fuzzed, "faults": walked, "endure": endured}
+    parts = [maker(counts[name]) for name, maker in makers.items() if counts.get(name)]
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="change nothing, only say whether it is current")
+    options = parser.parse_args(argv)
+    before, begin, rest = DOCUMENT.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        parser.error(f"{DOCUMENT} has not the two marks")
+    text = before + begin + table() + end + after
+    if options.check:
+        return int(text != DOCUMENT.read_text())
+    DOCUMENT.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
