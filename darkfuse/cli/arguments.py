@@ -63,6 +63,8 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--read-bandwidth", metavar="SIZE", help="hold reads of weights to so many bytes a "
                         "second, like 22M, and plan for that: how it would run from such storage")
     parser.add_argument("--exact", action="store_true", help="only kernels that round like Darknet's")
+    parser.add_argument("--batch", metavar="N", default="auto", help="pictures at a time that share each "
+                        "read of weights (default auto: as many as is fastest within --mem)")
     parser.add_argument("--isa", choices=ISAS, help="instruction set to use")
     parser.add_argument("--no-cache", dest="cache", action="store_false",
                         help="search for the plan even where an earlier start left it in the cache folder")
@@ -71,7 +73,7 @@ def add_running(parser: argparse.ArgumentParser) -> None:
 
 def running(args: argparse.Namespace) -> dict[str, Any]:
     """`add_running`'s options as keywords of `session.network.load`."""
-    names = "threads", "mem", "plan", "device", "exact", "isa", "cache", "read_bandwidth"
+    names = "threads", "mem", "plan", "device", "exact", "isa", "cache", "read_bandwidth", "batch"
     return {name: getattr(args, name) for name in names}
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from darkfuse.cli import arguments
 from darkfuse.cli.detect import Job, look_at
+from darkfuse.errors import ImageError
 
 
 def add(subparsers: Any) -> None:
@@ -43,9 +45,13 @@ def run(args: argparse.Namespace) -> int:
 class Classes(Job):
     """Pictures to be named rather than searched; a result is the picture's path and its labels."""
 
-    def see(self, path: str) -> Any:
-        """The best labels of one picture."""
-        return path, self.net.classify(path, self.args.top or 5, self.args.fit)
+    def each(self, paths: list[str]) -> Iterator[Any]:
+        """The best labels of each picture, or its `ImageError`."""
+        for path in paths:
+            try:
+                yield path, self.net.classify(path, self.args.top or 5, self.args.fit)
+            except ImageError as error:
+                yield error
 
     def lines(self, result: Any) -> list[str]:
         """Darknet's words: the time, then a line a class."""

@@ -107,9 +107,10 @@ class Job:
         total = len(self.pictures) if self.pictures and self.several else None
         with Progress("pictures", total) as bar:
             done = seen = 0
-            for path in asked_for() if self.pictures is None else self.pictures:
+            for path, result in self.seen():
                 try:
-                    result = self.see(path)
+                    if isinstance(result, ImageError):
+                        raise result
                     bar.close()
                     self.report(result)
                     seen += 1
@@ -125,9 +126,18 @@ class Job:
                 if total:
                     bar.update(done + self.bad)
 
-    def see(self, path: str) -> Any:
-        """What the network makes of one picture."""
-        return self.net.detect(path, **arguments.answers(self.args))
+    def seen(self) -> Iterator[tuple[str, Any]]:
+        """Each path, and what the network makes of it, or why it cannot. What a person or a program writes to
+        standard input is answered at once."""
+        if self.pictures is not None:
+            yield from zip(self.pictures, self.each(self.pictures))
+        else:
+            for path in asked_for():
+                yield from zip([path], self.each([path]))
+
+    def each(self, paths: list[str]) -> Iterator[Any]:
+        """What the network makes of each picture, or the `ImageError` of one that cannot be read."""
+        return self.net.detect_each(paths, **arguments.answers(self.args))
 
     def lines(self, result: Any) -> list[str]:
         """It in words."""

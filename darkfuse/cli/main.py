@@ -23,7 +23,7 @@ lazy("inspect")  # `dataclasses` imports it, up to Python 3.12 for nothing we us
 argparse._ = str  # type: ignore[attr-defined]  # no catalogue has its words: looking takes 0.3 MB
 
 VERBS = ("detect", "classify", "info", "plan", "calibrate", "map", "valid", "recall", "anchors", "download",
-         "demo", "serve", "watch", "doctor", "completion")
+         "demo", "serve", "watch", "label", "doctor", "completion")
 FAMILIES = ("detector", "classifier", "test")  # Darknet's own, see `cli.darknet`
 
 _DARKNET_SPELLING = re.compile(r"-([a-z]{2}[a-z_-]*)((?:=.*)?)", re.DOTALL)

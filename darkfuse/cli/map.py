@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from darkfuse.detect.dataset import photos, truths
     from darkfuse.detect.decode import class_count
     from darkfuse.detect.precision_table import as_json, table
+    from darkfuse.session.looking import raise_errors
 
     chosen = photos(args.data, args.split, args.limit)
     given = args.names or (args.data if args.data.endswith(".data") else None)
@@ -51,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
     names = [net.names[i] if i < len(net.names) else str(i) for i in range(classes)]
     found, there, seconds = [], [], 0.0
     with net, Progress("photos", len(chosen)) as bar:
-        for done, photo in enumerate(chosen, 1):
-            result = net.detect(photo.image, **arguments.answers(args))
+        seen = raise_errors(net.detect_each([photo.image for photo in chosen], **arguments.answers(args)))
+        for done, (photo, result) in enumerate(zip(chosen, seen), 1):
             found.append(of_result(result))
             there.append(truths(photo, result.width, result.height, classes))
             seconds += result.seconds

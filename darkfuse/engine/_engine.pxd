@@ -84,6 +84,7 @@ cdef extern from "engine.h" nogil:
         int32_t n_ops, n_loaded, rows, cols, first, last
         char *shared
         size_t shared_bytes, thread_bytes
+        c_bool streams
         double ms
 
     ctypedef struct df_chunk:
@@ -91,7 +92,7 @@ cdef extern from "engine.h" nogil:
 
     ctypedef struct df_reader:
         int fd, direct
-        c_bool cached, doubt
+        c_bool cached, doubt, running
         double rate
         df_chunk *chunks
         int32_t *inside
@@ -129,6 +130,8 @@ cdef extern from "engine.h" nogil:
         int32_t n_weights, n_stages, threads
         df_reader reader
         df_frame frame
+        int32_t picture
+        c_bool more, come
         int (*poll)(void *) noexcept nogil
         void *poll_arg
         int64_t macs
@@ -136,6 +139,7 @@ cdef extern from "engine.h" nogil:
     bint df_reader_plan(df_engine *e, const char *base, size_t bytes)
     int df_load_weights(df_engine *e, float *through, size_t through_bytes, int *node)
     int df_run(df_engine *e)
+    void df_reader_stop(df_engine *e)
     double df_now_ms()
     void *df_arena_map(size_t bytes, c_bool small_first)
     void df_arena_unmap(void *arena, size_t bytes)

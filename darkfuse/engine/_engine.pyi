@@ -53,7 +53,7 @@ class Engine:
     ) -> None: ...
     def run_image(
         self, pixels: Any, width: int, height: int, letterbox: bool = True, channels: int = 3,
-        centres: bool = False, crop: bool = False,
+        centres: bool = False, crop: bool = False, more: bool = False,
     ) -> None:
         """Run on a photo: any C-contiguous buffer of (height, width, channels) uint8, grey, RGB or RGBA.
 
@@ -63,25 +63,36 @@ class Engine:
         `resize_min` and `crop_image`; with `centres` the pixels are OpenCV's `resize`'s. Raises WeightsError
         when weights cannot be read meanwhile, KeyboardInterrupt (or what a signal handler raises) within some
         20 ms of a signal.
+
+        more : the picture is one of a batch, whose other pictures, and then `finish`, follow. As many as the
+        program is laid out for can wait.
         """
 
-    def run_rows(self, rows: Any) -> None:
+    def run_rows(self, rows: Any, more: bool = False) -> None:
         """Run on a photo that is decoded meanwhile: a `media` room's `Rows`, made for this network's size.
 
         Besides what `run_image` raises: what is wrong with the picture, as its rows come to it.
         """
 
-    def run_chw(self, data: Any) -> None:
+    def run_chw(self, data: Any, more: bool = False) -> None:
         """Run on a float32 buffer (channels, height, width) of the network's own input size."""
 
-    def output(self, node: int) -> memoryview:
+    def finish(self) -> None:
+        """Run the rest of the network for every picture of the batch that waits."""
+
+    def abandon(self) -> None:
+        """Forget the pictures of a batch that is not to be finished."""
+
+    def output(self, node: int, picture: int = 0) -> memoryview:
         """Layer `node`'s map of the last frame: (channels, height, width), format 'f', read-only.
+
+        Of a batch, that of its picture of that number.
 
         A view into the arena, overwritten by the next frame. It keeps the arena alive after `close`.
         """
 
     def stats(self) -> dict[str, Any]:
-        """Of the last frame.
+        """Of the last frame, or batch.
 
         `latency_ms`, `arena_bytes`, `bytes_read` from the weights file, `macs` executed, `stages_ms` (one per
         stage), `wait_ms` (compute waiting for reads, mean over the threads), `isa`.

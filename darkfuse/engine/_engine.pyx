@@ -59,14 +59,17 @@ cdef int poll_signals(void *engine) noexcept nogil:
 include "buffers.pxi"
 include "structs.pxi"
 include "guards.pxi"
+include "loading.pxi"
 
 
 @cython.no_gc_clear  # __dealloc__ frees what `owned` lists
-cdef class Engine(_Guarded):
+cdef class Engine(_Loaded):
     """Runs a program on one frame at a time; see _engine.pyi for its methods."""
 
-    cdef object path, known, stamp, lock, raised
+    cdef object begun, lock, raised
     cdef double latency
+    cdef int waiting  # pictures of the batch whose first stage is done
+    cdef int owner    # the process they are in
 
     def __cinit__(self):
         self.e.reader.fd = self.e.reader.direct = -1
@@ -91,103 +94,10 @@ cdef class Engine(_Guarded):
         self._convert()
         self._load()
 
-    # -- construction ---------------------------------------------------------------------------------
-
-    def _open(self):
-        try:
-            self.e.reader.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-            self.stamp = stamp(self.e.reader.fd)
-            size = self.stamp.size
-            same = self.known is None or self.known == identity(self.e.reader.fd)
-        except OSError as error:
-            raise WeightsError(f"{self.path}: {error.strerror}") from None
-        if not same:
-            raise self._changed()
-        if not self.e.reader.cached:
-            try:
-                self.e.reader.direct = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECT)
-            except (AttributeError, OSError):
-                pass  # not Linux, or a file system without direct reads: through the page cache, then
-            else:
-                if os.fstat(self.e.reader.direct).st_ino != self.stamp.inode:
-                    raise self._changed()  # renamed over between the two
-        for w in self.program.weights:
-            if w.file_offset < 0:
-                continue
-            ends = [w.file_offset + w.filters * w.per_filter * 4, w.params_offset + w.filters * 4]
-            if w.batch_normalize:
-                norm = w.norm_offset if w.norm_offset >= 0 else w.params_offset + w.filters * 4
-                ends.append(norm + 3 * w.filters * 4)
-            if max(w.params_offset, w.norm_offset) < 0 or max(ends) > size:
-                raise WeightsError(f"{self.path}: ends {max(ends) - size} bytes before the weights of layer "
-                                   f"{w.node} do; it was cut short or belongs to another network")
-
-    def _map_arena(self):
-        self.places = [buffer.offset for buffer in self.program.buffers]
-        total = self.program.arena_bytes
-        if self.guarded:
-            # Every buffer gets its own place: an overrun shows in the guards, a stale read in the NaNs.
-            self.places, total = [], GUARD
-            for buffer in self.program.buffers:
-                self.places.append(total)
-                total += (buffer.bytes + 63) // 64 * 64 + GUARD
-        # Small pages where fewer reads land: those take longer into memory in pieces
-        rest = total % DF_HUGE_PAGE
-        low = high = 0.0
-        for w in self.program.weights:
-            share = w.all_reads / max(1, len(w.landings))
-            low += share * sum(landing.offset < rest for landing in w.landings)
-            high += share * sum(landing.offset >= total - rest for landing in w.landings)
-        self.arena = _Arena(total, low < high)
-        if self.guarded:
-            memset(self.arena.base, GUARD_BYTE, self.arena.bytes)
-            self._poison(True)
-
-    def _load(self):
-        """Fold batch norm and pack what stays, reading through whatever the arena has not in use yet."""
-        cdef int node = 0, failed
-        cdef df_weights *w
-        need = 0
-        for n in range(self.e.n_weights):
-            w = &self.e.weights[n]
-            if w.residency == DF_PINNED:
-                need = max(need, w.filters if w.transposed else w.per_filter)
-        start, size = self._gap()
-        cdef _Arena borrowed = None
-        cdef float *through
-        if size < need * 4 * 8:
-            size = max(need * 4, min(need * 4 * 16, 1 << 20))
-            borrowed = _Arena(size)
-            through = <float *>borrowed.base
-        else:
-            through = <float *>(self.arena.base + <int64_t>start)
-        cdef size_t room = size
-        self._listen()
-        with nogil:
-            failed = df_load_weights(&self.e, through, room, &node)
-        if failed == DF_POLLED:
-            self._raise()
-        if failed:
-            self._read_error(node, failed if failed > 0 else 0)
-        if self.guarded:
-            self._poison(False)
-
-    def _gap(self):
-        """The largest part of the arena that nothing keeps over frames: (start, bytes)."""
-        if self.guarded:
-            return 0, 0
-        kept = sorted((b.offset, b.offset + b.bytes) for b in self.program.buffers if b.first < 0)
-        best, at = (0, 0), 0
-        for start, end in [*kept, (self.program.arena_bytes, 0)]:
-            if start - at > best[1]:
-                best = at, start - at
-            at = max(at, (end + 63) // 64 * 64)
-        return best
-
     # -- frames ---------------------------------------------------------------------------------------
 
     def run_image(self, pixels, int width, int height, bint letterbox=True, int channels=3, bint centres=False,
-                  bint crop=False):
+                  bint crop=False, bint more=False):
         if self.program.input_channels not in PHOTO_CHANNELS or channels not in PHOTO_CHANNELS:
             raise DarkfuseError(f"the network takes {self.program.input_channels} channels, the photo has {channels}; "
                                 "both must be 1 (grey), 3 (RGB) or 4 (RGBA)")
@@ -197,9 +107,9 @@ cdef class Engine(_Guarded):
         shape = DF_SHAPE_CROP if crop else DF_SHAPE_LETTERBOX if letterbox else DF_SHAPE_STRETCH
         self._run(pixels, "B", <int64_t>width * height * channels,
                   df_fit_picture(width, height, channels, p.input_width, p.input_height, p.input_channels, shape,
-                                 centres))
+                                 centres), more)
 
-    def run_rows(self, rows):
+    def run_rows(self, rows, bint more=False):
         p = self.program
         if tuple(rows.net) != (p.input_width, p.input_height, p.input_channels):
             raise DarkfuseError(f"rows for a network of {rows.net}")
@@ -208,19 +118,28 @@ cdef class Engine(_Guarded):
         try:
             made.ms = 0
             self.e.frame.rows, self.e.frame.fit = made, made.fit
-            self._run_frame()
+            self._run_frame(more)
         finally:
             self._release()
             rows.check()  # what went wrong with the picture comes before what that led to
         self.latency -= made.ms
 
-    def run_chw(self, data):
+    def run_chw(self, data, bint more=False):
         p = self.program
         cdef df_fit none
         memset(&none, 0, sizeof(none))
-        self._run(data, "f", p.input_channels * p.input_height * p.input_width * 4, none)
+        self._run(data, "f", p.input_channels * p.input_height * p.input_width * 4, none, more)
 
-    cdef _run(self, data, kind, int64_t nbytes, df_fit fit):
+    def finish(self):
+        if not self.waiting:
+            raise DarkfuseError("no picture of a batch waits to be finished")
+        self._claim()
+        try:
+            self._run_frame(False, False)
+        finally:
+            self._release()
+
+    cdef _run(self, data, kind, int64_t nbytes, df_fit fit, bint more):
         cdef Py_buffer view
         PyObject_GetBuffer(data, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
         try:
@@ -233,7 +152,7 @@ cdef class Engine(_Guarded):
                 self.e.frame.chw = <const float *>view.buf if kind == "f" else NULL
                 self.e.frame.fit = fit
                 df_expect_frame(view.buf, <size_t>view.len)
-                self._run_frame()
+                self._run_frame(more)
             finally:
                 self._release()
         finally:
@@ -244,6 +163,9 @@ cdef class Engine(_Guarded):
             raise DarkfuseError("the engine is closed")
         if self.lock is not None:
             raise DarkfuseError("the engine is running a frame already; each thread needs one of its own")
+        if self.waiting and self.owner != os.getpid():
+            self._abandon()
+            raise DarkfuseError("this process was forked in the middle of a batch of pictures; begin with its first again")
         self.lock = self
 
     def _release(self):
@@ -252,30 +174,50 @@ cdef class Engine(_Guarded):
         self.e.frame.chw = NULL
         self.lock = None
 
-    def _run_frame(self):
+    def _run_frame(self, bint more, bint come=True):
         cdef int stopped
-        if self.guarded:
-            self._poison(False)
-        now = stamp(self.e.reader.fd)
-        self.e.reader.doubt = now != self.stamp
+        cdef double began
+        if come and self.waiting >= self.program.batch:
+            raise DarkfuseError(f"the program is laid out for {self.program.batch} pictures at a time")
+        self.e.picture, self.e.more, self.e.come = self.waiting - (not come), more, come
+        if not self.waiting:
+            if self.guarded:
+                self._poison(False)
+            self.begun, self.latency, self.owner = stamp(self.e.reader.fd), 0, os.getpid()
+            self.e.reader.doubt = self.begun != self.stamp
         self._listen()
+        self.waiting = 0  # whatever goes wrong ends the batch
         with nogil:
-            self.latency = df_now_ms()
+            began = df_now_ms()
             stopped = df_run(&self.e)
-            self.latency = df_now_ms() - self.latency
+            self.latency += df_now_ms() - began
         if self.raised is not None:  # whatever else went wrong meanwhile
             self._raise()
         if stopped == DF_READ_FAILED:
             self._read_error(self.e.reader.failed_node, self.e.reader.failed_errno)
+        if more and stopped in (DF_RUNNING, DF_PICTURE_FAILED):
+            self.waiting = self.e.picture + (stopped == DF_RUNNING)
+            return
         # An unlinked or replaced file stays what it was while it is open; one written to may have changed again
         # behind what was compared
-        if self.e.reader.bytes and stamp(self.e.reader.fd) != now:
+        if self.e.reader.bytes and stamp(self.e.reader.fd) != self.begun:
             raise self._changed()
-        self.stamp = now
+        self.stamp = self.begun
         if stopped == DF_NO_THREAD:
             raise DarkfuseError("the system refuses the threads to run a frame with; end other programs or give fewer --threads")
         if self.guarded:
             self._check_guards()
+
+    def abandon(self):
+        if self.lock is None:
+            self._abandon()
+
+    cdef void _abandon(self):
+        """Forget the pictures of a batch that is not finished, and stop reading for it."""
+        if self.e.reader.running and self.owner == os.getpid():
+            df_reader_stop(&self.e)
+        self.e.reader.running = False  # in a forked child there are no such threads
+        self.waiting = 0
 
     def _listen(self):
         """Only the main thread handles signals: others need not take the GIL to look for them."""
@@ -297,12 +239,14 @@ cdef class Engine(_Guarded):
         why = os.strerror(number) if number else "the file ends there; it was cut short while in use"
         raise WeightsError(f"{self.path}: cannot read the weights of layer {node}: {why}")
 
-    def output(self, int node):
+    def output(self, int node, int picture=0):
         if self.arena is None:
             raise DarkfuseError("the engine is closed")
+        if not 0 <= picture <= self.e.picture:
+            raise DarkfuseError(f"the last batch had {self.e.picture + 1} pictures, 0..{self.e.picture}")
         for layer, number in self.program.outputs:
             if layer == node:
-                return memoryview(self._map(number))
+                return memoryview(self._map(number + picture * len(self.program.tensors)))
         raise DarkfuseError(f"layer {node} is not among this program's outputs: "
                             + ", ".join(str(layer) for layer, _ in self.program.outputs))
 
@@ -333,6 +277,7 @@ cdef class Engine(_Guarded):
         self._free()
 
     cdef void _free(self):
+        self._abandon()
         if self.e.reader.fd >= 0:
             posix_close(self.e.reader.fd)
             self.e.reader.fd = -1

@@ -22,11 +22,16 @@ from darkfuse.plan.program import (
     slot_bytes,
 )
 
+ALIGN = 64
+MOST_PICTURES = 256
+
 
 def check(program: Program, threads: int) -> None:
     """Raise `PlanError` for a program that could leave its buffers."""
     if not 1 <= threads <= program.threads:
         raise PlanError(f"the plan is laid out for 1..{program.threads} threads, not {threads}; plan again")
+    if not 1 <= program.batch <= MOST_PICTURES:
+        fail(f"a batch of {program.batch} pictures")
     if not 0 <= program.arena_bytes <= sys.maxsize // 2:
         fail(f"an arena of {program.arena_bytes} bytes")
     for buffer in program.buffers:
@@ -77,7 +82,9 @@ def _tensor(program: Program, t: Tensor) -> None:
         if t.row_stride < slot or (t.layout == "image" and t.channels != 3):
             fail(f"{where} has overlapping rows")
         end = t.offset + ((t.slots - 1) * t.row_stride + slot) * FLOAT
-    if end > room:
+    if t.apart < 0 or t.apart % ALIGN:
+        fail(f"{where} has impossible sizes")
+    if end + (program.batch - 1) * t.apart > room:
         fail(f"{where} reaches past its buffer")
     if t.keep is not None and t.keep.buffer >= 0:
         room = _bytes(program, t.keep.buffer, where)
@@ -152,6 +159,9 @@ def _stage(program: Program, number: int, stage: Stage) -> None:
             fail(f"the scratch of stage {number} reaches past its buffer")
     for op in stage.ops:
         check_op(program, stage, op)
+    if program.batch > 1 and (stage.last > stage.first or number == 0 and any(
+            op.weights >= 0 and program.weights[op.weights].residency == "streamed" for op in stage.ops)):
+        fail(f"stage {number} cannot run for several pictures")
     if stage.last > stage.first and (stage.grid != (1, 1) or len(stage.ops) != 1
                                      or not _one_strip(stage.ops[0])):
         fail(f"stage {number} is not done with its input before it writes")

@@ -48,33 +48,43 @@ static void one_row(const df_op *op, const df_view *in, const df_view *out, int 
                                                                                      op->act);
 }
 
-void df_connected(df_team *t, const df_op *op, int j)
+/* Channels past the map's last one, and the columns beside it, are zeros. */
+static void zero_rest(const df_op *op, const df_view *out)
+{
+    int used = out->channels % DF_CB;
+    if (op->out->layout == DF_CHW)
+        return;
+    for (int y = 0; used && y < out->height; y++)
+        for (int x = 0; x < out->width; x++)
+            memset(df_pixel(out, y, out->blocks - 1, x) + used, 0, (size_t)(DF_CB - used) * sizeof(float));
+    df_zero_margin(out, 0, out->height, 0, out->blocks);
+}
+
+void df_connected(df_team *t, const df_stage *s, const df_op *op, int j)
 {
     df_weights *w = op->weights;
-    df_view in = df_tile_view(op->in[0], j), out = df_tile_view(op->out, j);
-    if (t->id == 0)
-        t->e->macs += w->per_filter * w->filters;
     bool streamed = w->residency == DF_STREAMED;
+    int pictures = streamed ? df_pictures(t->e) : 1;
+    if (t->id == 0)
+        t->e->macs += w->per_filter * w->filters * pictures;
     int per_block = streamed ? w->block : w->filters;
     for (int first = 0; first < w->filters; first += per_block) {
         int count = df_min(per_block, w->filters - first);
         if (streamed)
             df_fill_block(t, w, first, count, first);
         int base = streamed ? first : 0;
-        for (long n; (n = df_take(t, count)) >= 0;) {
-            int o = first + (int)n;
-            one_row(op, &in, &out, o, w->packed + (o - base) * w->per_filter);
+        long items = (long)count * pictures;
+        for (long n; (n = df_take(t, items)) >= 0;) {
+            int o = first + (int)(n / pictures); /* a row of weights, for one picture after another */
+            const df_op *own = op + n % pictures * s->n_ops;
+            df_view in = df_tile_view(own->in[0], j), out = df_tile_view(own->out, j);
+            one_row(own, &in, &out, o, w->packed + (o - base) * w->per_filter);
         }
-        df_join(t, count);
+        df_join(t, items);
     }
-    if (op->out->layout == DF_CHW)
-        return;
-    if (t->id == 0) {
-        int used = out.channels % DF_CB;
-        for (int y = 0; used && y < out.height; y++)
-            for (int x = 0; x < out.width; x++)
-                memset(df_pixel(&out, y, out.blocks - 1, x) + used, 0, (size_t)(DF_CB - used) * sizeof(float));
-        df_zero_margin(&out, 0, out.height, 0, out.blocks);
+    for (int p = 0; t->id == 0 && p < pictures; p++) {
+        df_view out = df_tile_view(op[p * s->n_ops].out, j);
+        zero_rest(op + p * s->n_ops, &out);
     }
     df_meet(t);
 }

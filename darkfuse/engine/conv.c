@@ -104,11 +104,11 @@ static void run_winograd(df_team *t, const df_stage *s, const df_op *op, const d
     }
 }
 
-/* Streamed filters, from the reader's slots into the transform. Where all tiles are one strip, nobody waits for
- * anybody within the layer, and a core the reader has taken for a while just takes fewer panels. Otherwise the team
- * goes through the layer block by block, and through the strips in each: no byte is read twice. */
-static void stream_winograd(df_team *t, const df_stage *s, const df_op *op, const df_view *in, const df_view *out,
-                            df_region conv, bool one_strip)
+/* Streamed filters, from the reader's slots into the transform. Where all tiles are one strip of one picture, nobody
+ * waits for anybody within the layer, and a core the reader has taken for a while just takes fewer panels. Otherwise
+ * the team goes through the layer block by block, and through the strips of every picture in each: no byte is read
+ * twice. */
+static void stream_winograd(df_team *t, const df_stage *s, const df_op *op, int j, df_region conv, bool one_strip)
 {
     const df_table *k = t->e->table;
     const df_conv *c = &op->conv;
@@ -117,14 +117,19 @@ static void stream_winograd(df_team *t, const df_stage *s, const df_op *op, cons
     int step = one_strip ? conv.y1 - conv.y0 : 4 * op->strip, room = tile_room(s, c), pool = c->pool ? 2 : 1;
     /* Too few panels in the slots for the team: each takes some of a panel's tiles, and transforms its filters
      * anew. */
-    int block = one_strip ? w->filters : w->block, parts = w->parts;
+    int pictures = df_pictures(t->e), rounds = (conv.y1 - conv.y0 + step - 1) / step * pictures;
+    bool once = rounds == 1;
+    int block = once ? w->filters : w->block, parts = w->parts;
     for (int first = 0; first < w->filters; first += block) {
         int end = df_min(first + block, w->filters), panels = (end - first + DF_PANEL - 1) / DF_PANEL;
-        for (int y = conv.y0; y < conv.y1; y += step) {
+        for (int round = 0; round < rounds; round++) { /* strips of the first picture, then of the next */
+            const df_op *own = op + round / (rounds / pictures) * s->n_ops;
+            df_view in = df_tile_view(own->in[0], j), out = df_tile_view(own->out, j);
+            int y = conv.y0 + round % (rounds / pictures) * step;
             df_strip strip = strip_of(conv, y, df_min(y + step, conv.y1));
             int tiles = strip.tiles_y * strip.tiles_x;
-            if (!one_strip || first == 0)
-                transform_input(t, s, c, in, &strip);
+            if (!once || first == 0)
+                transform_input(t, s, c, &in, &strip);
             long items = (long)panels * parts;
             for (long n; (n = df_take(t, items)) >= 0;) {
                 int from = first + (int)(n / parts) * DF_PANEL, panel = from / DF_PANEL, part = (int)(n % parts);
@@ -135,10 +140,10 @@ static void stream_winograd(df_team *t, const df_stage *s, const df_op *op, cons
                 if (df_peek_filters(t, w, from + (int)((n + t->n) / parts - n / parts) * DF_PANEL, &next))
                     filters.next = &next;
                 for (int t0 = (int)((int64_t)tiles * part / parts); t0 < t1; t0 += room)
-                    k->wino_panel(c, out, &strip, &filters, w->bias, panel, u, t0, df_min(t0 + room, t1), scratch);
+                    k->wino_panel(c, &out, &strip, &filters, w->bias, panel, u, t0, df_min(t0 + room, t1), scratch);
                 if (part == 0)
-                    zero_panel_margin(out, panel, strip.y0 / pool, (strip.y1 + pool - 1) / pool);
-                if (strip.y1 == conv.y1)
+                    zero_panel_margin(&out, panel, strip.y0 / pool, (strip.y1 + pool - 1) / pool);
+                if (round == rounds - 1)
                     df_free_filters(t, w, from, df_min(from + DF_PANEL, end));
             }
             df_join(t, items);
@@ -150,7 +155,7 @@ static void stream_winograd(df_team *t, const df_stage *s, const df_op *op, cons
 static int filters_apart(const df_weights *w) { return df_max(DF_PANEL, w->raw_filters); }
 
 /* Streamed weights, each thread on filters of its own from the reader's slot to the map. */
-static void stream_direct(df_team *t, const df_op *op, const df_view *in, const df_view *out, df_region r)
+static void stream_direct(df_team *t, const df_stage *s, const df_op *op, int j, df_region r)
 {
     df_weights *w = op->weights;
     kernel *run = direct_kernel(t->e->table, op);
@@ -162,9 +167,13 @@ static void stream_direct(df_team *t, const df_op *op, const df_view *in, const 
         int first = (int)n * each, end = df_min(first + each, w->filters);
         if (!df_fill_filters(t, w, first, end - first, packed))
             continue;
-        for (int p = first / DF_PANEL, p0 = p; p * DF_PANEL < end; p++) {
-            run(&op->conv, in, out, packed + (p - p0) * panel_floats, w->bias, p, r.y0, r.y1, r.x0, r.x1);
-            zero_panel_margin(out, p, r.y0, r.y1);
+        for (int picture = 0; picture < df_pictures(t->e); picture++) {
+            const df_op *own = op + picture * s->n_ops;
+            df_view in = df_tile_view(own->in[0], j), out = df_tile_view(own->out, j);
+            for (int p = first / DF_PANEL, p0 = p; p * DF_PANEL < end; p++) {
+                run(&op->conv, &in, &out, packed + (p - p0) * panel_floats, w->bias, p, r.y0, r.y1, r.x0, r.x1);
+                zero_panel_margin(&out, p, r.y0, r.y1);
+            }
         }
     }
     df_join(t, items);
@@ -174,22 +183,22 @@ void df_convolve(df_team *t, const df_stage *s, const df_op *op, int j, df_regio
 {
     df_weights *w = op->weights;
     const df_conv *c = &op->conv;
-    df_view in = df_tile_view(op->in[0], j), out = df_tile_view(op->out, j);
     int pool = c->pool ? 2 : 1;
     df_region conv = {r.y0 * pool, df_min(r.y1 * pool, c->conv_h), r.x0 * pool, df_min(r.x1 * pool, c->conv_w)};
-    if (t->id == 0)
-        t->e->macs += macs_per_pixel(c) * c->out_c * (conv.y1 - conv.y0) * (conv.x1 - conv.x0);
-
     bool streamed = w->residency == DF_STREAMED;
+    int pictures = streamed ? df_pictures(t->e) : 1;
+    if (t->id == 0)
+        t->e->macs += macs_per_pixel(c) * c->out_c * (conv.y1 - conv.y0) * (conv.x1 - conv.x0) * pictures;
+
     bool one_strip = op->strip <= 0 || 4 * op->strip >= conv.y1 - conv.y0;
     if (streamed && op->kernel == DF_WINOGRAD) {
-        stream_winograd(t, s, op, &in, &out, conv, one_strip);
+        stream_winograd(t, s, op, j, conv, one_strip);
         return;
     }
     int each = filters_apart(w);
     if (streamed && t->n > 1 && w->block / each >= t->n && each % w->raw_filters == 0 && each % DF_PANEL == 0
         && w->file_offset >= 0) {
-        stream_direct(t, op, &in, &out, r);
+        stream_direct(t, s, op, j, r);
         return;
     }
     int per_block = streamed ? w->block : w->filters;
@@ -203,9 +212,13 @@ void df_convolve(df_team *t, const df_stage *s, const df_op *op, int j, df_regio
             .p0 = first / DF_PANEL,
             .p1 = (first + count + DF_PANEL - 1) / DF_PANEL,
         };
-        if (op->kernel == DF_WINOGRAD)
-            run_winograd(t, s, op, &in, &out, &b, conv);
-        else
-            run_direct(t, op, &in, &out, &b, r);
+        for (int p = 0; p < pictures; p++) {
+            const df_op *own = op + p * s->n_ops;
+            df_view in = df_tile_view(own->in[0], j), out = df_tile_view(own->out, j);
+            if (op->kernel == DF_WINOGRAD)
+                run_winograd(t, s, op, &in, &out, &b, conv);
+            else
+                run_direct(t, op, &in, &out, &b, r);
+        }
     }
 }

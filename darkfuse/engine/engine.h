@@ -107,13 +107,15 @@ typedef struct {
     bool keep_in, keep_out; /* first, last operation of the stage to write this tensor */
 } df_op;
 
+/* plan.program.Stage. Each picture of a batch has operations of its own, alike but for the maps they name. */
 typedef struct {
-    df_op *ops;
+    df_op *ops; /* (pictures of a batch, n_ops) */
     df_weights **loaded; /* read and packed when the stage starts */
     int32_t n_ops, n_loaded, rows, cols;
     int32_t first, last; /* steps; two where all of the input is read before anything is written */
     char *shared; /* scratch of the team; the threads' own follow it */
     size_t shared_bytes, thread_bytes;
+    bool streams; /* its weights are read a block at a time, each for all pictures */
     double ms;
 } df_stage;
 
@@ -150,6 +152,7 @@ typedef struct {
     pthread_cond_t changed;
     bool doubt;          /* the file was changed since the last frame: all of it is compared */
     bool quit;
+    bool running;        /* the threads were started and not joined yet */
     double rate;         /* bytes a millisecond storage is held to; 0: as fast as it is */
     double free_ms;      /* when storage of that rate will be done with what it was asked for */
     bool warm;           /* a whole frame has run: resident chunks are in their slots */
@@ -169,6 +172,7 @@ typedef struct {
     uint32_t turns;
     int64_t bytes;       /* read this frame */
     double wait_ms;      /* summed over the team's threads */
+    atomic_bool failed;
     int32_t failed_node, failed_errno; /* errno 0: the file ended; DF_CHANGED: it is another than it was */
 } df_reader;
 
@@ -188,7 +192,10 @@ typedef struct df_engine {
     df_stage *stages;
     int32_t n_weights, n_stages, threads;
     df_reader reader;
-    df_frame frame;
+    df_frame frame;      /* of the picture that has come */
+    int32_t picture;     /* its number in the batch */
+    bool more;           /* the batch is finished by another call: only the first stage runs */
+    bool come;           /* a picture has; else only the other stages run */
     int (*poll)(void *); /* nonzero: leave; called by the caller's own thread only. May be NULL */
     void *poll_arg;
     double polled;
@@ -244,8 +251,10 @@ void df_input(df_team *t, const df_op *op, int j, df_region r);
 /* Columns of one row of the input: the photo, and grey around it; `unit` is level / 255 for each level. */
 void df_photo_row(const df_frame *f, const float *unit, const df_view *out, int y, df_region r);
 void df_photo_prepare(df_team *t, df_rows *rows, int y0, int y1);
+/* Pictures that a stage which streams its weights runs for at once: operation `op` of them all, the first one given. */
+static inline int df_pictures(const df_engine *e) { return e->picture + 1; }
 void df_convolve(df_team *t, const df_stage *s, const df_op *op, int j, df_region r);
-void df_connected(df_team *t, const df_op *op, int j);
+void df_connected(df_team *t, const df_stage *s, const df_op *op, int j);
 void df_layer_op(df_team *t, const df_op *op, int j, df_region r);
 void df_reorg(df_team *t, const df_op *op, int j, df_region r);
 void df_copy(df_team *t, const df_op *op, int j, df_region r);
@@ -258,7 +267,10 @@ void df_reorg3d(df_team *t, const df_op *op, int j, df_region r);
 void df_crop(df_team *t, const df_op *op, int j, df_region r);
 float df_activate(float x, int act);
 
-int df_run(df_engine *e); /* enum df_stop */
+/* Run the first stage for the picture that has come; then, unless there are more in its batch, all other stages, each
+ * for every picture of the batch. Returns enum df_stop. A batch that was stopped is over, but for a picture that
+ * cannot be read: another one may take its number. */
+int df_run(df_engine *e);
 /* One thread's walk through the frame, of a team of n. */
 void df_run_frame(df_engine *e, int id, int n);
 #define DF_THREADS 256 /* a team has at most */

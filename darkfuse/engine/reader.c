@@ -157,6 +157,7 @@ static void *read_ahead(void *arg)
             hold_until(r, until);
         }
         if (failed) {
+            atomic_store(&r->failed, true);
             r->failed_node = c->weights->node;
             r->failed_errno = failed == -1 ? 0 : failed;
             r->quit = true;
@@ -179,6 +180,7 @@ int df_reader_start(df_engine *e)
 {
     df_reader *r = &e->reader;
     r->quit = false;
+    atomic_store(&r->failed, false);
     r->step = -1;
     r->n_inside = 0;
     r->uses = 0;
@@ -208,7 +210,8 @@ int df_reader_start(df_engine *e)
     for (r->threads = 0; r->threads < wanted && !failed; r->threads += !failed)
         failed = pthread_create(&r->thread[r->threads], &small, read_ahead, e);
     pthread_attr_destroy(&small);
-    if (r->threads > 0)
+    r->running = r->threads > 0;
+    if (r->running)
         return 0;
     pthread_cond_destroy(&r->changed);
     pthread_mutex_destroy(&r->lock);
@@ -218,8 +221,9 @@ int df_reader_start(df_engine *e)
 void df_reader_stop(df_engine *e)
 {
     df_reader *r = &e->reader;
-    if (r->count == 0)
+    if (!r->running)
         return;
+    r->running = false;
     pthread_mutex_lock(&r->lock);
     r->quit = true;
     pthread_cond_broadcast(&r->changed);

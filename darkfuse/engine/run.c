@@ -15,7 +15,7 @@ static void run_op(df_team *t, const df_stage *s, const df_op *op, int i, int j)
         else if (op->kind == DF_CONV)
             df_convolve(t, s, op, j, r);
         else if (op->kind == DF_CONNECTED || op->kind == DF_LOCAL)
-            df_connected(t, op, j);
+            df_connected(t, s, op, j);
         else
             df_layer_op(t, op, j, r);
     }
@@ -23,22 +23,38 @@ static void run_op(df_team *t, const df_stage *s, const df_op *op, int i, int j)
         df_keep_out(t, op, i, j, s->rows);
 }
 
+/* One stage for pictures [from, to) of a batch. What is streamed comes once for all of them, so that there each
+ * operation is done for every picture before the next one. */
+static void run_stage(df_team *t, df_stage *s, int from, int to)
+{
+    for (int n = 0; s->streams && n < s->n_ops; n++) {
+        const df_op *op = &s->ops[n];
+        bool together = op->weights && op->weights->residency == DF_STREAMED;
+        for (int p = 0; p < (together ? 1 : to); p++)
+            run_op(t, s, op + p * s->n_ops, 0, 0);
+    }
+    for (int p = from; !s->streams && p < to; p++)
+        for (int i = 0; i < s->rows; i++)
+            for (int j = 0; j < s->cols; j++)
+                for (int n = 0; n < s->n_ops; n++)
+                    run_op(t, s, &s->ops[p * s->n_ops + n], i, j);
+}
+
 void df_run_frame(df_engine *e, int id, int n)
 {
     df_team t = {.e = e, .id = id, .n = n, .base = 0};
-    for (int number = 0; number < e->n_stages; number++) {
+    int pictures = df_pictures(e);
+    for (int number = !e->come; number < (e->more ? 1 : e->n_stages); number++) {
         df_stage *s = &e->stages[number];
+        bool first = number > 0 || e->picture == 0; /* time that the stage runs for this batch */
         double since = df_now_ms();
-        if (id == 0)
+        if (id == 0 && first)
             df_reader_step(e, s->first);
-        for (int w = 0; w < s->n_loaded; w++)
+        for (int w = 0; first && w < s->n_loaded; w++)
             df_fill_block(&t, s->loaded[w], 0, s->loaded[w]->filters, 0);
-        for (int i = 0; i < s->rows; i++)
-            for (int j = 0; j < s->cols; j++)
-                for (int op = 0; op < s->n_ops; op++)
-                    run_op(&t, s, &s->ops[op], i, j);
+        run_stage(&t, s, number > 0 ? 0 : e->picture, pictures);
         if (id == 0)
-            s->ms = df_now_ms() - since;
+            s->ms = df_now_ms() - since + (first ? 0 : s->ms);
     }
 }
 
@@ -46,13 +62,21 @@ int df_run(df_engine *e)
 {
     atomic_store(&e->ticket, 0);
     atomic_store(&e->stop, DF_RUNNING);
-    e->macs = 0;
     e->polled = df_now_ms();
-    if (df_reader_start(e))
-        return DF_NO_THREAD;
+    if (e->picture == 0 && e->come) {
+        e->macs = 0;
+        df_reader_stop(e); /* of a batch that was never finished */
+        if (df_reader_start(e))
+            return DF_NO_THREAD;
+    } else if (atomic_load(&e->reader.failed)) {
+        atomic_store(&e->stop, DF_READ_FAILED); /* between two pictures */
+    }
     bool started = df_start_team(e);
-    df_reader_stop(e);
     int stopped = started ? atomic_load(&e->stop) : DF_NO_THREAD;
+    if (e->more && (stopped == DF_RUNNING || stopped == DF_PICTURE_FAILED))
+        return stopped;
+    df_reader_stop(e);
+    stopped = started ? atomic_load(&e->stop) : DF_NO_THREAD;
     e->reader.warm = e->reader.warm || stopped == DF_RUNNING;
     return stopped;
 }

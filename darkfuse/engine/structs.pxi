@@ -64,9 +64,14 @@ cdef class _Structs:
         program = self.program
         cdef Py_ssize_t n
         cdef df_engine *e = &self.e
-        e.tensors = <df_tensor *>self._new(len(program.tensors), sizeof(df_tensor))
-        for n in range(len(program.tensors)):
+        cdef Py_ssize_t picture, count = len(program.tensors)
+        e.tensors = <df_tensor *>self._new(count * program.batch, sizeof(df_tensor))
+        for n in range(count):
             self._tensor(program.tensors[n], &e.tensors[n])
+            for picture in range(1, program.batch):
+                e.tensors[picture * count + n] = e.tensors[n]
+                e.tensors[picture * count + n].base = self._at(
+                    program.tensors[n].buffer, program.tensors[n].offset + picture * program.tensors[n].apart)
         e.n_weights = len(program.weights)
         e.weights = <df_weights *>self._new(e.n_weights, sizeof(df_weights))
         for n in range(e.n_weights):
@@ -143,7 +148,7 @@ cdef class _Structs:
         s.rows, s.cols = source.grid
         s.first, s.last = source.first, source.last
         s.n_ops = len(source.ops)
-        s.ops = <df_op *>self._new(s.n_ops, sizeof(df_op))
+        s.ops = <df_op *>self._new(s.n_ops * self.program.batch, sizeof(df_op))
         s.loaded = <df_weights **>self._new(s.n_ops, sizeof(df_weights *))
         s.shared_bytes, s.thread_bytes = source.shared_bytes, source.thread_bytes
         if source.scratch >= 0:
@@ -158,7 +163,21 @@ cdef class _Structs:
                 loaded += 1
             if s.ops[n].kernel == DF_WINOGRAD and s.ops[n].kind == DF_CONV:
                 self._check_scratch(source.ops[n], &s.ops[n], s)
+            if s.ops[n].weights is not NULL and s.ops[n].weights.residency == DF_STREAMED:
+                s.streams = True
         s.n_loaded = loaded
+        for n in range(s.n_ops, s.n_ops * self.program.batch):
+            self._same_op(&s.ops[n % s.n_ops], &s.ops[n], n // s.n_ops)
+        return 0
+
+    cdef int _same_op(self, const df_op *first, df_op *op, Py_ssize_t picture) except -1:
+        """The operation on another picture of the batch: it names that picture's maps."""
+        cdef Py_ssize_t n, skipped = picture * len(self.program.tensors)
+        op[0] = first[0]
+        op.out = first.out + skipped
+        op.inputs = <df_tensor **>self._new(op.n_in, sizeof(df_tensor *))
+        for n in range(op.n_in):
+            op.inputs[n] = first.inputs[n] + skipped
         return 0
 
     cdef int _op(self, source, df_op *op) except -1:

@@ -15,6 +15,7 @@ from darkfuse.errors import DarkfuseError, ImageError
 from darkfuse.host.files import Lines
 
 if TYPE_CHECKING:
+    from darkfuse.detect.types import Result
     from darkfuse.session.network import Network
 
 PAUSE_S = 0.5  # between two looks; a file that stayed the same for so long is complete
@@ -115,21 +116,24 @@ def watch(net: Network, folder: Folder, chores: Chores) -> None:
             began = time.monotonic()
             paths = folder.ready()
             took = time.monotonic() - began
-            for path in paths:
-                out.write(json.dumps(handle(net, path, chores), separators=(",", ":")))
+            paths = paths if chores.count is None else paths[: chores.count - done]
+            for path, seen in zip(paths, net.detect_each(paths, **chores.answers)):
+                out.write(json.dumps(handle(net, path, seen, chores), separators=(",", ":")))
                 done += 1
-                if done == chores.count:
-                    return
+            if done == chores.count:
+                return
             time.sleep(max(PAUSE_S, took / LOOK_SHARE))
 
 
-def handle(net: Network, path: str, chores: Chores) -> dict[str, Any]:
-    """Detect in one picture, draw and move it as asked; what there is to tell about it."""
+def handle(net: Network, path: str, seen: Result | ImageError, chores: Chores) -> dict[str, Any]:
+    """Draw and move a picture as asked, by what was seen in it; what there is to tell about it."""
     from darkfuse.detect.report import objects
 
     told: dict[str, Any] = {"time": round(time.time(), 3), "filename": path}
     try:
-        result = net.detect(path, **chores.answers)
+        if isinstance(seen, ImageError):
+            raise seen
+        result = seen
         told.update(width=result.width, height=result.height, objects=objects(result))
         told.update(latency_ms=round(net.stats["latency_ms"], 2), peak_bytes=net.stats["peak_rss_bytes"],
                     dialect=net.dialect.name)

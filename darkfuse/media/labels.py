@@ -25,15 +25,8 @@ class Place(NamedTuple):
 
 def line_width(box: Rect, width: int, height: int) -> int:
     """Width of a box's line: a part of its shorter side, no more than suits the picture."""
-    side, small = min(box[2] - box[0], box[3] - box[1]), min(width, height)
-    least = 2 if side >= 16 and small >= 400 else 1
-    return max(least, min(round(side * 0.045), max(2, round(small * 0.005))))
-
-
-def letter_share(box: Rect, width: int, height: int) -> float:
-    """Size of a label's letters as a share of the picture's own: smaller for small objects."""
     side = min(box[2] - box[0], box[3] - box[1])
-    return min(1.0, 0.55 + 5 * side / max(1, min(width, height)))
+    return max(1, min(round(side * 0.045), max(2, round(min(width, height) * 0.005))))
 
 
 def places(boxes: Sequence[Rect], sizes: Sequence[tuple[int, int]], width: int,

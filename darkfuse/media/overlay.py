@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from darkfuse.media.draw import Mark
-from darkfuse.media.labels import leader, letter_share, line_width, places
+from darkfuse.media.labels import leader, line_width, places
 from darkfuse.media.opencv import opencv
 from darkfuse.media.palette import class_colour, ink_on
 
-LEAST = 0.4  # scale of letters that can still be read
 _INK_DARK, _INK_LIGHT = (0, 0, 0), (255, 255, 255)
 
 
@@ -30,8 +29,7 @@ def draw_marks(image: Any, marks: Sequence[Mark]) -> None:
     boxes = [(_inside(m[2], width), _inside(m[3], height), _inside(m[4], width), _inside(m[5], height))
              for m in marks]
     texts = [plain(m[1]) for m in marks]
-    scales = [max(LEAST, scale * letter_share(box, width, height)) for box in boxes]
-    measured = [cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1) for text, size in zip(texts, scales)]
+    measured = [cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1) for text in texts]
     sizes = [(wide + 2 * pad, tall + below + pad) if text else (0, 0)
              for text, ((wide, tall), below) in zip(texts, measured)]
     for mark, box in reversed(list(zip(marks, boxes))):
@@ -39,8 +37,8 @@ def draw_marks(image: Any, marks: Sequence[Mark]) -> None:
         cv2.rectangle(image, box[:2], box[2:], class_colour(mark[0])[::-1], line)
         if min(box[2] - box[0], box[3] - box[1]) > 8 * line:  # a dark edge inside, as on photos
             cv2.rectangle(image, (box[0] + line, box[1] + line), (box[2] - line, box[3] - line), _INK_DARK, 1)
-    for mark, box, text, size, letters, (_, below), place in zip(
-            marks, boxes, texts, sizes, scales, measured, places(boxes, sizes, width, height)):
+    for mark, box, text, size, (_, below), place in zip(
+            marks, boxes, texts, sizes, measured, places(boxes, sizes, width, height)):
         if place is None:
             continue
         x, y, _ = place
@@ -49,7 +47,7 @@ def draw_marks(image: Any, marks: Sequence[Mark]) -> None:
             ends = leader(place, size, box)
             cv2.line(image, ends[:2], ends[2:], colour[::-1], 1, cv2.LINE_AA)
         cv2.rectangle(image, (x, y), (x + size[0] - 1, y + size[1] - 1), colour[::-1], cv2.FILLED)
-        cv2.putText(image, text, (x + pad, y + size[1] - below), cv2.FONT_HERSHEY_SIMPLEX, letters,
+        cv2.putText(image, text, (x + pad, y + size[1] - below), cv2.FONT_HERSHEY_SIMPLEX, scale,
                     ink_on(colour), 1, cv2.LINE_AA)
 
 
@@ -76,7 +74,7 @@ def plain(text: str) -> str:
 def _sizes(height: int, width: int) -> tuple[int, float, int]:
     """Width of lines in pixels, scale of the font, margin around text."""
     small = min(height, width)
-    return max(2, round(small * 0.005)), max(LEAST, small / 1100), max(3, small // 120)
+    return max(2, round(small * 0.005)), max(0.4, small / 1000), max(3, small // 120)
 
 
 def _inside(part: float, size: int) -> int:

@@ -13,7 +13,7 @@ from darkfuse.graph.layers.route import RouteOptions
 from darkfuse.plan.layout.arena import ALIGN
 from darkfuse.plan.program import Keep, Op, Program, Span, Stage, Tensor
 
-Label = tuple[int, int, int, int]  # layer, channel, row, column
+Label = tuple[int, int, int, int, int]  # layer, channel, row, column, picture of a batch
 FLOAT = 4
 
 
@@ -23,7 +23,7 @@ def check_program(graph: Graph, program: Program) -> dict[int, int]:
     Returns
     -------
     dict of int to int
-        Values computed per layer (channels x pixels, recomputed ones counted again).
+        Values computed per layer (channels x pixels, recomputed ones counted again), for one picture.
 
     Raises
     ------
@@ -56,7 +56,8 @@ def _check_buffers(program: Program) -> None:
         last = _address(tensor, 0, tensor.channels - 1, tensor.slots - 1, tensor.cols - 1)
         if tensor.layout == "chw":
             last = tensor.channels * tensor.height * tensor.width - 1
-        if tensor.offset + (last + 1) * FLOAT > program.buffers[tensor.buffer].bytes:
+        end = tensor.offset + (program.batch - 1) * tensor.apart + (last + 1) * FLOAT
+        if end > program.buffers[tensor.buffer].bytes:
             _fail(f"tensor of layer {tensor.node} reaches past its buffer")
 
 
@@ -73,19 +74,34 @@ class _Walk:
         self.arena: list[Label | None] = [None] * (program.arena_bytes // FLOAT)
         self.computed: dict[int, int] = {}
         self.asked = {tensor: layer for layer, tensor in program.outputs}
+        self.picture = 0
 
     def run(self) -> dict[int, int]:
         for stage in self.program.stages:
             self._begin(stage.first)
+            self._stage(stage)
+            for op in stage.ops:
+                self._macs(op)
+        for picture in range(self.program.batch):
+            self.picture = picture
+            for layer, number in self.program.outputs:
+                self._output(layer, number)
+        return self.computed
+
+    def _stage(self, stage: Stage) -> None:
+        pictures, weights = range(self.program.batch), self.program.weights
+        if any(op.weights >= 0 and weights[op.weights].residency == "streamed" for op in stage.ops):
+            for op in stage.ops:
+                for picture in pictures:
+                    self.picture = picture
+                    self._op(op, 0, 0, stage)
+            return
+        for picture in pictures:
+            self.picture = picture
             for i in range(stage.grid[0]):
                 for j in range(stage.grid[1]):
                     for op in stage.ops:
                         self._op(op, i, j, stage)
-            for op in stage.ops:
-                self._macs(op)
-        for layer, number in self.program.outputs:
-            self._output(layer, number)
-        return self.computed
 
     def _begin(self, step: int) -> None:
         """What is alive from this step on holds nothing yet."""
@@ -96,7 +112,8 @@ class _Walk:
 
     def _at(self, tensor: Tensor, channel: int, y: int, x: int, j: int) -> int:
         """Float number in the arena of one value; checks that it is stored at all."""
-        start = (self.program.buffers[tensor.buffer].offset + tensor.offset) // FLOAT
+        start = self.program.buffers[tensor.buffer].offset + tensor.offset + self.picture * tensor.apart
+        start //= FLOAT
         if tensor.layout == "chw":
             return start + (channel * tensor.height + y) * tensor.width + x
         column = x - tensor.x0[j if len(tensor.x0) > 1 else 0]
@@ -185,7 +202,8 @@ class _Walk:
                 for column in range(*columns):
                     cell = self._at(tensor, channel, row, column, j)
                     # Padding columns need only be stored: keeping them zero is the engine's business.
-                    if 0 <= column < tensor.width and self.arena[cell] != (*origin, row, column):
+                    right = (*origin, row, column, self.picture)
+                    if 0 <= column < tensor.width and self.arena[cell] != right:
                         _fail(f"layer {op.node} reads layer {layer} channel {channel} at row {row}, column "
                               f"{column}, and finds {self.arena[cell]}")
 
@@ -195,8 +213,8 @@ class _Walk:
             label = self._origin(self.asked[op.output], channel) if exported else (op.node, channel)
             for row in range(*y):
                 for column in range(*x):
-                    self.arena[self._at(out, channel, row, column, j)] = (*label, row, column)
-        if op.kind != "export":
+                    self.arena[self._at(out, channel, row, column, j)] = (*label, row, column, self.picture)
+        if op.kind != "export" and self.picture == 0:
             count = out.channels * (y[1] - y[0]) * (x[1] - x[0])
             self.computed[op.node] = self.computed.get(op.node, 0) + count
 
@@ -268,6 +286,6 @@ class _Walk:
             for row in range(tensor.height):
                 for column in range(tensor.width):
                     label = self.arena[self._at(tensor, channel, row, column, 0)]
-                    if label != (*origin, row, column):
+                    if label != (*origin, row, column, self.picture):
                         _fail(f"output of layer {layer} holds {label} at channel {channel}, row {row}, "
                               f"column {column}")

@@ -7,6 +7,10 @@ Time is counted in steps: a stage is one, or two where its only operation is a W
 strip. That has transformed all of its input before it writes anything: the input is dead in the second step,
 the output not yet alive in the first.
 
+A program for a batch of pictures runs its first stage for each picture as it comes, and every other stage
+for all of them before the next stage begins. Where a stage streams weights, each operation is done for every
+picture before the stage's next one.
+
 All regions are half open.  A stage with an R x C grid runs ``for i in R: for j in C: for op in ops``.  The
 region an operation computes at tile (i, j) is rows ``op.y[i]`` x columns ``op.x[j]`` of its output.
 """
@@ -66,6 +70,7 @@ class Tensor:
     cols : stored columns, margin included;  x0[j] : column number of stored column 0 at tile column j
         (one entry when the window does not move)
     slots : stored rows; row y lives in slot y % slots
+    apart : bytes from one picture's map to the next one's in a batch; 0: all have it, one after another
     keep : for a window that moves (C > 1) and keeps what the next tile needs; None otherwise
     """
 
@@ -81,6 +86,7 @@ class Tensor:
     slots: int
     x0: tuple[int, ...]
     keep: Keep | None = None
+    apart: int = 0
 
 
 @dataclass(frozen=True)
@@ -225,3 +231,4 @@ class Program:
     input_channels: int
     input_height: int
     input_width: int
+    batch: int = 1  # pictures

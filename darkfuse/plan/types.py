@@ -76,6 +76,7 @@ class Plan:
     threads: int = 1
     exact: bool = False
     arena_bytes: int = 0
+    batch: int = 1  # pictures that share each read: the first group runs as each comes, others for all
     ahead_bytes: int = 0  # of them beyond what any group needs, so that weights can be read long before use
     budget_bytes: int = 0  # 0: none named
     predicted_peak_bytes: int = 0  # of the whole process

@@ -15,6 +15,8 @@ from darkfuse.plan.types import Plan
 from darkfuse.session.budget import JITTER_BYTES, Budget
 
 RUNGS = 5  # plans below the largest of an elastic budget
+# What each picture of a batch takes beside its maps, for each layer: tables of its operations
+PICTURE_BYTES = 640
 
 
 def written_plan(graph: Graph, threads: int | None, exact: bool) -> Plan | None:
@@ -37,16 +39,18 @@ def written_plan(graph: Graph, threads: int | None, exact: bool) -> Plan | None:
 
 class Chosen(NamedTuple):
     """A plan to run, the budget it keeps to, and where it comes from: 'given', 'from the cfg', 'remembered'
-    or 'searched for'."""
+    or 'searched for'. `arena`: bytes there are for it, None without a limit."""
 
     plan: Plan
     budget: Budget
     origin: str
+    arena: int | None = None
 
 
 class Wishes(NamedTuple):
     """What a search is asked for beside the budget. `remember`: look in the cache folder first; `read_rate`:
-    bytes a second of the storage."""
+    bytes a second of the storage; `pictures`: how many are at hand, to be run several at a time where that is
+    faster; `fixed`: exactly so many at a time."""
 
     threads: int
     exact: bool = False
@@ -54,6 +58,8 @@ class Wishes(NamedTuple):
     isa: str | None = None
     remember: bool = True
     read_rate: int | None = None
+    pictures: int = 1
+    fixed: bool = False
 
 
 def choose(graph: Graph, budget: Budget, wishes: Wishes, plan: Plan | str | None = None,
@@ -80,14 +86,24 @@ def choose(graph: Graph, budget: Budget, wishes: Wishes, plan: Plan | str | None
         chosen = dataclasses.replace(given, arena_bytes=lower(graph, given).arena_bytes)
         what += " with this plan"
     elif written is not None and _still_fits(written, budget, spent):
-        return Chosen(written, budget, "from the cfg")
+        return Chosen(written, budget, "from the cfg", arena)
     else:
         chosen, origin = _best(graph, budget, arena, wishes)
     if arena is not None and chosen.arena_bytes > arena:
         budget = budget.raised(spent, chosen.arena_bytes, what)
         if plan is None:
             chosen, origin = _best(graph, budget, budget.arena(spent), wishes)
-    return Chosen(_named(chosen, budget, spent), budget, origin)
+    return Chosen(_named(chosen, budget, spent), budget, origin, budget.arena(spent))
+
+
+def choose_batch(graph: Graph, chosen: Chosen, wishes: Wishes) -> Plan:
+    """The plan for `wishes.pictures` pictures in the memory that `chosen` has: for several at a time, or the
+    one chosen where no other is faster."""
+    if chosen.arena is None or chosen.origin == "given":
+        return chosen.plan
+    arena = max(chosen.arena, chosen.plan.arena_bytes) - wishes.pictures * len(graph.nodes) * PICTURE_BYTES
+    plan, _ = _best(graph, chosen.budget, arena, wishes)
+    return plan if plan.batch > 1 else chosen.plan
 
 
 def ladder(graph: Graph, top: Chosen, least: int, wishes: Wishes) -> tuple[Chosen, ...]:
@@ -109,7 +125,7 @@ def ladder(graph: Graph, top: Chosen, least: int, wishes: Wishes) -> tuple[Chose
         plan, origin = _best(graph, budget, arena, wishes)
         if arena is not None and plan.arena_bytes > arena:
             budget.raised(spent, plan.arena_bytes, graph.path)
-        found.append(Chosen(_named(plan, budget, spent), budget, origin))
+        found.append(Chosen(_named(plan, budget, spent), budget, origin, arena))
     return (*found, top)
 
 
@@ -128,7 +144,8 @@ def _best(graph: Graph, budget: Budget, arena: int | None, wishes: Wishes) -> tu
 
     arena = round_down(arena, budget.named)
     device = load_device(wishes.device, wishes.read_rate)
-    memory = Remembered(graph, arena, wishes.threads, wishes.exact, device, wishes.isa)
+    memory = Remembered(graph, arena, wishes.threads, wishes.exact, device, wishes.isa,
+                        (wishes.pictures, wishes.fixed))
     plan = memory.recall()
     if plan is not None:
         return plan, "remembered"
@@ -141,7 +158,7 @@ def _searched(graph: Graph, budget: Budget, arena: int | None, wishes: Wishes) -
     job: dict[str, Any] = {
         "cfg": graph.path, "width": graph.input.w, "height": graph.input.h, "arena": arena,
         "threads": wishes.threads, "exact": wishes.exact, "device": wishes.device,
-        "read_rate": wishes.read_rate,
+        "read_rate": wishes.read_rate, "pictures": wishes.pictures, "fixed": wishes.fixed,
     }
     if budget.helped:
         answer, _ = call("darkfuse.session.choose:search", job, f"{graph.path}: cannot plan", BudgetError)
@@ -151,13 +168,19 @@ def _searched(graph: Graph, budget: Budget, arena: int | None, wishes: Wishes) -
 
 
 def search(cfg: str, width: int, height: int, arena: int | None, threads: int, exact: bool,
-           device: str | None, read_rate: int | None) -> tuple[dict[str, Any], tuple[bytes, ...]]:
+           device: str | None, read_rate: int | None, pictures: int,
+           fixed: bool) -> tuple[dict[str, Any], tuple[bytes, ...]]:
     """The best plan within `arena` bytes, else the smallest, as {'plan': JSON}; a job for `helper.call`."""
     from darkfuse.plan.price.device import load_device
     from darkfuse.plan.search.search import plan_for
 
     graph, profile = load_graph(cfg, width, height), load_device(device, read_rate)
     most = None if arena is None else max(arena, 0)
+    if pictures > 1:
+        from darkfuse.plan.search.batch import plan_for_pictures
+
+        plan = plan_for_pictures(graph, most, threads, exact, profile, pictures, fixed)
+        return {"plan": plan.to_json()}, ()
     return {"plan": plan_for(graph, most, threads, exact, profile, or_least=True).to_json()}, ()
 
 

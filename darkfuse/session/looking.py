@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, overload
 
 from darkfuse.detect.types import Result
+from darkfuse.errors import ImageError
 from darkfuse.session.inputs import as_file_or_array
 from darkfuse.session.seen import Seen
 
@@ -53,7 +54,8 @@ class Looking:
         Returns
         -------
         Result, or for a list or generator an iterator of them, each made when it is asked for
-            Empty, with a warning, for a network without detection layers. It remembers its picture, for
+            A list is looked at several pictures at a time where that is faster (see `load`). Empty, with a
+            warning, for a network without detection layers. It remembers its picture, for
             `plot`, `save`, `show` and `crop`.
 
         Raises
@@ -61,8 +63,9 @@ class Looking:
         ImageError
             Not a picture.
         """
-        several = hasattr(image, "__next__") and not hasattr(image, "read")  # an open file is an iterator too
-        if several or isinstance(image, (list, tuple)):
+        if isinstance(image, (list, tuple)):
+            return raise_errors(self.detect_each(image, thresh, nms, letterbox, nms_kind, bgr))
+        if hasattr(image, "__next__") and not hasattr(image, "read"):  # an open file is an iterator too
             return (self.detect(one, thresh, nms, letterbox, nms_kind, bgr) for one in image)
         with as_file_or_array(image, bgr) as (given, source):
             found = self._detect(given, thresh, nms, letterbox, nms_kind)
@@ -102,7 +105,21 @@ class Looking:
                 if frame is not None:
                     yield self.detect(frame.image, bgr=True, **answers)
 
+    def detect_each(self, images: Sequence[Any], thresh: float | None = None, nms: float | None = None,
+                    letterbox: bool | None = None, nms_kind: str | None = None,
+                    bgr: bool = False) -> Iterator[Seen | ImageError]:
+        """See `Batches`."""
+        raise NotImplementedError
+
     def _detect(self, image: Any, thresh: float | None, nms: float | None, letterbox: bool | None,
                 nms_kind: str | None) -> Result:
         """`detect` in one path or array."""
         raise NotImplementedError
+
+
+def raise_errors(found: Iterator[Seen | ImageError]) -> Iterator[Seen]:
+    """The results; the first error is raised."""
+    for one in found:
+        if isinstance(one, ImageError):
+            raise one
+        yield one

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from darkfuse.detect.decode import DETECTION, decode, decoder, word_tree
+from darkfuse.detect.decode import DETECTION, decoder, word_tree
 from darkfuse.detect.types import Result
 from darkfuse.errors import DarkfuseError, ImageError
 from darkfuse.graph import Graph, load_graph
@@ -17,10 +16,10 @@ from darkfuse.host import process
 from darkfuse.host.units import parse_rate
 from darkfuse.model.locate import DEFAULT_CFG, find_cfg, find_weights
 from darkfuse.plan.types import Plan
+from darkfuse.session.batches import Batches, batch_wish
 from darkfuse.session.budget import cache_is_free, share, split_range
 from darkfuse.session.choose import Chosen, Wishes, choose, ladder, within, written_plan
 from darkfuse.session.inputs import as_picture, check_classifies, check_options, check_pictures, names_of
-from darkfuse.session.looking import Looking
 from darkfuse.session.pictures import Pictures
 
 if TYPE_CHECKING:
@@ -52,6 +51,7 @@ def load(
     reduce_pictures: bool = False,
     beside_bytes: int = 0,
     read_bandwidth: str | int | None = None,
+    batch: str | int = "auto",
 ) -> Network:
     """Load a Darknet network.
 
@@ -100,6 +100,9 @@ def load(
     read_bandwidth : str or int, optional
         Bytes a second, `"22M"` or a number, that reads of weights are held to and the plan is made for: how
         the network would run from such storage. Default: as fast as storage is.
+    batch : int or str
+        Pictures of a list that share each read of weights, so many at a time; `"auto"`: as many as is fastest
+        within `mem`. No answer depends on it.
 
     Raises
     ------
@@ -109,7 +112,7 @@ def load(
         The plan is not for this network; nothing fits `mem`.
     """
     check_options(threads, isa)
-    read_rate = parse_rate(read_bandwidth)
+    read_rate, wish = parse_rate(read_bandwidth), batch_wish(batch)
     cfg_path = find_cfg(os.fspath(cfg) if cfg is not None else DEFAULT_CFG)
     graph = load_graph(cfg_path, width, height, dialect)
     weights_path = os.fspath(weights) if weights is not None else find_weights(cfg_path)
@@ -127,14 +130,15 @@ def load(
                    beside_bytes)
     for kind in {node.kind for node in graph.nodes}.intersection(DETECTION):
         decoder(kind)  # so that it is there when memory is shared out
-    wishes = Wishes(team, exact, device, isa, cache, read_rate)
-    chosen = choose(graph, replace(budget, elastic=elastic is not None), wishes, plan, written)
-    rungs = ladder(graph, chosen, elastic[0], wishes) if elastic else (chosen,)
-    return Network(graph, index, rungs, names_of(graph, weights_path, names), isa, ignore_exif,
-                   reduce_pictures, read_rate or 0)
+    wishes = Wishes(team, exact, device, isa, cache, read_rate, wish or 0, wish is not None)
+    one = wishes._replace(pictures=1)
+    chosen = choose(graph, replace(budget, elastic=elastic is not None), one, plan, written)
+    rungs = ladder(graph, chosen, elastic[0], one) if elastic else (chosen,)
+    return Network(graph, index, rungs, names_of(graph, weights_path, names), wishes, ignore_exif,
+                   reduce_pictures)
 
 
-class Network(Looking):
+class Network(Batches):
     """A loaded network. Made by `load`; closes itself at the end of a `with`.
 
     The arena is allocated when the first frame runs and stays until `close`. Not for several threads at once:
@@ -160,21 +164,22 @@ class Network(Looking):
     """
 
     def __init__(self, graph: Graph, index: WeightsIndex, rungs: tuple[Chosen, ...], names: tuple[str, ...],
-                 isa: str | None = None, ignore_exif: bool = False, reduce_pictures: bool = False,
-                 read_rate: int = 0) -> None:
+                 wishes: Wishes, ignore_exif: bool = False, reduce_pictures: bool = False) -> None:
         self.graph, self.names = graph, names
         self.rungs = rungs
-        self.plan, self.budget, self.plan_origin = rungs[-1]
+        self.plan, self.budget, self.plan_origin, _ = self._chosen = rungs[-1]
         self.dialect = graph.dialect
         self.stats: dict[str, Any] = {}
         self.engine_stats: dict[str, Any] = {}
-        self._index, self._isa, self._read_rate = index, isa, read_rate
+        self._index, self._wishes = index, wishes
+        self._batched, self._planned = self.plan, 1
         self._limits = process.Limits()
         self._decoding = ignore_exif, reduce_pictures
         self._pictures = Pictures(graph, self.budget, self.close, *self._decoding)
         self._detects = any(node.kind in DETECTION for node in graph.nodes)
         self._engine: Any = None
         self._extra: tuple[int, ...] = ()
+        self._running_plan = self.plan
 
     def __enter__(self) -> Network:
         return self
@@ -198,7 +203,8 @@ class Network(Looking):
             from darkfuse.engine._engine import give_back
 
             self.close()
-            self.plan, self.budget, self.plan_origin = rung
+            self.plan, self.budget, self.plan_origin, _ = self._chosen = rung
+            self._batched, self._planned = self.plan, 1
             self._pictures = Pictures(self.graph, self.budget, self.close, *self._decoding)
             give_back(self.plan.threads - 1)
         return self.budget.total or 0
@@ -206,17 +212,9 @@ class Network(Looking):
     def _detect(self, image: Any, thresh: float | None, nms: float | None, letterbox: bool | None,
                 nms_kind: str | None) -> Result:
         """`detect` in one path or array."""
-        thresh = self.dialect.thresh if thresh is None else thresh
-        nms = self.dialect.nms if nms is None else nms
         letterbox = self.dialect.letterbox if letterbox is None else letterbox
-        width, height, path = self._see(image, "letterbox" if letterbox else "stretch")
-        if not self._detects:
-            warnings.warn(f"{self.graph.path}: no [region] or [yolo] layer: it runs, but finds nothing",
-                          stacklevel=2)
-            return Result((), width, height, path, self.stats["latency_ms"] / 1000)
-        raw = {index: self._engine.output(index) for index in self.graph.outputs}
-        return decode(self.graph, raw, width, height, thresh, nms, letterbox, self.names or None, path,
-                      self.stats["latency_ms"] / 1000, nms_kind)
+        size_and_path = self._see(image, "letterbox" if letterbox else "stretch")
+        return self._found(*size_and_path, (thresh, nms, letterbox, nms_kind))
 
     def classify(self, image: Any, top: int = 5, fit: str | None = None) -> list[Label]:
         """What a picture shows, by a network that classifies.
@@ -313,35 +311,37 @@ class Network(Looking):
 
         return stats_line(self.stats, self.budget.total, self.plan_origin, self.dialect)
 
-    def _see(self, image: Any, fit: str) -> tuple[int, int, str]:
+    def _see(self, image: Any, fit: str, batch: Plan | None = None) -> tuple[int, int, str]:
         """Run the network on a picture; gives the original's width and height, and its path, empty for an
-        array. The pixels are gone by then: thousands of candidates for boxes may need their room."""
+        array. The pixels are gone by then: thousands of candidates for boxes may need their room. With a plan
+        for a batch, the picture waits for others."""
         check_pictures(self.graph)
         self._limits.check(self.budget.total)
         path = os.fspath(image) if isinstance(image, (str, os.PathLike)) else ""
         picture = self._pictures.read(path, fit) if path else as_picture(image)
-        engine = self._running(())
-        self._pictures.run(engine, picture, fit)
+        engine = self._running((), batch)
+        self._pictures.run(engine, picture, fit, batch is not None)
         self._note(engine)
         if picture.reduced:
             self.stats["reduced_to"] = (picture.width, picture.height)
         return picture.original_width, picture.original_height, path
 
-    def _running(self, extra: tuple[int, ...]) -> Any:
-        """The engine, with the maps of `extra` layers kept for reading."""
-        if self._engine is not None and not set(extra) <= set(self._extra):
+    def _running(self, extra: tuple[int, ...], plan: Plan | None = None) -> Any:
+        """The engine, for another plan if need be, with the maps of `extra` layers kept for reading."""
+        plan = plan or self.plan
+        if self._engine is not None and not (set(extra) <= set(self._extra) and plan is self._running_plan):
             self.close()
         if self._engine is None:
             from darkfuse.engine._engine import Engine, give_back
             from darkfuse.plan.layout.lower import lower
 
-            program = lower(self.graph, self.plan, extra, self._index)
+            program = lower(self.graph, plan, extra, self._index)
             if self.budget.helped:
                 give_back(self.plan.threads - 1)  # what planning, a decoder and drawing touched
-            self._engine = Engine(program, self._index.path, self.plan.threads, self._isa,
+            self._engine = Engine(program, self._index.path, plan.threads, self._wishes.isa,
                                   cached=cache_is_free(program.arena_bytes, self._index.size),
-                                  known=self._index.identity, read_rate=self._read_rate)
-            self._extra = extra
+                                  known=self._index.identity, read_rate=self._wishes.read_rate or 0)
+            self._extra, self._running_plan = extra, plan
         return self._engine
 
     def _note(self, engine: Any) -> None:

@@ -44,14 +44,14 @@ class Pictures:
         except TooLarge as error:
             raise self._refused(error, "decoded") from None
 
-    def run(self, engine: Any, picture: Picture, fit: str) -> None:
-        """Run the engine on a picture, whole or as it comes."""
+    def run(self, engine: Any, picture: Picture, fit: str, more: bool = False) -> None:
+        """Run the engine on a picture, whole or as it comes; `more`: it is one of a batch."""
         if picture.rows is not None:
-            engine.run_rows(picture.rows)
+            engine.run_rows(picture.rows, more)
         else:
             centres = self._graph.dialect.resize == "centres"
             engine.run_image(picture.pixels, picture.width, picture.height, fit == "letterbox",
-                             picture.channels, centres, fit == "crop")
+                             picture.channels, centres, fit == "crop", more)
 
     def draw(self, path: str, marks: Sequence[Any], out: str) -> str:
         """`media.draw.draw`; raises likewise."""

@@ -62,6 +62,7 @@ def _tensor(draft: Draft, known: dict[tuple[int, int, int], int], view: View, no
         slots=stored.slots,
         x0=stored.x0,
         keep=keep,
+        apart=stored.apart,
     ))
     known.setdefault(key, len(draft.tensors) - 1)
     return len(draft.tensors) - 1

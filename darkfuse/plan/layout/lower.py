@@ -82,7 +82,7 @@ def lay_out(
     draft = Draft(graph, plan, tuple(dict.fromkeys((*graph.outputs, *extra_outputs))), weights_index, off)
     validate(draft)
     wire(draft)
-    draft.layout = arrange(draft.wiring, plan.groups, draft.members)
+    draft.layout = arrange(draft.wiring, plan.groups, draft.members, plan.batch)
     emit(draft)
     place(draft)
     return draft
@@ -100,6 +100,7 @@ def finish(draft: Draft, ahead_bytes: int = 0) -> Program:
         outputs=tuple((layer, draft.leaf_tensor[leaf]) for layer, leaf in draft.exports),
         arena_bytes=arena,
         threads=draft.plan.threads,
+        batch=draft.plan.batch,
         input_channels=graph.input.c,
         input_height=graph.input.h,
         input_width=graph.input.w,

@@ -68,6 +68,9 @@ def ties(wiring: Wiring, layout: Layout, members: Sequence[Sequence[int]]) -> li
         for target, rows in made.items():
             writer = next(n for n in leaves if wiring.root(wiring.leaves[n].view).storage == target)
             for source, starts in needed.items():
+                # Each picture's output goes over its own input: they have to lie equally far apart
+                if layout.stored[source].apart != layout.stored[target].apart:
+                    continue
                 # In one column of tiles, what was read already on this tile may be overwritten on it.
                 later = columns == 1 and leaves.index(writer) > leaves.index(read_by[source])
                 after, before = layout.stored[target].row_stride, layout.stored[source].row_stride

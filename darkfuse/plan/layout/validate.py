@@ -9,6 +9,7 @@ from darkfuse.plan.layout.wiring import INPUT, check_layer
 from darkfuse.plan.types import CACHES, Group
 
 MAX_THREADS = 1024
+MAX_BATCH = 256
 
 
 def validate(draft: Draft) -> None:
@@ -26,6 +27,13 @@ def validate(draft: Draft) -> None:
                         f"one was edited since; plan it again")
     if not 1 <= plan.threads <= MAX_THREADS:
         raise PlanError(f"{graph.name}: a plan for {plan.threads} threads; 1 to {MAX_THREADS} make sense")
+    first = plan.groups[0].layers if plan.groups else ()
+    if not 1 <= plan.batch <= MAX_BATCH:
+        raise PlanError(f"{graph.name}: a plan for {plan.batch} pictures at a time; 1 to {MAX_BATCH} make "
+                        f"sense")
+    if plan.batch > 1 and any(layer.residency == "streamed" for layer in first):
+        raise PlanError(f"{graph.name}: layer {first[0].node}: pictures of a batch come one by one to the "
+                        f"first group, whose weights cannot be streamed for all of them")
     if plan.ahead_bytes < 0:
         raise PlanError(f"{graph.name}: a plan with {plan.ahead_bytes} bytes for reads ahead")
     for layer in draft.wanted:

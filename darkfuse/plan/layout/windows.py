@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from darkfuse.errors import PlanError
+from darkfuse.plan.layout.arena import aligned
 from darkfuse.plan.layout.region import Axis, Link, read, solve
 from darkfuse.plan.layout.weights import FLOAT
 from darkfuse.plan.layout.wiring import BLOCK, Wiring
@@ -26,6 +27,7 @@ class Stored:
     moving: bool = False
     first: int = -1  # stages it is alive
     last: int = -1
+    pictures: int = 1  # of a batch, that have one each
 
     @property
     def blocks(self) -> int:
@@ -39,7 +41,16 @@ class Stored:
         return self.cols * (3 if self.layout == "image" else self.blocks * BLOCK)
 
     @property
+    def apart(self) -> int:
+        """Bytes from one picture's map to the next one's; 0 where all pictures have the same."""
+        return aligned(self._one) if self.pictures > 1 else 0
+
+    @property
     def bytes(self) -> int:
+        return self.pictures * self.apart or self._one
+
+    @property
+    def _one(self) -> int:
         rows = self.channels * self.height if self.layout == "chw" else self.slots
         return rows * self.row_stride * FLOAT
 
@@ -53,7 +64,8 @@ class Layout:
     stored: dict[int, Stored] = field(default_factory=dict)  # by root storage
 
 
-def arrange(wiring: Wiring, groups: Sequence[Group], members: Sequence[Sequence[int]]) -> Layout:
+def arrange(wiring: Wiring, groups: Sequence[Group], members: Sequence[Sequence[int]],
+            batch: int = 1) -> Layout:
     """Work out regions and geometry.
 
     Parameters
@@ -63,6 +75,9 @@ def arrange(wiring: Wiring, groups: Sequence[Group], members: Sequence[Sequence[
         The plan's groups: grids and cache modes.
     members : sequence of sequences of int
         Leaves of each group, in execution order.
+    batch : int
+        Pictures. A map has to be there for each of them when it outlives its group, and in a group that
+        streams weights, where each block of filters is computed with for all of them.
 
     Raises
     ------
@@ -87,6 +102,8 @@ def arrange(wiring: Wiring, groups: Sequence[Group], members: Sequence[Sequence[
         layer_shape = wiring.storages[root]
         stored = Stored(layer_shape.layout, layer_shape.channels, layer_shape.height, layer_shape.width)
         stored.first, stored.last = first, last
+        streams = any(layer.residency == "streamed" for layer in groups[first].layers)
+        stored.pictures = batch if first != last or stored.layout == "chw" or streams else 1
         layout.stored[root] = stored
         if first != last or stored.layout == "chw" or groups[first].grid == (1, 1):
             whole.add(root)

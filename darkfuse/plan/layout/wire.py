@@ -29,6 +29,9 @@ def wire(draft: Draft) -> None:
     draft.wiring = Wiring(draft.graph, _fused_poolings(draft), draft.image, taken_over,
                           concatenate="concatenation" not in draft.without)
     draft.members = _members(draft)
+    if draft.plan.batch > 1 and not (draft.members and draft.members[0] and draft.members[0][0] == 0):
+        raise PlanError(f"{draft.graph.name}: the first group of a plan for {draft.plan.batch} pictures must "
+                        f"read the network's input")
     draft.exports = _exports(draft)
     draft.steps = _steps(draft)
 
@@ -107,6 +110,8 @@ def _steps(draft: Draft) -> list[Span]:
 def _in_one_strip(draft: Draft, group: Group, leaf: Leaf) -> bool:
     """Whether a leaf is a Winograd layer that transforms all of its input before it writes."""
     layer = draft.layer_plan.get(leaf.layer)
+    if draft.plan.batch > 1:  # other pictures still need their inputs when the first output is written
+        return False
     if layer is None or leaf.kind != "conv" or layer.kernel != "winograd" or group.grid != (1, 1):
         return False
     return not 0 < 4 * layer.strip < draft.graph.node(leaf.layer).out_shape.h

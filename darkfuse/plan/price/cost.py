@@ -89,31 +89,34 @@ def loaded_ms(pack: float, read: float) -> float:
 
 
 def streamed_work_ms(rates: Rates, node: Node, compute: float, kernel: str, strip: int, block: int,
-                     threads: int) -> float:
+                     threads: int, batch: int = 1) -> float:
     """What the team does in a layer whose weights pass through a block, when it never waits for them.
 
     Parameters
     ----------
     compute : float
-        Milliseconds of the layer with its weights in place.
+        Milliseconds of the layer for one picture, with its weights in place.
     strip : int
         Winograd tile rows at a time, 0 where the region is one strip.
     block : int
         Filters of a block.
+    batch : int
+        Pictures that each block is computed with.
     """
     down = (node.out_shape.h + 3) // 4
+    work = batch * compute
     if kernel != "winograd":
-        work = compute + pack_ms(rates, node)
+        work += pack_ms(rates, node)
     else:  # turns the filters into panels as it transforms them, for every strip
-        work = compute + TURN * pack_ms(rates, node) * (-(-down // strip) if strip else 1)
-    if kernel == "winograd" and strip:  # strips transform the input anew for every block
-        tiles = ((node.out_shape.w + 3) // 4) * down
+        work += TURN * pack_ms(rates, node) * batch * (-(-down // strip) if strip else 1)
+    if kernel == "winograd" and (strip or batch > 1):  # strips transform the input anew for every block
+        tiles = batch * ((node.out_shape.w + 3) // 4) * down
         work += 1e-6 * tiles * node.in_shapes[0].c / rates.wino_in * (-(-node.filters // block) - 1)
     return work * (LOCKSTEP if block < PANEL * threads else 1.0)
 
 
 def streamed_ms(rates: Rates, read: float, node: Node, compute: float, kernel: str, strip: int, block: int,
-                raw: int, slots: int, threads: int) -> float:
+                raw: int, slots: int, threads: int, batch: int = 1) -> float:
     """A layer whose weights are read while it runs, none before; `streamed_work_ms` against reading.
 
     Parameters
@@ -125,7 +128,7 @@ def streamed_ms(rates: Rates, read: float, node: Node, compute: float, kernel: s
         the team now and then.
     """
     reading = read_ms(rates, read, node, raw) * SLOTS.get(slots, 1.0)
-    work = streamed_work_ms(rates, node, compute, kernel, strip, block, threads)
+    work = streamed_work_ms(rates, node, compute, kernel, strip, block, threads, batch)
     # Slots smaller than a block make the reader and the team wait for each other; Winograd computes from as
     # many as a block fills. What hides behind the other is not quite free.
     ahead = slots * raw - (block if kernel == "winograd" else 0)

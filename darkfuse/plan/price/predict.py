@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from darkfuse.graph import Graph
 from darkfuse.graph.layers.convolutional import ConvOptions
@@ -54,10 +54,15 @@ class GroupCost:
     bytes: int
     layers: tuple[LayerCost, ...]
 
+    def share(self, part: float) -> GroupCost:
+        """The same with that part of all times."""
+        layers = tuple(replace(x, ms=part * x.ms, weights_ms=part * x.weights_ms) for x in self.layers)
+        return GroupCost(part * self.ms, self.bytes, layers)
+
 
 @dataclass(frozen=True)
 class Prediction:
-    """What running a plan takes.
+    """What running a plan takes. Of a plan for a batch, times and bytes read are one picture's share.
 
     Attributes
     ----------
@@ -116,16 +121,18 @@ def predict(graph: Graph, plan: Plan, device: Device | None = None, baseline: in
     program = program or lower(graph, plan)
     pricer = _Pricer(graph, plan, device or load_device(), program)
     groups = tuple(pricer.group(number) for number in range(len(plan.groups)))
+    if plan.batch > 1:
+        groups = tuple(group.share(1 / plan.batch) for group in groups)
     return Prediction(
         ms=sum(group.ms for group in groups),
         arena_bytes=program.arena_bytes,
         peak_bytes=baseline + program.arena_bytes,
-        read_bytes=sum((w.filters - kept_filters(w)) * w.per_filter * FLOAT for w in program.weights
-                       if w.residency != "pinned"),
+        read_bytes=-(-sum((w.filters - kept_filters(w)) * w.per_filter * FLOAT for w in program.weights
+                         if w.residency != "pinned") // plan.batch),
         macs=sum(op.macs for stage in program.stages for op in stage.ops),
         groups=groups,
-        reading_ms=pricer.timeline.reading,
-        waiting_ms=pricer.timeline.waiting,
+        reading_ms=pricer.timeline.reading / plan.batch,
+        waiting_ms=pricer.timeline.waiting / plan.batch,
         slots=tuple(pricer.timeline.slots),
     )
 
@@ -141,9 +148,9 @@ class _Pricer:
 
     def group(self, number: int) -> GroupCost:
         """The next group."""
-        stage = self.program.stages[number]
-        costs = [self._op(op) for op in stage.ops]
-        works = {n: self._work(op, ms) for n, (op, ms) in enumerate(zip(stage.ops, costs))
+        stage, batch = self.program.stages[number], self.plan.batch
+        costs = [batch * self._op(op) for op in stage.ops]
+        works = {n: self._work(op, ms / batch) for n, (op, ms) in enumerate(zip(stage.ops, costs))
                  if op.weights >= 0 and self.program.weights[op.weights].residency != "pinned"}
         streamed = {n for n in works if self.program.weights[stage.ops[n].weights].residency == "streamed"}
         order = sorted(works, key=streamed.__contains__)
@@ -195,8 +202,9 @@ class _Pricer:
             return Work(op.weights, pack_ms(self.rates, node) + beside, share, False)
         tall = max(b - a for a, b in op.y) * (2 if op.pool else 1)
         strip = op.strip if 0 < 4 * op.strip < tall else 0
-        ms = streamed_work_ms(self.rates, node, compute, op.kernel, strip, w.block, threads)
-        return Work(op.weights, ms + beside, share, not strip and w.block >= PANEL * threads)
+        ms = streamed_work_ms(self.rates, node, compute, op.kernel, strip, w.block, threads, self.plan.batch)
+        at_once = not strip and self.plan.batch == 1  # each panel is done with as soon as it is computed
+        return Work(op.weights, ms + beside, share, at_once and w.block >= PANEL * threads)
 
 
 def kept_filters(weights: Weights) -> int:

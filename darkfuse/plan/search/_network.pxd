@@ -43,7 +43,7 @@ cdef class Network:
     cdef int *dying  # storages that come into a group and end there
     cdef int *born  # storages that begin in a group and outlive it
     cdef int *sums  # shortcuts of a group
-    cdef int leaf_count, root_count, entry, input_root, threads
+    cdef int leaf_count, root_count, entry, input_root, threads, batch
     cdef int64_t near
     cdef double far_ms, input_ms, input_tile
 

@@ -6,9 +6,10 @@ from libc.stdlib cimport calloc, free
 cdef class Network:
 
     def __cinit__(self, list pieces, list leaves, list roots, int entry, int input_root, int64_t near,
-                  int threads, double far_ms, double input_ms, double input_tile):
+                  int threads, double far_ms, double input_ms, double input_tile, int batch):
         cdef int n, m = 0, k = 0
         self.entry, self.input_root, self.near, self.threads = entry, input_root, near, threads
+        self.batch = batch
         self.far_ms, self.input_ms, self.input_tile = far_ms, input_ms, input_tile
         self.leaf_count, self.root_count = len(leaves), len(roots)
         sources = [source for _, _, some in leaves for source in some]

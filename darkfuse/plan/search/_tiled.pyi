@@ -5,7 +5,7 @@ class Tiler:
 
     def __init__(self, pieces: list[tuple[Any, ...]], leaves: list[tuple[Any, ...]],
                  roots: list[tuple[Any, ...]], entry: int, input_root: int, near: int, threads: int,
-                 far_ms: float, input_ms: float, input_tile: float) -> None: ...
+                 far_ms: float, input_ms: float, input_tile: float, batch: int) -> None: ...
     def groups(self, b: int, grid: tuple[int, int], cache: str, across: int, limit: int,
                longest: int) -> list[tuple[int, int, int, int, int, float, float, float]]:
         """Groups that end before piece `b`, over a grid of its last map, from the shortest on to one of

@@ -268,6 +268,8 @@ cdef class Tiler(Network):
                 # What routes alone read is not known to be read
                 if s.reader < 0 or s.needed < 0 or not s.blocks or not t.blocks or source in operands:
                     continue
+                if self.batch > 1 and s.whole != t.whole:  # maps of pictures equally far apart
+                    continue
                 less = s.whole + t.whole - max(t.whole, self._shift(source, target, first) + s.whole)
                 if less > 0:
                     self.pairs[pairs] = Pair(less, source, target)

@@ -95,6 +95,7 @@ class Candidates:
             the kernels, and with direct kernels.
         """
         a, stage, scratch, packed, reader, fast, direct, loading = tiled
+        fast, direct = self.net.batch * fast, self.net.batch * direct
         if stage > limit or stage >= worth:
             return []
         ways = []
@@ -127,9 +128,9 @@ class Candidates:
         start += sum(bytes_ms(self.rates, p.moved) for p in more)
         if at <= self.net.entry < end:
             start += input_ms(self.rates, source.h * source.w)
-        recipe = Recipe(at, end, (1, 1), "full", "fast", "pinned")
+        recipe, batch = Recipe(at, end, (1, 1), "full", "fast", "pinned"), self.net.batch
         if node is None:
-            return [Option(stage, 0, start + bytes_ms(self.rates, piece.moved), recipe)]
+            return [Option(stage, 0, batch * (start + bytes_ms(self.rates, piece.moved)), recipe)]
         found = []
         shape = node.out_shape
         for kernel, strip in self._ways(piece):
@@ -145,13 +146,14 @@ class Candidates:
                 if strip == 0:
                     scratch -= self.net.never_together(at, end)
             plan = LayerPlan(node.index, kernel, "pinned", strip=strip)
-            found.append(Option(stage + scratch, piece.packed, ms, recipe._replace(single=plan)))
+            found.append(Option(stage + scratch, piece.packed, batch * ms, recipe._replace(single=plan)))
             if piece.leaf.kind in FILTERED:
                 held = stage + scratch + piece.packed + self.prices.readers[at]
                 plan = LayerPlan(node.index, kernel, "loaded", strip=strip)
-                found.append(Option(held, 0, ms + self.prices.loading[at],
+                found.append(Option(held, 0, batch * ms + self.prices.loading[at],
                                     recipe._replace(residency="loaded", single=plan)))
-                found += self._streamed(piece, kernel, strip, stage + scratch, ms, recipe)
+                if batch == 1 or at:  # pictures come one by one to the first group
+                    found += self._streamed(piece, kernel, strip, stage + scratch, ms, recipe)
         return found
 
     def _ways(self, piece: Piece) -> list[tuple[str, int]]:
@@ -177,7 +179,7 @@ class Candidates:
             if kernel != "winograd":
                 held += aligned(packed_floats(node, kernel, block) * FLOAT)
             total = streamed_ms(self.rates, self.device.read, node, ms, kernel, strip_again, block, raw,
-                                slots, self.threads)
+                                slots, self.threads, self.net.batch)
             plan = LayerPlan(node.index, kernel, "streamed", block, raw, slots, strip=strip)
             found.append(Option(stage + held, 0, total, recipe._replace(residency="streamed", single=plan)))
         return found

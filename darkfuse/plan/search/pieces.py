@@ -78,10 +78,12 @@ class Pieces:
     ----------
     order : sequence of int
         Layers in execution order.
+    batch : int
+        Pictures that share each read of weights: each has its own of all maps between groups.
     """
 
-    def __init__(self, graph: Graph, order: Sequence[int], exact: bool) -> None:
-        self.graph, self.exact = graph, exact
+    def __init__(self, graph: Graph, order: Sequence[int], exact: bool, batch: int = 1) -> None:
+        self.graph, self.exact, self.batch = graph, exact, batch
         image = any(choose_kernel(graph, graph.node(i), exact) == "first" for i in graph.consumers(INPUT))
         fused = {n.index: poolable(graph, n) for n in graph.nodes if poolable(graph, n) >= 0}
         self.wiring = Wiring(graph, fused, image)
@@ -163,7 +165,8 @@ class Pieces:
             view = self.wiring.views[layer]
             roots[self.wiring.root(view).storage].exported = True
             position = max(at.get(n, self.entry) for n in view.leaves)
-            exports[position] = exports.get(position, 0) + aligned(self.graph.shape(layer).bytes)
+            size = self.batch * aligned(self.graph.shape(layer).bytes)
+            exports[position] = exports.get(position, 0) + size
         for number in reversed(list(self.operands)):  # a sum has the margins of the operand it lies over
             for storage, _ in self.operands[number][:1]:
                 mine, its = margins[self.pieces[number].root], margins[storage]
@@ -175,7 +178,7 @@ class Pieces:
             root.pixel = FLOAT * (up(shape.channels, BLOCK) if root.blocks else 3)
             root.width = margins[storage][1] - margins[storage][0]
             root.row = root.pixel * root.width
-            root.whole = aligned(root.row * shape.height)
+            root.whole = self.batch * aligned(root.row * shape.height)
             root.first, root.last = min(root.writers), max(root.writers + root.readers)
         for number in reversed(list(self.operands)):  # operands lie where their sums will: in a route's map?
             for storage, _ in self.operands[number][:1]:
@@ -205,7 +208,8 @@ class Pieces:
         """Bytes of a layer's input or its output that the other may have too, where all of the input is read
         before anything is written; pieces [at, end) are its group."""
         root = self.pieces[at].root
-        if end > at + 1 or at == self.entry or at in self.exports or self.roots[root].first < at:
+        alone = self.batch == 1 and end == at + 1  # else other pictures' inputs are needed yet
+        if not alone or at == self.entry or at in self.exports or self.roots[root].first < at:
             return 0
         dying = sum(self.roots[n].whole for n in self.ending[at] if n != root)
         return min(dying, self.roots[root].whole)

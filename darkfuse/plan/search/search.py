@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from darkfuse.errors import BudgetError
+from darkfuse.errors import BudgetError, PlanError
 from darkfuse.graph import Graph
 from darkfuse.host.units import format_bytes
 from darkfuse.plan.layout.draft import Draft
@@ -89,6 +89,21 @@ def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool
                       f"works is {format_bytes(least.packed_bytes)}, most of it {what}")
 
 
+def fastest_within(graph: Graph, mem: int, threads: int, exact: bool, device: Device,
+                   batch: int) -> Plan | None:
+    """The fastest plan for a batch within `mem` bytes of arena; None where none fits, or the network has too
+    many inputs to be searched."""
+    if sum(len(node.inputs) for node in graph.nodes) > SEARCHED:
+        return None
+    spans = _spans(graph, threads, exact, device, batch)
+    search = _cuts(spans, mem)
+    try:
+        draft = _fastest(search, search.limit)
+    except PlanError:  # the first group does not read the input
+        return None
+    return spend(draft, _smaller(search, draft), mem, device) if draft is not None else None
+
+
 def _unsearched(graph: Graph, mem: int | None, threads: int, exact: bool) -> Plan:
     """Layer by layer, with weights pinned where they seem to fit and streamed elsewhere: what a network gets
     that would keep the search busy for a long time."""
@@ -118,8 +133,9 @@ def frontier(graph: Graph, threads: int = 1, exact: bool = False, device: Device
     return kept
 
 
-def _spans(graph: Graph, threads: int, exact: bool, device: Device | None) -> Candidates:
-    return Candidates(Pieces(graph, execution_orders(graph)[-1], exact), device or load_device(), threads)
+def _spans(graph: Graph, threads: int, exact: bool, device: Device | None, batch: int = 1) -> Candidates:
+    pieces = Pieces(graph, execution_orders(graph)[-1], exact, batch)
+    return Candidates(pieces, device or load_device(), threads)
 
 
 def _cuts(spans: Candidates, mem: int | None) -> Cuts:
@@ -136,8 +152,9 @@ def _groups(label: Label, spans: Candidates) -> tuple[Group, ...]:
 def _laid_out(label: Label, spans: Candidates) -> Draft:
     """The label's plan, with the arena it really takes."""
     graph = spans.net.graph
-    return lay_out(graph, Plan(graph.name, graph.fingerprint(), _groups(label, spans), spans.threads,
-                               spans.net.exact, predicted_ms=round(label.ms, 3)))
+    plan = Plan(graph.name, graph.fingerprint(), _groups(label, spans), spans.threads, spans.net.exact,
+                batch=spans.net.batch, predicted_ms=round(label.ms / spans.net.batch, 3))
+    return lay_out(graph, plan)
 
 
 def _fastest(search: Cuts, limit: int, tries: int = 6) -> Draft | None:

@@ -136,7 +136,7 @@ def _streams(draft: Draft, device: Device) -> list[_Stream]:
         for place, layer in enumerate(group.layers):
             if layer.residency == "streamed":
                 w, node = weights[layer.node], graph.node(layer.node)
-                compute = sum(cost.ms - cost.weights_ms for cost in costs[number].layers)
+                compute = plan.batch * sum(cost.ms - cost.weights_ms for cost in costs[number].layers)
                 read = read_ms(device.at(plan.threads), device.read, node, w.raw_filters) / w.all_reads
                 found.append(_Stream(number, place, layer, w.all_reads,
                                      slot_bytes(w.raw_filters, w.per_filter), compute, read))

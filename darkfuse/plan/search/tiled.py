@@ -42,7 +42,7 @@ def tiler(prices: Prices) -> Tiler:
         for storage in range(len(net.wiring.storages))]
     return Tiler([_piece(prices, number, piece) for number, piece in enumerate(net.pieces)], leaves, roots,
                  net.entry, net.input_root, device.near_bytes, prices.threads, far_ms(rates, 1.0),
-                 input_ms(rates, 1, 0), input_ms(rates, 0))
+                 input_ms(rates, 1, 0), input_ms(rates, 0), net.batch)
 
 
 def _piece(prices: Prices, number: int, piece: Piece) -> tuple[object, ...]:

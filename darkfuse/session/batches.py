@@ -1,0 +1,194 @@
+"""Pictures looked at several at a time, so that each read of weights serves them all."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from darkfuse.detect.decode import decode
+from darkfuse.detect.types import Result
+from darkfuse.errors import DarkfuseError, ImageError
+from darkfuse.session.choose import Chosen, Wishes, choose_batch
+from darkfuse.session.inputs import as_file_or_array
+from darkfuse.session.looking import Looking
+from darkfuse.session.seen import Seen
+
+if TYPE_CHECKING:
+    from darkfuse.graph import Graph
+    from darkfuse.model.dialect import Dialect
+    from darkfuse.plan.types import Plan
+
+MOST = 64  # pictures at a time, where nobody said how many: more save little
+
+
+def batch_wish(batch: str | int | None) -> int | None:
+    """Pictures at a time from a number or 'auto', which is None. Raises DarkfuseError."""
+    if batch is None or batch == "auto":
+        return None
+    if not str(batch).isdecimal() or not 1 <= int(batch) <= 256:
+        raise DarkfuseError(f"batch {batch!r} is no number of pictures, 1 to 256, nor 'auto'")
+    return int(batch)
+
+
+class Waiting(NamedTuple):
+    """A picture of a batch: its size and path, and what the caller gave."""
+
+    width: int
+    height: int
+    path: str
+    source: Any
+    bgr: bool
+
+
+class Batches(Looking):
+    """`detect_each` of `Network`, which brings the engine."""
+
+    graph: Graph
+    plan: Plan
+    dialect: Dialect
+    names: tuple[str, ...]
+    stats: dict[str, Any]
+    _engine: Any
+    _detects: bool
+    _wishes: Wishes
+    _chosen: Chosen
+    _batched: Plan  # for several pictures
+    _planned: int  # pictures at hand that it was made for
+
+    def detect_each(self, images: Sequence[Any], thresh: float | None = None, nms: float | None = None,
+                    letterbox: bool | None = None, nms_kind: str | None = None,
+                    bgr: bool = False) -> Iterator[Seen | ImageError]:
+        """Find objects in many pictures, as many at a time as is fastest in the memory there is.
+
+        The answers are those of one after another. Pictures and options are those of `detect`.
+
+        Yields
+        ------
+        Result or ImageError
+            For each picture, in order; an error for one that cannot be read.
+        """
+        most, answers = self._use_batches(len(images)), (thresh, nms, letterbox, nms_kind)
+        for start in range(0, len(images), most):
+            part = images[start : start + most]
+            yield from self._one_by_one(part, answers, bgr) if most == 1 else self._batch(part, answers, bgr)
+
+    def _one_by_one(self, images: Sequence[Any], answers: tuple[Any, ...],
+                    bgr: bool) -> Iterator[Seen | ImageError]:
+        for image in images:
+            try:
+                thresh, nms, letterbox, kind = answers
+                yield self.detect(image, thresh, nms, letterbox, kind, bgr)
+            except ImageError as error:
+                yield error
+
+    def _batch(self, images: Sequence[Any], answers: tuple[Any, ...], bgr: bool) -> list[Seen | ImageError]:
+        engine = self._batch_engine()
+        seen: list[Waiting | ImageError] = []
+        found: list[Seen | ImageError] = []
+        try:
+            for image in images:
+                try:
+                    with as_file_or_array(image, bgr) as (given, source):
+                        width, height, path = self._wait(given, answers[2])
+                    seen.append(Waiting(width, height, path if given is source else "", source,
+                                        bgr and source is image))
+                except ImageError as error:
+                    seen.append(error)
+                if self._batch_engine() is not engine:  # decoding needed the arena's room
+                    return list(self._one_by_one(images, answers, bgr))
+            count = sum(isinstance(one, Waiting) for one in seen)
+            if count:
+                self._finish(count)
+        except BaseException:
+            engine.abandon()
+            raise
+        number = 0
+        for one in seen:
+            if isinstance(one, Waiting):
+                result = self._found(one.width, one.height, one.path, answers, number)
+                found.append(Seen(**vars(result), source=one.source, bgr=one.bgr))
+                number += 1
+            else:
+                found.append(one)
+        return found
+
+    def _use_batches(self, pictures: int) -> int:
+        """Plan for so many pictures; how many there will be at a time."""
+        wished = self._wishes.pictures if self._wishes.fixed else within(pictures)
+        wished = min(wished, pictures)
+        if wished < 2:
+            return 1
+        if self._planned < wished:  # a plan for more serves fewer: the end of a list
+            self.close()  # the search has the arena's room
+            plan = choose_batch(self.graph, self._chosen, self._wishes._replace(pictures=wished))
+            self._batched, self._planned = plan if plan is self.plan else named(plan, self.plan), wished
+        return self._batched.batch
+
+    def _found(self, width: int, height: int, path: str, answers: tuple[Any, ...],
+               picture: int = 0) -> Result:
+        """What was found in a picture, of the batch that has run."""
+        thresh, nms, letterbox, nms_kind = answers
+        thresh = self.dialect.thresh if thresh is None else thresh
+        nms = self.dialect.nms if nms is None else nms
+        letterbox = self.dialect.letterbox if letterbox is None else letterbox
+        if not self._detects:
+            warnings.warn(f"{self.graph.path}: no [region] or [yolo] layer: it runs, but finds nothing",
+                          stacklevel=2)
+            return Result((), width, height, path, self.stats["latency_ms"] / 1000)
+        raw = {index: self._engine.output(index, picture) for index in self.graph.outputs}
+        return decode(self.graph, raw, width, height, thresh, nms, letterbox, self.names or None, path,
+                      self.stats["latency_ms"] / 1000, nms_kind)
+
+    def _batch_engine(self) -> Any:
+        """The engine for batches, made where it is not there."""
+        return self._running((), self._batched)
+
+    def _wait(self, image: Any, letterbox: bool | None) -> tuple[int, int, str]:
+        """Run the first group on a picture, which waits for the others; its width, height and path."""
+        letterbox = self.dialect.letterbox if letterbox is None else letterbox
+        return self._see(image, "letterbox" if letterbox else "stretch", self._batched)
+
+    def _finish(self, count: int) -> None:
+        """Run the rest for the pictures that wait."""
+        self._engine.finish()
+        self._note(self._engine)
+        self.stats = shares(self.stats, count)
+
+    # -- the network's part ---------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Give the arena back."""
+        raise NotImplementedError
+
+    def _see(self, image: Any, fit: str, batch: Plan | None = None) -> tuple[int, int, str]:
+        """Run on a picture; with a plan for a batch, it waits for others."""
+        raise NotImplementedError
+
+    def _running(self, extra: tuple[int, ...], plan: Plan | None = None) -> Any:
+        """The engine for a plan."""
+        raise NotImplementedError
+
+    def _note(self, engine: Any) -> None:
+        """Keep the numbers of what has run."""
+        raise NotImplementedError
+
+
+def within(pictures: int) -> int:
+    """Pictures to plan for, of so many at hand: lists of near lengths have one plan."""
+    return min(MOST, 1 << max(0, pictures.bit_length() - 1)) if pictures > 1 else 1
+
+
+def shares(stats: dict[str, Any], count: int) -> dict[str, Any]:
+    """Numbers of a batch as those of each of its pictures."""
+    parts = {name: value / count if name == "latency_ms" else value // count
+             for name, value in stats.items() if name in ("latency_ms", "bytes_read", "macs")}
+    return {**stats, **parts, "batch": count}
+
+
+def named(plan: Plan, like: Plan) -> Plan:
+    """A plan for batches with the budget of the one it stands beside."""
+    more = max(0, plan.arena_bytes - like.arena_bytes)
+    return dataclasses.replace(plan, budget_bytes=like.budget_bytes,
+                               predicted_peak_bytes=like.predicted_peak_bytes + more)
