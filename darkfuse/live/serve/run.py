@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from darkfuse.errors import DarkfuseError, ImageError
 from darkfuse.host.extras import need
 from darkfuse.host.nameless import folders
+from darkfuse.host.notify import notify
 from darkfuse.live.serve.deepstack import DeepStack
 from darkfuse.live.serve.door import Door, read_token, refusal
 from darkfuse.live.serve.elastic import Elastic
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 APIS = ("obico", "deepstack", "codeproject")
 BESIDE_BYTES = 2 << 20  # what connections, queues and answers take once the network is planned
 TICK_S = 0.5
+ALIVE_S = 5.0  # between two signs of life for a service manager
 
 
 @dataclass(frozen=True)
@@ -95,13 +97,19 @@ class Serving:
         self.publisher = Publisher(wishes.mqtt, classes_of(self.net), stack) if wishes.mqtt else None
         self.frigate = Detector(wishes.zmq, self.net, self.jobs, stack) if wishes.zmq else None
         self.door.ready = True
+        notify("READY=1")
+        self._told = time.monotonic()
         budget = self.net.budget.total
         say(f"serving {os.path.basename(self.net.graph.path)} at {self.door.url}"
             + (f" within {budget >> 20}M" if budget else ""))
 
     def turn(self, seconds: float) -> None:
         """Look at the next picture, if one comes within so long."""
-        self.elastic.step(time.monotonic())
+        now = time.monotonic()
+        self.elastic.step(now)
+        if now - self._told >= ALIVE_S:
+            self._told = now
+            notify("WATCHDOG=1")
         job = self.jobs.take(seconds)
         if self.publisher is not None and job is None:
             self.publisher.clear()
