@@ -34,6 +34,8 @@ if SANITIZE:
 COMMON += ["-UNDEBUG", "-g"] if DEBUG else ["-DNDEBUG"]
 # Warnings are errors in CI only: the next compiler's new warning is not the user's problem.
 STRICT = ["-Werror"] if os.environ.get("DARKFUSE_WERROR") else []
+LINK = [f"-fsanitize={SANITIZE}"] if SANITIZE else []
+LINK += [] if DEBUG else ["-Wl,-s"]  # without symbols a wheel is 8 MB smaller
 VARIANT = f"sanitize-{SANITIZE.replace(',', '-')}-" if SANITIZE else "debug-" if DEBUG else ""
 
 # Libraries for the rows of pictures: name, what to link, and a program that needs it. libjpeg-turbo's own
@@ -143,8 +145,7 @@ def extension(name: str, sources: list[Path]) -> Extension:
                if not p.name.startswith("_")]
     # DARKFUSE_OPENMP: another library than the compiler's that has its entry points
     link = [os.environ.get("DARKFUSE_OPENMP", "-fopenmp"), "-lpthread", "-lm"]
-    link += [f"-fsanitize={SANITIZE}"] if SANITIZE else []
-    link += [] if DEBUG else ["-Wl,-s"]  # without symbols a wheel is 8 MB smaller
+    link += LINK
     return Extension(
         name, [str(s) for s in sources], include_dirs=[str(KERNELS), str(ENGINE)], depends=depends,
         extra_compile_args=[*COMMON, *STRICT, "-fopenmp"], extra_link_args=link,
@@ -161,7 +162,7 @@ if (ENGINE / "_engine.pyx").exists():
 for source in sorted(PLAN.glob("*/_*.pyx")):  # loops of the planner that would take Python too long
     extensions.append(Extension(".".join(source.with_suffix("").parts), [str(source)],
                                 extra_compile_args=[*COMMON, *STRICT],
-                                extra_link_args=[] if DEBUG else ["-Wl,-s"]))
+                                extra_link_args=LINK))
 
 if (MEDIA / "_rows.pyx").exists():
     media = extension("darkfuse.media._rows", [
