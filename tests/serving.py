@@ -71,7 +71,7 @@ class Answer:
 def send(serving: Serving, method: str, target: str, body: bytes = b"", kind: str = "image/png",
          more: str = "", address: str = "127.0.0.1") -> socket.socket:
     """A connection on which a request was sent."""
-    sock = socket.create_connection(("127.0.0.1", serving.door.port), 20, (address, 0))
+    sock = socket.create_connection(("127.0.0.1", serving.door.port), 60, (address, 0))
     length = f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n" if body or method == "POST" else ""
     head = f"{method} {target} HTTP/1.1\r\nHost: 127.0.0.1:{serving.door.port}\r\n{length}{more}\r\n"
     sock.sendall(head.encode() + body)
@@ -103,7 +103,7 @@ def form(picture: bytes | None = PICTURE, name: str = "image", **fields: str) ->
     return b"".join(parts) + b"--XyZ--\r\n", "multipart/form-data; boundary=XyZ"
 
 
-def wait_for(condition: Any, seconds: float = 20) -> None:
+def wait_for(condition: Any, seconds: float = 60) -> None:
     """Return when `condition()` holds; fail when it never does."""
     paused = threading.Event()
     for _ in range(int(seconds / 0.01)):

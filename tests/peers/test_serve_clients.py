@@ -61,7 +61,7 @@ def test_a_zmq_peer_as_frigate_is(tmp_path: Path) -> None:
         assert serving.net is not None
         context = zmq.Context()
         peer = context.socket(zmq.REQ)
-        peer.setsockopt(zmq.RCVTIMEO, 20_000)
+        peer.setsockopt(zmq.RCVTIMEO, 60_000)
         peer.setsockopt(zmq.LINGER, 0)
         peer.connect(endpoint)
         peer.send_json({"model_request": True, "model_name": "yolo"})

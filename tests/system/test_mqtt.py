@@ -40,7 +40,7 @@ class Home:
         self.client.on_message = self._came
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
-        assert self.ready.wait(20)
+        assert self.ready.wait(60)
 
     def _came(self, _client: Any, _data: Any, message: Any) -> None:
         self.latest[message.topic] = message.payload

@@ -203,13 +203,13 @@ def test_requests_that_are_none(serving: Serving, method: str, target: str, body
 
 def test_too_large_is_refused_before_it_is_sent() -> None:
     with opened(most=1000) as serving, \
-            socket.create_connection(("127.0.0.1", serving.door.port), 20) as sock:
+            socket.create_connection(("127.0.0.1", serving.door.port), 60) as sock:
         sock.sendall(b"POST /detect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1001\r\n\r\n")
         assert received(sock).status == 413
 
 
 def test_curl_asks_before_it_sends(serving: Serving) -> None:
-    with socket.create_connection(("127.0.0.1", serving.door.port), 20) as sock:
+    with socket.create_connection(("127.0.0.1", serving.door.port), 60) as sock:
         head = f"POST /detect HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(PICTURE)}\r\n"
         sock.sendall(head.encode() + b"Expect: 100-continue\r\n\r\n")
         assert sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -222,7 +222,7 @@ def test_uploads_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     with opened() as serving:
         socks = []
         for _ in range(3):
-            sock = socket.create_connection(("127.0.0.1", serving.door.port), 20)
+            sock = socket.create_connection(("127.0.0.1", serving.door.port), 60)
             sock.sendall(b"POST /detect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\r\n"
                          + bytes(150_000))
             socks.append(sock)
@@ -240,7 +240,7 @@ def _readable(sock: socket.socket) -> bool:
     except BlockingIOError:
         return False
     finally:
-        sock.settimeout(20)
+        sock.settimeout(60)
     return True
 
 
@@ -257,7 +257,7 @@ def test_health_readiness_and_a_page(serving: Serving) -> None:
 def test_a_line_a_request(capfd: pytest.CaptureFixture[str]) -> None:
     with opened(log="json") as serving, turning(serving):
         ask(serving, "POST", "/detect?camera=door", PICTURE)
-        with socket.create_connection(("127.0.0.1", serving.door.port), 20) as sock:
+        with socket.create_connection(("127.0.0.1", serving.door.port), 60) as sock:
             sock.sendall(b"\x16\x03\x01\r\n\r\n")
             received(sock)
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines() if line.startswith("{")]
