@@ -149,7 +149,8 @@ class Live:
         capture = self.capture
         fps = LIVE_FPS if capture.live else capture.fps or 25.0
         return stack.enter_context(
-            Writer(self.wishes.out, capture.width, capture.height, fps, capture.live))
+            Writer(self.wishes.out, capture.width, capture.height, fps, capture.live,
+                   self.wishes.mem is None))
 
     def _load(self, image: Any) -> Network:
         """The network, planned into what is left of the budget now."""

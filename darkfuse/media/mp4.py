@@ -10,7 +10,7 @@ from darkfuse.errors import ImageError
 _HOLDERS = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
 
 
-def check_whole(path: str, frames: int) -> None:
+def check_whole(path: str, frames: int, most: int = 0) -> None:
     """Follow the file's boxes (ISO/IEC 14496-12) from its beginning to its end and to its table of frames.
 
     Parameters
@@ -18,6 +18,8 @@ def check_whole(path: str, frames: int) -> None:
     path : str
     frames : int
         Number of frames there must be; each has to lie within the file.
+    most : int
+        There may be so many.
 
     Raises
     ------
@@ -35,7 +37,7 @@ def check_whole(path: str, frames: int) -> None:
         at, end = found[b"stsz"]
         file.seek(at + 4)  # version and flags
         each, count = _number(file), _number(file)
-        if count != frames:
+        if not frames <= count <= max(frames, most):
             raise ImageError(f"it holds {count} frames of {frames}")
         listed = 0
         if each:

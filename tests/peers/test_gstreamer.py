@@ -77,3 +77,21 @@ def test_a_pipeline_that_cannot_run_is_one_line(root: Path) -> None:
     done = subprocess.run([PYTHON, "-m", "darkfuse", *words], env=env, capture_output=True, text=True,
                           timeout=120)
     assert done.returncode == 2 and "GStreamer cannot run this pipeline" in done.stderr
+
+
+WRITE = """
+import sys
+import cv2, numpy
+from darkfuse.media.writer import Writer
+with Writer(sys.argv[1], 64, 48, 10.0, False, True) as writer:
+    for level in range(30):
+        writer.add(numpy.full((48, 64, 3), 8 * level, numpy.uint8), 0.0)
+video = cv2.VideoCapture(sys.argv[1])
+code, count = (int(video.get(which)) for which in (cv2.CAP_PROP_FOURCC, cv2.CAP_PROP_FRAME_COUNT))
+print(code.to_bytes(4, "little").decode(), count)
+"""
+
+
+def test_films_for_browsers_are_h264(root: Path, tmp_path: Path) -> None:
+    done = run(WRITE, root, str(tmp_path / "out.mp4"))
+    assert done.stdout in ("avc1 30\n", "h264 30\n"), done.stderr
