@@ -9,8 +9,10 @@ too, the engine sees when it reads.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
+from darkfuse.plan.layout.arena import aligned
 from darkfuse.plan.program import PAGE, Buffer, Landing, Weights, slot_bytes
 
 FEW = 64  # landings of one layer: more reads at a time help nobody
@@ -45,8 +47,13 @@ def landings_of(buffers: Sequence[Buffer], weights: Sequence[Weights], until: di
         One for each of `weights`; no landing of a layer lies over another.
     """
     own = {w.raw for w in weights}
-    others = sorted((b for n, b in enumerate(buffers) if n not in own and b.bytes), key=lambda b: -b.last)
-    by_offset = sorted(others, key=lambda b: b.offset)
+    last = max((b.last for b in buffers), default=0)
+    always, others = [], []
+    for number, b in enumerate(buffers):
+        if number not in own and b.bytes:
+            (always if b.first <= 0 and b.last == last else others).append(b)
+    others.sort(key=lambda b: -b.last)
+    by_offset = sorted([*_in_a_row(always), *others], key=lambda b: b.offset)
     found: list[tuple[Landing, ...]] = [()] * len(weights)
     for number, step in until.items():
         w = weights[number]
@@ -58,6 +65,17 @@ def landings_of(buffers: Sequence[Buffer], weights: Sequence[Weights], until: di
         idle = _idle(others, by_offset, step, arena)
         landings = [Landing(at, _since(idle, at, at + size)) for at in range(*slots, size)]
         found[number] = (*landings, *_cut(idle, slots, size, FEW - w.slots))
+    return found
+
+
+def _in_a_row(always: Sequence[Buffer]) -> list[Buffer]:
+    """Buffers that are always alive, those that lie side by side as one."""
+    found: list[Buffer] = []
+    for b in sorted(always, key=lambda b: b.offset):
+        if found and b.offset <= found[-1].offset + aligned(found[-1].bytes):
+            found[-1] = replace(found[-1], bytes=b.offset + b.bytes - found[-1].offset)
+        else:
+            found.append(b)
     return found
 
 

@@ -20,6 +20,7 @@ Chain = tuple[tuple[int, int], ...]  # blocks, and where each begins in what the
 
 EFFORT = 400_000  # see `pack`
 ROUGH = 20_000  # the same, where ties are chosen
+TRIALS = 10_000  # blocks of all packings tried to choose ties, at most
 ALIGN = 64  # bytes: a cache line, and the widest vector register
 
 
@@ -183,7 +184,7 @@ def _pack_tied(blocks: tuple[Block, ...], ties: tuple[Tie, ...]) -> tuple[list[T
         else:
             live[step] += more
     best = first = needed, pack(blocks, needed)
-    for dropped in needed:
+    for dropped in needed[: TRIALS // len(blocks)]:
         others = [tie for tie in best[0] if tie != dropped]
         if best[1].bytes > best[1].bound and max(alive(blocks, others)) < best[1].bytes:
             packing = pack(blocks, others, enough=best[1].bytes - 1, effort=ROUGH)

@@ -44,7 +44,10 @@ def memory_order(graph: Graph) -> list[int]:
         for layer in list(order):
             if not problem.moves(layer):
                 continue
-            for position in problem.places(order, layer):
+            places = problem.places(order, layer)
+            if len(places) < 2:
+                continue
+            for position in places:
                 changed = problem.moved(order, layer, position)
                 if changed == order:  # most layers of most networks can be nowhere else
                     continue

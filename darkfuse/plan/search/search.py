@@ -20,6 +20,7 @@ from darkfuse.plan.search.tiled import NO_LIMIT
 from darkfuse.plan.types import Group, Plan
 
 SEARCHED = 3000  # inputs of layers in a network that is searched: the largest of Darknet's have 500
+LAID_OUT = 1200  # pieces of all plans laid out in search of the least: five of a large network
 LEFT = (0.04, 0.08, 0.16, 0.3)  # of a budget, for reads ahead: plans that leave as much are tried too
 
 
@@ -193,7 +194,7 @@ def _least(search: Cuts) -> Draft:
     """The plan with the smallest arena, and of equals the fastest."""
     best: Draft | None = None
     for labels in (search.least(), search.least(smallest=False)):
-        for label in labels[:4]:
+        for label in labels[: _tries(search, 4)]:
             if best is not None and label.bytes > best.packed_bytes:
                 break
             draft = _laid_out(label, search.spans)
@@ -201,6 +202,11 @@ def _least(search: Cuts) -> Draft:
                 best = draft
     assert best is not None  # without a limit there is always layer by layer
     return best
+
+
+def _tries(search: Cuts, most: int) -> int:
+    """How many plans are laid out, so that a long network keeps the search no longer than a large one."""
+    return max(1, min(most, LAID_OUT // search.count))
 
 
 def _size(draft: Draft) -> tuple[int, float]:
@@ -212,7 +218,7 @@ def _smallest(search: Cuts, least: Draft) -> Draft:
     adds differs from plan to plan by more than what they need, and several are tried."""
     best = least
     limit = ask = least.packed_bytes + least.packed_bytes // 100
-    for _ in range(5):
+    for _ in range(_tries(search, 5)):
         labels = search.fastest(ask)
         if not labels:
             break
