@@ -74,7 +74,7 @@ def brute_force(spans: Candidates) -> list[Cost]:
     return behind[0]
 
 
-@examples(220, function_fixtures=True)
+@examples(400, function_fixtures=True)
 @given(graph=networks(max_layers=6, max_side=40), seed=st.integers(0, 1 << 30))
 def test_equal_to_brute_force(graph: Graph, seed: int) -> None:
     choice = random.Random(seed)

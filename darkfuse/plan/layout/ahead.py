@@ -48,7 +48,8 @@ def landings_of(buffers: Sequence[Buffer], weights: Sequence[Weights], until: di
     """
     own = {w.raw for w in weights}
     last = max((b.last for b in buffers), default=0)
-    always, others = [], []
+    always: list[Buffer] = []
+    others: list[Buffer] = []
     for number, b in enumerate(buffers):
         if number not in own and b.bytes:
             (always if b.first <= 0 and b.last == last else others).append(b)

@@ -72,8 +72,10 @@ def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool
         if fastest is not None:
             raise BudgetError(f"{graph.name}: no plan is predicted to run in {latency_ms:g} ms; the fastest "
                               f"takes {fastest.plan.predicted_ms:.0f} ms")
+    elif mem == 0:
+        return _spent(_smallest(search, _least(search)), spans.device)
     else:
-        draft = _smallest(search, _least(search)) if mem == 0 else _fastest(search, search.limit)
+        draft = _fastest(search, search.limit)
         if draft is not None:
             others = _smaller(search, draft) if mem else iter(())
             return spend(draft, others, mem or draft.packed_bytes, spans.device)
@@ -82,8 +84,8 @@ def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool
     most = max(search.limit, least.packed_bytes)
     if or_least or (least.packed_bytes <= search.limit and latency_ms is None):
         # What it really takes can be less than the search reckons
-        fast = _smallest(unlimited, least)
-        return spend(fast if fast.packed_bytes <= most else least, (), most, spans.device)
+        fits = [draft for draft in _smallest(unlimited, least) if draft.packed_bytes <= most] or [least]
+        return spend(fits[0], fits[1:], most, spans.device)
     heavy = sorted(least.buffers, key=lambda b: -b.bytes)[:2]
     what = " and ".join(f"{b.name} ({format_bytes(b.bytes)})" for b in heavy)
     raise BudgetError(f"{graph.name}: {format_bytes(search.limit)} of arena is too little; the least that "
@@ -105,6 +107,11 @@ def fastest_within(graph: Graph, mem: int, threads: int, exact: bool, device: De
     return spend(draft, _smaller(search, draft), mem, device) if draft is not None else None
 
 
+def _spent(drafts: list[Draft], device: Device) -> Plan:
+    """The best of plans about as small as the smallest, in the bytes the largest of them takes."""
+    return spend(drafts[0], drafts[1:], max(draft.packed_bytes for draft in drafts), device)
+
+
 def _unsearched(graph: Graph, mem: int | None, threads: int, exact: bool) -> Plan:
     """Layer by layer, with weights pinned where they seem to fit and streamed elsewhere: what a network gets
     that would keep the search busy for a long time."""
@@ -118,7 +125,7 @@ def frontier(graph: Graph, threads: int = 1, exact: bool = False, device: Device
     """Plans from the smallest to the fastest, each faster than all smaller ones, at `points` budgets spaced
     evenly by ratio."""
     search = Cuts(_spans(graph, threads, exact, device))
-    drafts = [_smallest(search, _least(search))]
+    drafts = _smallest(search, _least(search))[:1]
     fastest = _fastest(search, NO_LIMIT) or drafts[0]
     least = drafts[0].packed_bytes
     ratio = max(1.0, fastest.packed_bytes / max(1, least)) ** (1 / max(1, points - 1))
@@ -213,20 +220,20 @@ def _size(draft: Draft) -> tuple[int, float]:
     return draft.packed_bytes, draft.plan.predicted_ms
 
 
-def _smallest(search: Cuts, least: Draft) -> Draft:
-    """The fastest plan that is as small as the smallest, but for a hundredth: so near the least, what packing
-    adds differs from plan to plan by more than what they need, and several are tried."""
-    best = least
+def _smallest(search: Cuts, least: Draft) -> list[Draft]:
+    """The fastest plans that are as small as the smallest, but for a hundredth, up to three: so near the
+    least, what packing adds differs from plan to plan by more than what they need, and several are tried."""
+    found = [least]
     limit = ask = least.packed_bytes + least.packed_bytes // 100
     for _ in range(_tries(search, 5)):
         labels = search.fastest(ask)
         if not labels:
             break
         draft = _laid_out(labels[0], search.spans)
-        if draft.packed_bytes <= limit and draft.plan.predicted_ms < best.plan.predicted_ms:
-            best = draft
+        if draft.packed_bytes <= limit:
+            found.append(draft)
         ask = labels[0].bytes - 1
-    return best
+    return sorted(found, key=lambda draft: draft.plan.predicted_ms)[:3]
 
 
 def _smallest_within(search: Cuts, latency_ms: float) -> Draft | None:
