@@ -68,10 +68,7 @@ def _memory(root: str) -> list[Fact]:
     limit = process.limit_bytes()
     if limit:
         found.append(Fact("memory", f"a memory cgroup limits this process to {format_bytes(limit)}", "note"))
-    controllers = (_read(root, "sys/fs/cgroup/cgroup.controllers") or "").split()
-    lines = (_read(root, "proc/cgroups") or "").splitlines()
-    enabled = [line.split()[3] for line in lines if line.startswith("memory\t")]
-    if enabled == ["0"] or (controllers and "memory" not in controllers and not enabled):
+    if process.memory_cgroup_is_off(root):
         found.append(Fact("cgroups", "the kernel's memory cgroup is off, so that MemoryMax= and limits of "
                           "containers do nothing; add cgroup_enable=memory cgroup_memory=1 to cmdline.txt",
                           "warn"))

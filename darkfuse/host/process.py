@@ -78,6 +78,17 @@ def limit_growth(bytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
 
 
+def memory_cgroup_is_off(root: str = "/") -> bool:
+    """Whether the kernel was started without its memory cgroup, so that no limit of a container holds.
+
+    Raspberry Pi OS does; `cgroup_enable=memory` in cmdline.txt changes it.
+    """
+    controllers = (_read(os.path.join(root, "sys/fs/cgroup/cgroup.controllers")) or "").split()
+    lines = (_read(os.path.join(root, "proc/cgroups")) or "").splitlines()
+    enabled = [line.split()[3] for line in lines if line.startswith("memory\t")]
+    return enabled == ["0"] or bool(controllers and "memory" not in controllers and not enabled)
+
+
 def cpu_count() -> int:
     """Physical cores this process may run on: a second thread on one core only shares its vector units."""
     try:

@@ -244,10 +244,14 @@ def _readable(sock: socket.socket) -> bool:
     return True
 
 
-def test_health_readiness_and_a_page(serving: Serving) -> None:
+def test_health_readiness_and_a_page(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("darkfuse.host.process.memory_cgroup_is_off", lambda: False)
     assert ask(serving, "GET", "/healthz").body == b"ok\n"
     assert ask(serving, "GET", "/readyz").body == b"ready\n"
     assert b"darkfuse serve" in ask(serving, "GET", "/").body
+    assert b"cgroup_enable" not in ask(serving, "GET", "/").body
+    monkeypatch.setattr("darkfuse.host.process.memory_cgroup_is_off", lambda: True)
+    assert b"cgroup_enable=memory" in ask(serving, "GET", "/").body
     serving.door.ready = False
     assert ask(serving, "GET", "/readyz").status == 503
     refused = ask(serving, "POST", "/detect", PICTURE)

@@ -11,6 +11,8 @@ from darkfuse.live.serve.form import Route, Told, told
 from darkfuse.live.serve.metrics import KIND, Metrics
 from darkfuse.live.web.http import Request
 
+CGROUP_OFF = (b"<p>The kernel's memory cgroup is off here: MemoryMax= and limits of containers do nothing. "
+              b"Add <code>cgroup_enable=memory cgroup_memory=1</code> to cmdline.txt.</p>")
 TEXT = "text/plain; charset=utf-8"
 
 
@@ -77,4 +79,5 @@ class Service:
 
     def page(self, _request: Request) -> Told:
         """The page."""
-        return Told(200, "text/html; charset=utf-8", self._page)
+        note = CGROUP_OFF if process.memory_cgroup_is_off() else b""
+        return Told(200, "text/html; charset=utf-8", self._page.replace(b"<!-- note -->", note))
