@@ -143,4 +143,5 @@ cdef extern from "engine.h" nogil:
     double df_now_ms()
     void *df_arena_map(size_t bytes, c_bool small_first)
     void df_arena_unmap(void *arena, size_t bytes)
+    void df_arena_forbid(void *start, size_t bytes, c_bool forbidden)
     void df_expect_frame(const void *frame, size_t bytes)

@@ -6,6 +6,17 @@
 
 #include "engine.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define WATCHED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WATCHED
+#endif
+#endif
+#ifdef WATCHED
+#include <sanitizer/asan_interface.h>
+#endif
+
 #define HUGE_PAGE ((size_t)DF_HUGE_PAGE)
 
 /* Begins, or ends, at a multiple of the huge page and asks for huge pages as far as whole ones reach: reads past
@@ -38,4 +49,20 @@ void *df_arena_map(size_t bytes, bool small_first)
     return arena;
 }
 
-void df_arena_unmap(void *arena, size_t bytes) { munmap(arena, bytes); }
+void df_arena_unmap(void *arena, size_t bytes)
+{
+    df_arena_forbid(arena, bytes, false);
+    munmap(arena, bytes);
+}
+
+void df_arena_forbid(void *start, size_t bytes, bool forbidden)
+{
+#ifdef WATCHED
+    if (forbidden)
+        ASAN_POISON_MEMORY_REGION(start, bytes);
+    else
+        ASAN_UNPOISON_MEMORY_REGION(start, bytes);
+#else
+    (void)start, (void)bytes, (void)forbidden;
+#endif
+}

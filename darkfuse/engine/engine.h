@@ -283,6 +283,9 @@ double df_now_ms(void);
 void *df_arena_map(size_t bytes, bool small_first);
 void df_arena_unmap(void *arena, size_t bytes);
 
+/* Bytes that nobody may read or write, or may again: for the address sanitizer, without which this does nothing. */
+void df_arena_forbid(void *start, size_t bytes, bool forbidden);
+
 /* One value of a map of any layout; `v` is the tile's view of `t`. */
 static inline float *df_value(const df_tensor *t, const df_view *v, int c, int y, int x)
 {

@@ -56,6 +56,7 @@ cdef class _Loaded(_Guarded):
         self.arena = _Arena(total, low < high)
         if self.guarded:
             memset(self.arena.base, GUARD_BYTE, self.arena.bytes)
+            self._forbid(True)
             self._poison(True)
 
     def _load(self):
