@@ -48,7 +48,7 @@ def run(folder: Path, words: list[str], nth: int) -> subprocess.CompletedProcess
     words = [sys.executable, "-c", PROGRAM, str(nth), str(ROOT), *words]
     home = {"PYTHONPATH": str(ROOT), "COUNTED": str(folder.parent / "counted"),
             "XDG_CACHE_HOME": str(folder.parent)}
-    return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120,
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=900,
                           env={**os.environ, **home})
 
 

@@ -57,6 +57,8 @@ def forked(shim: Any, folder: Path, words: list[str], kind: int, n: int, error: 
     from darkfuse.host import files
 
     counted, said = folder.parent / "counted", folder.parent / "said"
+    counted.write_text("")
+    said.write_text("")
     child = os.fork()
     if not child:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # as kill -9: nothing of ours runs any more
@@ -82,7 +84,7 @@ def forked(shim: Any, folder: Path, words: list[str], kind: int, n: int, error: 
         counted.write_text(str(calls))
         os._exit(status)
     status = os.waitpid(child, 0)[1]
-    return status, int(counted.read_text()) if counted.exists() else 0, said.read_text(errors="replace")
+    return status, int(counted.read_text() or 0), said.read_text(errors="replace")
 
 
 class Walk:
