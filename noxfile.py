@@ -16,7 +16,7 @@ nox.options.reuse_existing_virtualenvs = True
 nox.needs_version = ">=2024.4"
 
 ENGINE = [f"tests/native/test_{name}.py" for name in (
-    "engine", "engine_input", "engine_faults", "malformed", "reader", "fused")]
+    "engine", "engine_input", "engine_faults", "malformed", "reader", "fused", "arena_watched")]
 TEAM = [f"tests/native/test_{name}.py" for name in ("engine", "reader")]
 # A sanitizer makes whole networks take minutes, and random ones are many as it is
 WATCHED = ("-q", "-k", "not darknets_own_outputs")

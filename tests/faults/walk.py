@@ -190,11 +190,15 @@ class Walk:
 
 
 def record(path: Path, walk: Walk, took: float) -> None:
-    """Put a command's counts into a JSON file."""
+    """Add a command's counts to those in a JSON file."""
     counts = json.loads(path.read_text()) if path.exists() else {}
-    counts.setdefault("faults", {})[walk.name] = {
-        "faults": walk.cases - walk.kills, "kills": walk.kills, "survived": walk.survived,
-        "unexplained": len(walk.faults), "own_ends": walk.own_ends, "seconds": round(took)}
+    was = counts.setdefault("faults", {}).get(walk.name, {})
+    now = {"faults": walk.cases - walk.kills, "kills": walk.kills, "survived": walk.survived,
+           "unexplained": len(walk.faults), "seconds": round(took)}
+    ends = was.get("own_ends", {})
+    counts["faults"][walk.name] = {
+        **{name: was.get(name, 0) + number for name, number in now.items()},
+        "own_ends": {end: ends.get(end, 0) + walk.own_ends.get(end, 0) for end in {*ends, *walk.own_ends}}}
     path.write_text(json.dumps(counts, indent=1, sort_keys=True) + "\n")
 
 
