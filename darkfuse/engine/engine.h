@@ -282,9 +282,7 @@ double df_now_ms(void);
  * huge ones, are at the bottom. */
 void *df_arena_map(size_t bytes, bool small_first);
 void df_arena_unmap(void *arena, size_t bytes);
-
-/* Bytes that nobody may read or write, or may again: for the address sanitizer, without which this does nothing. */
-void df_arena_forbid(void *start, size_t bytes, bool forbidden);
+void df_arena_forbid(void *start, size_t bytes, bool forbidden); /* for the address sanitizer, where there is one */
 
 /* One value of a map of any layout; `v` is the tile's view of `t`. */
 static inline float *df_value(const df_tensor *t, const df_view *v, int c, int y, int x)
