@@ -85,7 +85,7 @@ def load_net_custom(cfg: Any, weights: Any, clear: int = 0, batch: int = 1) -> N
 
 
 def load_net(cfg: Any, weights: Any, clear: int = 0) -> Network:
-    """`load_net_custom`."""
+    """Load a network, as `load_net_custom` with a batch of 1."""
     return load_net_custom(cfg, weights, clear)
 
 
@@ -148,7 +148,7 @@ def load_image(filename: Any, w: int = 0, h: int = 0) -> IMAGE:
 
 
 def load_image_color(filename: Any, w: int = 0, h: int = 0) -> IMAGE:
-    """`load_image`."""
+    """A picture file, as `load_image`: always in colour."""
     return load_image(filename, w, h)
 
 
