@@ -19,7 +19,7 @@ ENGINE = [f"tests/native/test_{name}.py" for name in (
     "engine", "engine_input", "engine_faults", "malformed", "reader", "fused", "arena_watched")]
 TEAM = [f"tests/native/test_{name}.py" for name in ("engine", "reader")]
 # A sanitizer makes whole networks take minutes, and random ones are many as it is
-WATCHED = ("-q", "-k", "not darknets_own_outputs")
+WATCHED = ("-q", "-k", "not darknets_own_outputs and not (test_replay and serve)")
 FEWER = {"HYPOTHESIS_PROFILE": "quick"}
 
 
