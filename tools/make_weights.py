@@ -77,14 +77,24 @@ def _layer(graph: Graph, node: Node, rng: np.random.Generator) -> Iterator[np.nd
     parts = {"biases": biases, "kernels": kernels}
     if layout.scales:
         parts["scales"] = rng.uniform(0.7, 1.3, filters)
+        if _ends_a_residual(graph, node):
+            parts["scales"] *= 0.35  # a sum of twenty such layers keeps its scale as well
         parts["means"] = rng.normal(0.0, 0.2, filters)
         parts["variances"] = rng.uniform(0.6, 1.6, filters)
     else:
-        parts["kernels"] *= 2.5  # no batch norm: a layer of scores, which should be decided
+        # No batch norm: a layer of scores, which should be decided; maps have grown a little with every sum
+        sums = sum(other.kind == "shortcut" for other in graph.nodes[: node.index])
+        parts["kernels"] *= 2.5 * 0.885**sums
         _make_sparse(graph, node, parts)
     for name in layout.order:
         if name in parts:
             yield parts[name]
+
+
+def _ends_a_residual(graph: Graph, node: Node) -> bool:
+    """Whether a layer's map goes straight into a sum."""
+    after = graph.nodes[node.index + 1] if node.index + 1 < len(graph.nodes) else None
+    return after is not None and after.kind == "shortcut"
 
 
 def _parameters(node: Node, layout: WeightLayout, rng: np.random.Generator) -> Iterator[np.ndarray]:

@@ -47,6 +47,7 @@ def build_graph(cfg: Cfg, width: int | None = None, height: int | None = None,
     for name, side in (("width", width), ("height", height)):
         if side is not None and not 1 <= side <= MAX_SIDE:
             raise DarkfuseError(f"network {name} {side} is outside 1..{MAX_SIDE}")
+    _refuse_others(cfg)  # before the size: networks that remember have none
     net = cfg.net
     source = Shape(
         net.integer("channels", None, 1, MAX_CHANNELS),
@@ -56,11 +57,7 @@ def build_graph(cfg: Cfg, width: int | None = None, height: int | None = None,
     spoken = dialect_of(cfg, dialect)
     nodes: list[Node] = []
     for index, section in enumerate(cfg.layers):
-        layer = LAYERS.get(section.kind)
-        if layer is None and section.kind in REFUSED:
-            section.fail(f"[{section.kind}] is not supported: {REFUSED[section.kind]}")
-        if layer is None:
-            section.fail(f"unknown section [{section.kind}]: darkfuse runs {', '.join(sorted(LAYERS))}")
+        layer = LAYERS[section.kind]
         options = layer.parse(section, index)
         inputs = options.producers(index)
         in_shapes = tuple(source if i < 0 else nodes[i].out_shape for i in inputs)
@@ -74,6 +71,15 @@ def build_graph(cfg: Cfg, width: int | None = None, height: int | None = None,
         raise CfgError(cfg.path, 0, "no layer of it computes anything: [dropout] and [cost] are for training")
     name = os.path.splitext(os.path.basename(cfg.path))[0]
     return Graph(name, cfg.path, source, tuple(nodes), cfg, _outputs(nodes), spoken)
+
+
+def _refuse_others(cfg: Cfg) -> None:
+    """Raise for the first section that is not run, with the reason where it is known."""
+    for section in cfg.layers:
+        if section.kind in REFUSED:
+            section.fail(f"[{section.kind}] is not supported: {REFUSED[section.kind]}")
+        if section.kind not in LAYERS:
+            section.fail(f"unknown section [{section.kind}]: darkfuse runs {', '.join(sorted(LAYERS))}")
 
 
 def _outputs(nodes: list[Node]) -> tuple[int, ...]:

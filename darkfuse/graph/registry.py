@@ -52,12 +52,14 @@ class _Layers(Mapping[str, "type[Options]"]):
 LAYERS = _Layers()
 
 _RECURRENT = "darkfuse runs networks over pictures, and this layer remembers from one input to the next"
+_UNUSED = "no detector or classifier of the public collections has it"
 # Sections of Darknet that are not run, and why.
 REFUSED = {
     "rnn": _RECURRENT, "gru": _RECURRENT, "lstm": _RECURRENT, "crnn": _RECURRENT, "conv_lstm": _RECURRENT,
     "history": _RECURRENT,
-    "deconvolutional": "no detector or classifier of the public collections has it",
-    "deconv": "no detector or classifier of the public collections has it",
+    "deconvolutional": _UNUSED, "deconv": _UNUSED, "normalization": _UNUSED, "lrn": _UNUSED,
+    "l2norm": _UNUSED,
+    "rbm": "Darknet dropped these machines in 2014, before it had detectors: no weights of any are left",
     "iseg": "instance masks are not decoded",
 }
 

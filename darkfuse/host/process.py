@@ -24,6 +24,11 @@ def peak_rss_bytes() -> int | None:
     return _status("VmHWM:")
 
 
+def file_rss_bytes() -> int | None:
+    """What of it are pages of files, programs' code most of all (RssFile)."""
+    return _status("RssFile:")
+
+
 def free_bytes() -> int | None:
     """Memory this process could take without swapping: the machine's, or its cgroups' if that is less."""
     machine = _field("/proc/meminfo", "MemAvailable:")

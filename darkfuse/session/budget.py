@@ -20,12 +20,20 @@ HELPER_BYTES = 12 << 20
 DECODE_BYTES = 1 << 20
 # What a second process may take for pixels however little is left: its interpreter takes less than reserved
 LEAST_ROOM = 1 << 20
+# A sixteenth of the process, less so much, is for a picture's pixels; never less than a decoder takes that
+# gives a camera's picture row by row. Small processes need the rest more: they keep no picture whole.
+PICTURE_PART, PICTURE_LESS = 16, 1 << 20
+PICTURE_BYTES = 1 << 19
 # Below this a process with Pillow in it would leave the arena too little
 HELPED_BELOW = 128 << 20
 # What still comes after the baseline is measured: code that was not used before (1 MB), detections and text
 # (a thousand boxes take 300 kB), tables of operations and tiles for each layer, a touched stack a thread
 SLACK_BYTES = 2 << 20
-LAYER_BYTES = 16 << 10
+LAYER_BYTES = 8 << 10
+# What comes back, once a network runs, of the code and heap that loading it leaves behind (`held_bytes`) ...
+BACK_BYTES = 3 << 19
+# ... in a process whose code is no more than this: another's libraries would come back too, whenever it liked
+CODE_BYTES = 9 << 20
 THREAD_BYTES = 32 << 10
 # What the loop around a camera grows by after its first frame: the decoder's packets, text of a frame's boxes
 VIDEO_BYTES = 1 << 20
@@ -79,7 +87,12 @@ class Budget:
         """Of pixels handed to the network; a larger picture is brought to the network's size."""
         if self.total is None:
             return None
-        return 0 if self.video else max(self.input_bytes, self.total // 16)
+        return 0 if self.video else max(self.least_picture, self.total // PICTURE_PART - PICTURE_LESS)
+
+    @property
+    def least_picture(self) -> int:
+        """Of pixels handed to the network, however little there is."""
+        return max(self.input_bytes, PICTURE_BYTES)
 
     @property
     def helped(self) -> bool:
@@ -101,11 +114,12 @@ class Budget:
         fixed = spent + self.slack + arena
         if self.video:
             return fixed
-        least = max(fixed + self.input_bytes, -(-fixed * 16 // 15))  # `picture` is a sixteenth at least
+        least = max(fixed + self.least_picture, -(-(fixed - PICTURE_LESS) * 16 // 15))  # as `picture` has it
         if least < HELPED_BELOW or self.elastic:
             return least
-        fixed += PILLOW_BYTES  # in this process then, with work for another twelfth
-        return max(HELPED_BELOW, fixed + 7 * self.input_bytes // 3 + 1, -(-fixed * 48 // 41))
+        fixed += PILLOW_BYTES  # in this process then, with work for another four thirds of the picture
+        return max(HELPED_BELOW, fixed + 7 * self.least_picture // 3 + 1,
+                   -(-(fixed - 7 * PICTURE_LESS // 3) * 48 // 41) + 1)
 
     def raised(self, spent: int, arena: int, what: str) -> Budget:
         """The budget with little more than the least total that leaves this arena.
@@ -213,6 +227,22 @@ def split_range(mem: str | int | None) -> tuple[int, int] | None:
     if least >= most:
         raise DarkfuseError(f"--mem {mem}: the least comes first, like 32M..128M")
     return least, most
+
+
+def held_bytes(budget: Budget) -> int:
+    """What this process holds that it will hold while the network runs, before its arena.
+
+    Loading leaves pages behind, of code that is not needed again and of the heap: 4 MB that are given back
+    before they count where memory is short and nothing but the network is loaded.
+    """
+    held = process.rss_bytes() or 0
+    code = process.file_rss_bytes()
+    if not budget.helped or budget.video or code is None or code > CODE_BYTES:
+        return held
+    from darkfuse.engine._engine import give_back
+
+    give_back(0)
+    return min(held, (process.rss_bytes() or 0) + BACK_BYTES)
 
 
 def cache_is_free(arena: int, weights: int) -> bool:

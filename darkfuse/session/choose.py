@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 
 from darkfuse.errors import BudgetError, PlanError
 from darkfuse.graph import Graph, load_graph
-from darkfuse.host import process
 from darkfuse.host.helper import call
 from darkfuse.host.reading import read_text
 from darkfuse.plan.types import Plan
-from darkfuse.session.budget import JITTER_BYTES, Budget
+from darkfuse.session.budget import JITTER_BYTES, Budget, held_bytes
 
 RUNGS = 5  # plans below the largest of an elastic budget
 # What each picture of a batch takes beside its maps, for each layer: tables of its operations
@@ -50,7 +49,8 @@ class Chosen(NamedTuple):
 class Wishes(NamedTuple):
     """What a search is asked for beside the budget. `remember`: look in the cache folder first; `read_rate`:
     bytes a second of the storage; `pictures`: how many are at hand, to be run several at a time where that is
-    faster; `fixed`: exactly so many at a time."""
+    faster; `fixed`: exactly so many at a time; `transposed`: weights of connected layers are stored the other
+    way round, and have to be pinned."""
 
     threads: int
     exact: bool = False
@@ -60,6 +60,7 @@ class Wishes(NamedTuple):
     read_rate: int | None = None
     pictures: int = 1
     fixed: bool = False
+    transposed: bool = False
 
 
 def choose(graph: Graph, budget: Budget, wishes: Wishes, plan: Plan | str | None = None,
@@ -76,7 +77,7 @@ def choose(graph: Graph, budget: Budget, wishes: Wishes, plan: Plan | str | None
     BudgetError
         It, or any plan, does not fit; the message says the least that would.
     """
-    spent = process.rss_bytes() or 0
+    spent = held_bytes(budget)
     arena, what = budget.arena(spent), graph.path
     if plan is not None:
         from darkfuse.plan.layout.lower import lower
@@ -116,7 +117,7 @@ def ladder(graph: Graph, top: Chosen, least: int, wishes: Wishes) -> tuple[Chose
     BudgetError
         Nothing fits `least`; the message says what would.
     """
-    spent, most = process.rss_bytes() or 0, top.budget.total or 0
+    spent, most = held_bytes(top.budget), top.budget.total or 0
     found: list[Chosen] = []
     for step in range(RUNGS):
         total = round(least * (most / least) ** (step / RUNGS))
@@ -145,7 +146,7 @@ def _best(graph: Graph, budget: Budget, arena: int | None, wishes: Wishes) -> tu
     arena = round_down(arena, budget.named)
     device = load_device(wishes.device, wishes.read_rate)
     memory = Remembered(graph, arena, wishes.threads, wishes.exact, device, wishes.isa,
-                        (wishes.pictures, wishes.fixed))
+                        (wishes.pictures, wishes.fixed), wishes.transposed)
     plan = memory.recall()
     if plan is not None:
         return plan, "remembered"
@@ -159,6 +160,7 @@ def _searched(graph: Graph, budget: Budget, arena: int | None, wishes: Wishes) -
         "cfg": graph.path, "width": graph.input.w, "height": graph.input.h, "arena": arena,
         "threads": wishes.threads, "exact": wishes.exact, "device": wishes.device,
         "read_rate": wishes.read_rate, "pictures": wishes.pictures, "fixed": wishes.fixed,
+        "transposed": wishes.transposed,
     }
     if budget.helped:
         answer, _ = call("darkfuse.session.choose:search", job, f"{graph.path}: cannot plan", BudgetError)
@@ -168,20 +170,21 @@ def _searched(graph: Graph, budget: Budget, arena: int | None, wishes: Wishes) -
 
 
 def search(cfg: str, width: int, height: int, arena: int | None, threads: int, exact: bool,
-           device: str | None, read_rate: int | None, pictures: int,
-           fixed: bool) -> tuple[dict[str, Any], tuple[bytes, ...]]:
+           device: str | None, read_rate: int | None, pictures: int, fixed: bool,
+           transposed: bool = False) -> tuple[dict[str, Any], tuple[bytes, ...]]:
     """The best plan within `arena` bytes, else the smallest, as {'plan': JSON}; a job for `helper.call`."""
     from darkfuse.plan.price.device import load_device
     from darkfuse.plan.search.search import plan_for
 
     graph, profile = load_graph(cfg, width, height), load_device(device, read_rate)
     most = None if arena is None else max(arena, 0)
-    if pictures > 1:
+    if pictures > 1 and not transposed:
         from darkfuse.plan.search.batch import plan_for_pictures
 
         plan = plan_for_pictures(graph, most, threads, exact, profile, pictures, fixed)
         return {"plan": plan.to_json()}, ()
-    return {"plan": plan_for(graph, most, threads, exact, profile, or_least=True).to_json()}, ()
+    plan = plan_for(graph, most, threads, exact, profile, or_least=True, transposed=transposed)
+    return {"plan": plan.to_json()}, ()
 
 
 def read_plan(graph: Graph, text: str, threads: int, exact: bool) -> Plan:

@@ -130,7 +130,7 @@ def load(
                    beside_bytes)
     for kind in {node.kind for node in graph.nodes}.intersection(DETECTION):
         decoder(kind)  # so that it is there when memory is shared out
-    wishes = Wishes(team, exact, device, isa, cache, read_rate, wish or 0, wish is not None)
+    wishes = Wishes(team, exact, device, isa, cache, read_rate, wish or 0, wish is not None, index.transposed)
     one = wishes._replace(pictures=1)
     chosen = choose(graph, replace(budget, elastic=elastic is not None), one, plan, written)
     rungs = ladder(graph, chosen, elastic[0], one) if elastic else (chosen,)

@@ -49,9 +49,9 @@ class Remembered:
     """
 
     def __init__(self, graph: Graph, arena: int | None, threads: int, exact: bool, device: Device,
-                 isa: str | None, batch: tuple[int, bool] = (1, False)) -> None:
+                 isa: str | None, batch: tuple[int, bool] = (1, False), transposed: bool = False) -> None:
         self.key = json.dumps([darkfuse.__version__, _code(), graph.fingerprint(), arena, threads, exact,
-                               device.to_json(), isa or "best", os.uname().machine, *batch])
+                               device.to_json(), isa or "best", os.uname().machine, *batch, transposed])
         self.fingerprint = graph.fingerprint()
         number = f"{crc32(self.key.encode()):08x}{crc32(self.key[::-1].encode()):08x}"
         self.path = os.path.join(cache_folder(), "plans", f"{number}.json")

@@ -249,11 +249,10 @@ from darkfuse.cli import main
 main.build_parser(["detect"])
 import darkfuse.session.network
 import darkfuse.media._rows
-from darkfuse.host import process
+import darkfuse.engine._engine
 from darkfuse.detect.report import json_document
-from darkfuse.engine._engine import give_back
-give_back()
 from darkfuse.graph import load_graph
+from darkfuse.session.budget import Budget, held_bytes
 graph = load_graph(sys.argv[2])
-print(process.rss_bytes() or 0)
+print(held_bytes(Budget(1)))
 """

@@ -15,6 +15,7 @@ from profiles import examples
 from reference import forward
 from small import CONV, SMALL, all_layers, made, noise, program_of
 
+import darkfuse
 from darkfuse.detect.activated import activated
 from darkfuse.engine._engine import Engine
 from darkfuse.errors import DarkfuseError
@@ -87,6 +88,23 @@ def test_transposed_connected_layers_of_old_files(tmp_path):
     want = forward(tmp_path / "net.cfg", weights, frame, *graph.dialect.epsilons,
                    graph.dialect.batchnorm_biases)
     close_to(all_layers(graph, weights, frame)[0], want[0])
+
+
+@pytest.mark.parametrize("mem", ["min", "64M"])
+def test_transposed_weights_are_pinned_whatever_the_budget(tmp_path, mem):
+    text = "[net]\nwidth=12\nheight=9\nchannels=3\n" + CONV.format(16, 3, 1) \
+        + "[connected]\noutput=40\nactivation=leaky\n[connected]\noutput=5\nactivation=linear\n"
+    graph, weights = made(text, tmp_path)
+    data = Path(weights).read_bytes()
+    old = np.array([1001, 2, 5], "<i4").tobytes() + data[12:16] + data[20:]
+    Path(weights).write_bytes(old)
+    frame = noise(graph)
+    want = forward(tmp_path / "net.cfg", weights, frame, *graph.dialect.epsilons,
+                   graph.dialect.batchnorm_biases)
+    with darkfuse.load(tmp_path / "net.cfg", weights, mem=mem, threads=1) as net:
+        ways = {layer.node: layer.residency for group in net.plan.groups for layer in group.layers}
+        assert (ways[1], ways[2]) == ("pinned", "pinned")
+        close_to(net.forward(frame)[2], want[2])
 
 
 def test_layers_missing_from_the_file_count_as_zeros(tmp_path):

@@ -15,7 +15,7 @@ class RegionOptions(Options):
     """`anchors` are (width, height) pairs in cells of this map, one per box a cell predicts.
 
     `tree` is the file of a word tree whose words the classes are (YOLO9000), '' without one. Darknet reads
-    `map=` only to measure its accuracy on another set of classes: it is passed over.
+    `map=` of this section in training only, to number the classes of labels: it is passed over.
     """
 
     classes: int

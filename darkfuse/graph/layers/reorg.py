@@ -24,7 +24,9 @@ class ReorgOptions(Options):
     @classmethod
     def parse(cls, section: Section, index: int) -> ReorgOptions:
         """Read the section."""
-        section.refuse("reverse", "flatten", "extra")
+        if section.integer("extra", 0):
+            section.fail("extra= in [reorg] is not supported: it makes the Go player's move to pass", "extra")
+        section.refuse("reverse", "flatten")
         return cls(section.integer("stride", 1, 1, 255))
 
     def output(self, inputs: tuple[Shape, ...], section: Section) -> Shape:

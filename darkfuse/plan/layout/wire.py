@@ -27,7 +27,7 @@ def wire(draft: Draft) -> None:
     if "in-place" not in draft.without:
         taken_over = overwritten(draft.graph, draft.plan.groups, draft.position, draft.wanted)
     draft.wiring = Wiring(draft.graph, _fused_poolings(draft), draft.image, taken_over,
-                          concatenate="concatenation" not in draft.without)
+                          concatenate="concatenation" not in draft.without, order=list(draft.position))
     draft.members = _members(draft)
     if draft.plan.batch > 1 and not (draft.members and draft.members[0] and draft.members[0][0] == 0):
         raise PlanError(f"{draft.graph.name}: the first group of a plan for {draft.plan.batch} pictures must "

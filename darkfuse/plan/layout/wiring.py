@@ -3,13 +3,13 @@
 A layer of the graph becomes a `View` of some `Storage`; what writes into a storage is a `Leaf`, and only
 leaves become operations. Aliases (a route with one input, dropout, cost, the detection layers) are views of
 what they read. A concatenation is one storage its producers write into directly, where channel blocks allow;
-what cannot be written in place gets a leaf that copies. A convolution with the 2x2 pooling after it is one
-leaf.
+what cannot be written in place, or would wait there for long, gets a leaf that copies. A convolution with the
+2x2 pooling after it is one leaf.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from darkfuse.errors import PlanError
@@ -25,6 +25,9 @@ POINTWISE = ("shortcut", "sam", "scale_channels")
 # Operations whose weights are read filter by filter, and not once as a few parameters.
 FILTERED = ("conv", "connected", "local")
 INPUT = -1
+# Layers that may run between the first and the last piece of a concatenation. All of it is held from the
+# first on: where YOLOv3 joins a map made sixty layers before, a third of 4 MB would lie idle meanwhile.
+FAR = 12
 
 
 @dataclass
@@ -104,6 +107,8 @@ class Wiring:
         Shortcuts written over one of their operands, and which (`plan.layout.inplace`).
     concatenate : bool
         Whether producers write straight into a concatenation where they can; otherwise each piece is copied.
+    order : sequence of int, optional
+        Layers in the order they run in; left out, that of the cfg.
 
     Attributes
     ----------
@@ -114,9 +119,12 @@ class Wiring:
     """
 
     def __init__(self, graph: Graph, fused: Mapping[int, int], image: bool,
-                 overwritten: Mapping[int, int] | None = None, concatenate: bool = True) -> None:
+                 overwritten: Mapping[int, int] | None = None, concatenate: bool = True,
+                 order: Sequence[int] | None = None) -> None:
         self.graph = graph
         self.concatenate = concatenate
+        layers = range(len(graph.nodes)) if order is None else order
+        self._place = {layer: place for place, layer in enumerate(layers)}
         self.overwritten = overwritten or {}
         self.leaves: list[Leaf] = []
         self.storages: list[Storage] = []
@@ -218,11 +226,13 @@ class Wiring:
         shape = node.out_shape
         self.storages.append(Storage(shape.c, shape.h, shape.w, "blocks"))
         whole = len(self.storages) - 1
+        made = [max(self._place.get(self.leaves[n].layer, -1) for n in view.leaves) for view, _, _ in pieces]
         leaves: list[int] = []
         at = 0
         for number, (view, start, count) in enumerate(pieces):
             last = number == len(pieces) - 1
-            if self._adopt(view, start, count, whole, at, last):
+            near = max(made) - made[number] <= FAR
+            if near and self._adopt(view, start, count, whole, at, last):
                 leaves += view.leaves
             else:
                 leaves.append(self._copy(node, view, start, count, whole, at, last))

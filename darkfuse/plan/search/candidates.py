@@ -47,10 +47,12 @@ class Recipe(NamedTuple):
 
 
 class Candidates:
-    """Prices of spans of pieces [a, b)."""
+    """Prices of spans of pieces [a, b). `transposed`: weights of connected layers can only be pinned."""
 
-    def __init__(self, pieces: Pieces, device: Device, threads: int) -> None:
+    def __init__(self, pieces: Pieces, device: Device, threads: int, transposed: bool = False) -> None:
         self.net, self.device, self.threads = pieces, device, threads
+        self.pinned = {n for n, piece in enumerate(pieces.pieces)
+                       if transposed and piece.leaf.kind == "connected"}
         self.pieces = pieces.pieces
         self.prices = Prices(pieces, device, threads)
         self.rates = self.prices.rates
@@ -107,7 +109,7 @@ class Candidates:
         for kernels, size, ms in ways:
             if size + packed <= limit:
                 found.append(Option(size, packed, ms, Recipe(a, b, grid, cache, kernels, "pinned")))
-            if size + packed + reader <= limit:
+            if size + packed + reader <= limit and self.pinned.isdisjoint(range(a, b)):
                 found.append(Option(size + packed + reader, 0, ms + loading,
                                     Recipe(a, b, grid, cache, kernels, "loaded")))
         return found
@@ -147,7 +149,7 @@ class Candidates:
                     scratch -= self.net.never_together(at, end)
             plan = LayerPlan(node.index, kernel, "pinned", strip=strip)
             found.append(Option(stage + scratch, piece.packed, batch * ms, recipe._replace(single=plan)))
-            if piece.leaf.kind in FILTERED:
+            if piece.leaf.kind in FILTERED and at not in self.pinned:
                 held = stage + scratch + piece.packed + self.prices.readers[at]
                 plan = LayerPlan(node.index, kernel, "loaded", strip=strip)
                 found.append(Option(held, 0, batch * ms + self.prices.loading[at],

@@ -86,7 +86,7 @@ class Pieces:
         self.graph, self.exact, self.batch = graph, exact, batch
         image = any(choose_kernel(graph, graph.node(i), exact) == "first" for i in graph.consumers(INPUT))
         fused = {n.index: poolable(graph, n) for n in graph.nodes if poolable(graph, n) >= 0}
-        self.wiring = Wiring(graph, fused, image)
+        self.wiring = Wiring(graph, fused, image, order=order)
         self.sources = [tuple(Source(self.wiring.root(view).storage, view.leaves, back(rows), back(columns))
                               for view, rows, columns in zip(leaf.sources, leaf.rows, leaf.columns))
                         for leaf in self.wiring.leaves]  # by leaf

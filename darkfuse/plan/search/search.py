@@ -26,7 +26,7 @@ LEFT = (0.04, 0.08, 0.16, 0.3)  # of a budget, for reads ahead: plans that leave
 
 def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool = False,
              device: Device | None = None, latency_ms: float | None = None,
-             or_least: bool = False) -> Plan:
+             or_least: bool = False, transposed: bool = False) -> Plan:
     """The fastest plan whose arena fits `mem` bytes; or the smallest one.
 
     Parameters
@@ -44,6 +44,8 @@ def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool
         The smallest plan no slower than this, within `mem` if that is given too.
     or_least : bool
         Where nothing fits `mem`, the smallest plan there is.
+    transposed : bool
+        Connected layers' weights are stored input by input (files of 2015): they can only be pinned.
 
     Returns
     -------
@@ -56,12 +58,12 @@ def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool
         Nothing fits; the message says the least that would, and what takes it.
     """
     if latency_ms is None and sum(len(node.inputs) for node in graph.nodes) > SEARCHED:
-        simple = _unsearched(graph, mem, threads, exact)
+        simple = _unsearched(graph, None if transposed else mem, threads, exact)
         if not mem or simple.arena_bytes <= mem or or_least:
             return simple
         raise BudgetError(f"{graph.name}: {format_bytes(mem)} of arena is too little; layer by layer, as "
                           f"networks of so many inputs run, it takes {format_bytes(simple.arena_bytes)}")
-    spans = _spans(graph, threads, exact, device)
+    spans = _spans(graph, threads, exact, device, transposed=transposed)
     search = _cuts(spans, mem)
     draft: Draft | None
     if latency_ms is not None:
@@ -141,9 +143,10 @@ def frontier(graph: Graph, threads: int = 1, exact: bool = False, device: Device
     return kept
 
 
-def _spans(graph: Graph, threads: int, exact: bool, device: Device | None, batch: int = 1) -> Candidates:
+def _spans(graph: Graph, threads: int, exact: bool, device: Device | None, batch: int = 1,
+           transposed: bool = False) -> Candidates:
     pieces = Pieces(graph, execution_orders(graph)[-1], exact, batch)
-    return Candidates(pieces, device or load_device(), threads)
+    return Candidates(pieces, device or load_device(), threads, transposed)
 
 
 def _cuts(spans: Candidates, mem: int | None) -> Cuts:
