@@ -80,7 +80,8 @@ def test_the_budget_changes_under_load_and_no_answer_does(shared: Path) -> None:
     """128, 32, 128 MB while 200 requests run: memory below the new budget after two frames, all right."""
     photo = (shared / "images" / "dog.jpg").read_bytes()
     network = [str(shared / "models" / f"yolov3-tiny.{kind}") for kind in ("cfg", "weights")]
-    with serving_process([*network, "--mem", "32M..128M", "--queue", "400", "--deadline", "900"]) as service:
+    words = [*network, "--size", "224", "--mem", "32M..128M", "--queue", "400", "--deadline", "900"]
+    with serving_process(words) as service:
         first = service.ask("/detect", photo)["objects"]
         large = service.rss()
         wrong: list[Any] = []
