@@ -32,6 +32,8 @@ DEBUG = bool(SANITIZE or os.environ.get("DARKFUSE_DEBUG"))  # C asserts its prec
 if SANITIZE:
     COMMON += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
 COMMON += ["-UNDEBUG", "-g"] if DEBUG else ["-DNDEBUG"]
+# DARKFUSE_OPENMP: another library than the compiler's that has its entry points
+OPENMP = os.environ.get("DARKFUSE_OPENMP", "-fopenmp")
 # Warnings are errors in CI only: the next compiler's new warning is not the user's problem.
 STRICT = ["-Werror"] if os.environ.get("DARKFUSE_WERROR") else []
 LINK = [f"-fsanitize={SANITIZE}"] if SANITIZE else []
@@ -69,11 +71,20 @@ class BuildPerIsa(build_ext):
     """`build_ext` that adds the per-ISA kernel objects to every extension."""
 
     def build_extension(self, ext: Extension) -> None:
+        if "-fopenmp" in ext.extra_compile_args and not self.has_openmp():
+            ext.extra_compile_args = [word for word in ext.extra_compile_args if word != "-fopenmp"]
+            ext.extra_link_args = [word for word in ext.extra_link_args if word != OPENMP]
         if ext.name.startswith("darkfuse.media."):
             self.use_picture_libraries(ext)
         elif not ext.name.startswith("darkfuse.plan."):
             ext.extra_objects = [*self.kernel_objects(), *ext.extra_objects]
         super().build_extension(ext)
+
+    def has_openmp(self) -> bool:
+        """Whether the compiler brings OpenMP; `engine/threads.c` has the team's threads otherwise."""
+        if os.environ.get("DARKFUSE_NO_OPENMP"):
+            return False
+        return bool(SANITIZE) or self.links([], "#include <omp.h>", "omp_get_num_threads()", "-fopenmp")
 
     def use_picture_libraries(self, ext: Extension) -> None:
         """Decode JPEG and PNG ourselves where the libraries' headers are; Pillow does it otherwise."""
@@ -87,14 +98,15 @@ class BuildPerIsa(build_ext):
                 ext.libraries = [*ext.libraries, *libraries]
             print(f"{libraries[0]}: {'used' if found else 'not used'} for pictures")
 
-    def links(self, libraries: list[str], includes: str, call: str) -> bool:
+    def links(self, libraries: list[str], includes: str, call: str, *flags: str) -> bool:
         """Whether a program that uses the libraries can be built."""
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "try.c")
             source.write_text(f"{includes}\nint main(void) {{ return {call}; }}\n")
             try:
-                objects = self.compiler.compile([str(source)], output_dir=folder)
-                self.compiler.link_executable(objects, str(Path(folder, "try")), libraries=libraries)
+                objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=[*flags])
+                self.compiler.link_executable(objects, str(Path(folder, "try")), libraries=libraries,
+                                              extra_postargs=[*flags])
             except (CompileError, LinkError):
                 return False
         return True
@@ -127,7 +139,7 @@ class BuildPerIsa(build_ext):
     def target(self) -> str:
         """The architecture the compiler makes code for: a 64-bit kernel may carry a 32-bit system."""
         try:
-            triple = subprocess.run([self.compiler.compiler[0], "-dumpmachine"], check=True,
+            triple = subprocess.run([*self.compiler.compiler, "-dumpmachine"], check=True,
                                     capture_output=True, text=True).stdout
         except (AttributeError, OSError, subprocess.CalledProcessError):  # no compiler of the GNU kind
             return platform.machine()
@@ -143,9 +155,7 @@ class BuildPerIsa(build_ext):
 def extension(name: str, sources: list[Path]) -> Extension:
     depends = [str(p) for p in [*KERNELS.glob("*.[ch]"), *ENGINE.glob("*.h"), *ENGINE.glob("*.pxi")]
                if not p.name.startswith("_")]
-    # DARKFUSE_OPENMP: another library than the compiler's that has its entry points
-    link = [os.environ.get("DARKFUSE_OPENMP", "-fopenmp"), "-lpthread", "-lm"]
-    link += LINK
+    link = [OPENMP, "-lpthread", "-lm", *LINK]
     return Extension(
         name, [str(s) for s in sources], include_dirs=[str(KERNELS), str(ENGINE)], depends=depends,
         extra_compile_args=[*COMMON, *STRICT, "-fopenmp"], extra_link_args=link,
@@ -169,7 +179,7 @@ if (MEDIA / "_rows.pyx").exists():
         MEDIA / "_rows.pyx", *[p for p in sorted(MEDIA.glob("*.c")) if not p.name.startswith("_")]])
     media.include_dirs.append(str(MEDIA))
     media.depends += [str(p) for p in MEDIA.glob("*.h")]
-    media.extra_link_args = [word for word in media.extra_link_args if word != "-fopenmp"]
+    media.extra_link_args = [word for word in media.extra_link_args if word != OPENMP]
     media.extra_compile_args = [word for word in media.extra_compile_args if word != "-fopenmp"]
     extensions.append(media)
 

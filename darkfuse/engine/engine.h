@@ -185,6 +185,12 @@ typedef struct {
     df_fit fit; /* of the photo */
 } df_frame;
 
+/* Where the threads of a team without OpenMP wait for one another. */
+typedef struct {
+    atomic_int round, arrived, sleepers;
+    int spins;
+} df_gate;
+
 typedef struct df_engine {
     const df_table *table;
     df_tensor *tensors;
@@ -199,6 +205,7 @@ typedef struct df_engine {
     int (*poll)(void *); /* nonzero: leave; called by the caller's own thread only. May be NULL */
     void *poll_arg;
     double polled;
+    df_gate gate;
     atomic_long ticket;
     atomic_int stop; /* enum df_stop */
     int64_t macs;
@@ -273,6 +280,8 @@ float df_activate(float x, int act);
 int df_run(df_engine *e);
 /* One thread's walk through the frame, of a team of n. */
 void df_run_frame(df_engine *e, int id, int n);
+/* Waits until all n threads of the team are here. */
+void df_barrier(df_engine *e, int n);
 #define DF_THREADS 256 /* a team has at most */
 /* All of the team's walks, to their end; false when the system refuses its threads. */
 bool df_start_team(df_engine *e);

@@ -1,4 +1,6 @@
-/* Starting the team of a frame where OpenMP alone would hang or end the process. */
+/* Starting the team of a frame where OpenMP alone would hang or end the process. threads.c has the team of a build
+ * without OpenMP. */
+#ifdef _OPENMP
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -100,3 +102,12 @@ bool df_start_team(df_engine *e)
     run_team(e);
     return true;
 }
+
+void df_barrier(df_engine *e, int n)
+{
+    (void)e;
+    (void)n;
+#pragma omp barrier
+}
+
+#endif

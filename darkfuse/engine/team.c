@@ -1,4 +1,4 @@
-/* Sharing out work over the OpenMP team. */
+/* Sharing out work over the team. */
 #define _GNU_SOURCE
 #include <assert.h>
 #include <time.h>
@@ -38,16 +38,14 @@ long df_take(df_team *t, long items)
 void df_join(df_team *t, long items)
 {
     t->base += items + t->n;
-    if (t->n > 1) {
-#pragma omp barrier
-    }
+    if (t->n > 1)
+        df_barrier(t->e, t->n);
 }
 
 void df_meet(const df_team *t)
 {
-    if (t->n > 1) {
-#pragma omp barrier
-    }
+    if (t->n > 1)
+        df_barrier(t->e, t->n);
 }
 
 #define ITEM_LEAST (1 << 18) /* multiply-adds (or floats moved) that outweigh taking a ticket many times over */
