@@ -5,13 +5,12 @@
 #define DF_ENGINE_H
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 #include "df_kernels.h"
 #include "df_picture.h"
+#include "gate.h"
 
 enum df_layout { DF_BLOCKS, DF_IMAGE, DF_CHW };
 enum df_residency { DF_PINNED, DF_LOADED, DF_STREAMED };
@@ -185,12 +184,6 @@ typedef struct {
     df_fit fit; /* of the photo */
 } df_frame;
 
-/* Where the threads of a team without OpenMP wait for one another. */
-typedef struct {
-    atomic_int round, arrived, sleepers;
-    int spins;
-} df_gate;
-
 typedef struct df_engine {
     const df_table *table;
     df_tensor *tensors;
@@ -280,8 +273,6 @@ float df_activate(float x, int act);
 int df_run(df_engine *e);
 /* One thread's walk through the frame, of a team of n. */
 void df_run_frame(df_engine *e, int id, int n);
-/* Waits until all n threads of the team are here. */
-void df_barrier(df_engine *e, int n);
 #define DF_THREADS 256 /* a team has at most */
 /* All of the team's walks, to their end; false when the system refuses its threads. */
 bool df_start_team(df_engine *e);
