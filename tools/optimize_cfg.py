@@ -46,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"optimize_cfg: {error}", file=sys.stderr)
     except OSError as error:
         print(f"optimize_cfg: {error.filename}: {error.strerror}", file=sys.stderr)
+    except MemoryError:
+        print("optimize_cfg: out of memory", file=sys.stderr)
     return 2
 
 

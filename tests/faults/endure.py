@@ -16,7 +16,6 @@ import argparse
 import hashlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -119,9 +118,9 @@ def endure(args: argparse.Namespace, folder: Path, group: Any) -> dict[str, Any]
         if args.state:
             Path(args.state).write_text(json.dumps(figures(samples, answers, group), indent=1) + "\n")
         if time.monotonic() - began > args.minutes * 60:
-            process.send_signal(signal.SIGINT)
+            process.terminate()  # a shell's background ignores Ctrl-C
             break
-    status = process.wait(60)
+    status = process.wait(600)
     answers.follow()
     return {"status": status, **figures(samples, answers, group)}
 

@@ -12,6 +12,7 @@ import pytest
 
 from darkfuse.graph import load_graph
 from darkfuse.plan.show.annotate import read_annotation
+from tools import optimize_cfg
 from tools.make_weights import make_weights
 from tools.optimize_cfg import main
 
@@ -145,3 +146,13 @@ def test_detect_runs_it_as_planned(root: Path, cfg: Path) -> None:
     stats = json.loads(done.stdout)[0]["stats"]
     assert plan is not None and stats["arena_bytes"] == plan.arena_bytes
     assert stats["peak_rss_bytes"] <= plan.predicted_peak_bytes
+
+
+def test_memory_refused_is_a_line(monkeypatch: pytest.MonkeyPatch,
+                                  capsys: pytest.CaptureFixture[str]) -> None:
+    def refused(_args: object) -> int:
+        raise MemoryError
+
+    monkeypatch.setattr(optimize_cfg, "run", refused)
+    assert optimize_cfg.main([]) == 2
+    assert capsys.readouterr().err == "optimize_cfg: out of memory\n"
