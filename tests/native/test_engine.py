@@ -90,7 +90,7 @@ def test_transposed_connected_layers_of_old_files(tmp_path):
     close_to(all_layers(graph, weights, frame)[0], want[0])
 
 
-@pytest.mark.parametrize("mem", ["min", "64M"])
+@pytest.mark.parametrize("mem", ["min", "1G"])
 def test_transposed_weights_are_pinned_whatever_the_budget(tmp_path, mem):
     text = "[net]\nwidth=12\nheight=9\nchannels=3\n" + CONV.format(16, 3, 1) \
         + "[connected]\noutput=40\nactivation=leaky\n[connected]\noutput=5\nactivation=linear\n"
