@@ -149,7 +149,7 @@ def mixing(weights: np.ndarray | None, maps: int, normalization: str) -> np.ndar
         return np.ones((maps, 1, 1, 1))
     w = weights.reshape(maps, -1)
     if normalization in ("relu", "avg_relu"):
-        w = np.maximum(w, 0)
+        w = np.maximum(w, 1e-3)
         w = w / (w.sum(axis=0) + 1e-4)
     elif normalization == "softmax":
         w = np.exp(w - w.max(axis=0))

@@ -21,6 +21,7 @@ from darkfuse.model.cfg import Entry, Section
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "models.md"
 BEGIN, END = "<!-- layers: tools/models_table.py -->\n", "<!-- end of layers -->\n"
 
+TORCH = "PyTorch"
 DARKNET, FORK = "Darknet's maps", "AlexeyAB's maps"
 OPENCV, NUMPY = "OpenCV 4", "numpy in float64"
 # What the numbers of each section were compared with; the tests of that name do so.
@@ -32,12 +33,12 @@ CHECKED = {
     "contrastive": (NUMPY,),
     "convolutional": (DARKNET, FORK, OPENCV, NUMPY),
     "cost": (NUMPY,),
-    "crop": (NUMPY,),
+    "crop": (TORCH, NUMPY),
     "detection": (NUMPY,),
     "dropout": (OPENCV, NUMPY),
     "empty": (NUMPY,),
     "Gaussian_yolo": (FORK, NUMPY),
-    "local": (NUMPY,),
+    "local": (TORCH, NUMPY),
     "local_avgpool": (FORK, NUMPY),
     "logistic": (NUMPY,),
     "maxpool": (DARKNET, FORK, OPENCV, NUMPY),
@@ -54,13 +55,13 @@ CHECKED = {
 }
 # What those programs cannot tell of a section: only numpy knows these options, or nobody.
 ASIDE = {
-    "convolutional": "`share_index`, uneven strides: numpy alone; `xnor`, `binary`: as OpenCV takes them, "
-                     "unverified against Darknet's binary arithmetic",
-    "maxpool": "uneven strides: numpy alone",
+    "convolutional": "`share_index`, uneven strides: PyTorch and numpy; `xnor`, `binary`: as OpenCV takes "
+                     "them, unverified against Darknet's binary arithmetic",
+    "maxpool": "uneven strides: PyTorch and numpy",
     "region": "`tree`: numpy alone",
     "reorg": "the original's; AlexeyAB's `[reorg]` is the same, its `[reorg3d]` is not",
     "scale_channels": "`scale_wh`: numpy alone",
-    "shortcut": "several or weighted maps: numpy alone",
+    "shortcut": "several or weighted maps: PyTorch and numpy",
     "softmax": "`tree`: numpy alone",
 }
 # Enough of each section for its reader to go on to the end.

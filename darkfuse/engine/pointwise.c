@@ -28,8 +28,8 @@ static float weight_of(const df_op *op, int n, int c)
     float own = w[n * step], sum = 1e-4f, largest = -FLT_MAX;
     if (op->relu_weights) {
         for (int i = 0; i < op->n_in; i++)
-            sum += fmaxf(w[i * step], 0);
-        return fmaxf(own, 0) / sum;
+            sum += fmaxf(w[i * step], 1e-3f);
+        return fmaxf(own, 1e-3f) / sum;
     }
     if (!op->softmax_weights)
         return own;

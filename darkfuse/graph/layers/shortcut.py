@@ -26,8 +26,8 @@ class ShortcutOptions(Options):
     `out[k, j*sample, i*sample] += source[k, j*stride, i*stride]`. Several sources must be of one shape.
 
     `weighting` is '', 'feature' (one weight a map) or 'channel' (one for each channel of each map):
-    AlexeyAB's `weights_type`. `normalization` divides them: 'relu' by the sum of their positive parts
-    (+ 0.0001), of which they keep theirs; 'softmax' takes the exponentials instead.
+    AlexeyAB's `weights_type`. `normalization` divides them: 'relu' by their sum (+ 0.0001), none of them
+    counting less than 0.001; 'softmax' takes the exponentials instead.
     """
 
     source: int
