@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import signal
 import sys
 import tempfile
@@ -22,7 +23,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain checkout is enough to run this
+# For tools.bench; last, so that an installed darkfuse comes before a checkout that is not built.
+sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
@@ -141,6 +143,13 @@ def duels(results: dict[tuple[int, int], list[Lane]]) -> list[dict[str, Any]]:
     return found
 
 
+def cpu_name(path: str = "/proc/cpuinfo") -> str:
+    """What the processor calls itself; on ARM, which has no name there, the part number of its first core."""
+    text = Path(path).read_text()
+    found = re.search(r"^(?:model name|CPU part)\s*:\s*(.+)$", text, re.MULTILINE)
+    return found[1] if found else "unknown"
+
+
 def as_json(results: dict[tuple[int, int], list[Lane]], versions: dict[str, str], cfg: str) -> dict[str, Any]:
     """Everything measured, as plain data."""
     runs = []
@@ -154,7 +163,8 @@ def as_json(results: dict[tuple[int, int], list[Lane]], versions: dict[str, str]
             run.update(median_ms=lane.median_ms, turns_ms=lane.turns_ms, load_ms=lane.load_ms)
             run.update(peak_bytes=lane.peak_bytes, difference=difference(lane, reference))
             runs.append({**run, "compared_with": reference.name})
-    machine = {"machine": platform.machine(), "cpus": os.cpu_count(), "kernel": platform.release()}
+    machine = {"machine": platform.machine(), "cpu": cpu_name(), "cpus": os.cpu_count()}
+    machine["kernel"] = platform.release()
     return {"cfg": cfg, "versions": versions, **machine, "runs": runs, "ratios": duels(results)}
 
 

@@ -116,6 +116,52 @@ classes=2
 num=1
 """
 
+# What yolov4-tiny and classifiers have beside: routes of groups, mish, pooled maps.
+GROUPS = """
+[net]
+width=64
+height=64
+channels=3
+
+[convolutional]
+batch_normalize=1
+filters=32
+size=3
+stride=2
+pad=1
+activation=mish
+
+[route]
+layers=-1
+groups=2
+group_id=1
+
+[convolutional]
+batch_normalize=1
+filters=16
+size=3
+stride=1
+pad=1
+activation=logistic
+
+[route]
+layers=-1,-3
+groups=2
+group_id=0
+
+[convolutional]
+filters=24
+size=1
+stride=1
+pad=1
+activation=linear
+
+[avgpool]
+
+[softmax]
+groups=1
+"""
+
 
 @pytest.fixture
 def mixed(tmp_path: Path) -> str:
@@ -173,6 +219,29 @@ def test_missing_cfg_is_one_line(command) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("/no/such.cfg: ")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [("ncnn", 2e-5), ("ncnn-bf16", 0.03), ("onnxruntime", 2e-5), ("openvino", 2e-5)],
+)
+def test_peers_agree_with_darkfuse(name: str, error: float, tmp_path: Path, command) -> None:
+    module = name.partition("-")[0]
+    for needed in (module, *(["onnx"] if module != "ncnn" else [])):
+        if not importlib.util.find_spec(needed):
+            pytest.skip(f"{needed} is not installed")
+    cfg, out = tmp_path / "groups.cfg", tmp_path / "peers.json"
+    cfg.write_text(GROUPS)
+    only = f"darkfuse-exact,{name}"
+    words = ["--cfg", cfg, "--sizes", "64", "--threads", "1", "--rounds", "1", "--only", only]
+    done = command("bench_peers", *words, "--json", out)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(out.read_text())
+    run = found["runs"][1]
+    assert run["name"] == name and "error" not in run, run
+    assert 0 < run["difference"] < error
+    assert found["cpu"] and found["cpus"] >= 1
 
 
 @pytest.mark.slow

@@ -14,7 +14,13 @@ from darkfuse.graph import Node, Window
 from tools.bench.network import Network
 
 MAGIC = 7767517
-_ACTIVATIONS = {"linear": "", "relu": " 9=1", "leaky": " 9=2 -23310=1,0.1"}
+_ACTIVATIONS = {
+    "linear": "",
+    "relu": " 9=1",
+    "leaky": " 9=2 -23310=1,0.1",
+    "logistic": " 9=4",
+    "mish": " 9=5",
+}
 
 
 def write_ncnn(network: Network, param: str, model: str) -> None:
@@ -105,7 +111,13 @@ class _Writer:
 
     def _route(self, node: Node, options: Any, name: str, inputs: list[str]) -> None:
         if options.groups > 1:
-            raise DarkfuseError(f"layer {node.index}: a route with groups has no ncnn form here")
+            parts = [f"{name}_part{i}" for i in range(len(inputs))]
+            for part, blob, shape in zip(parts, inputs, node.in_shapes):
+                channels = shape.c // options.groups
+                first = channels * options.group_id
+                text = f"-23309=1,{first} -23310=1,{first + channels} -23311=1,0"
+                self.add("Crop", part, [blob], [part], text)
+            inputs = parts
         if len(inputs) == 1:
             self.add("Noop", name, inputs, [name], "")
         else:
@@ -124,6 +136,14 @@ class _Writer:
         if node.in_shapes[0] != node.in_shapes[1] or options.activation != "linear":
             raise DarkfuseError(f"layer {node.index}: this shortcut has no ncnn form here")
         self.add("BinaryOp", name, inputs, [name], "0=0")
+
+    def _avgpool(self, node: Node, options: Any, name: str, inputs: list[str]) -> None:
+        self.add("Pooling", name, inputs, [name], "0=1 4=1")
+
+    def _softmax(self, node: Node, options: Any, name: str, inputs: list[str]) -> None:
+        if options.groups > 1:
+            raise DarkfuseError(f"layer {node.index}: a softmax of groups has no ncnn form here")
+        self.add("Softmax", name, inputs, [name], "0=0")
 
     def _upsample(self, node: Node, options: Any, name: str, inputs: list[str]) -> None:
         if options.scale != 1.0:

@@ -83,7 +83,7 @@ class _Builder:
         write(node, node.options, f"l{node.index}", inputs)
 
     def _convolutional(self, node: Node, options: Any, name: str, inputs: list[str]) -> None:
-        if options.activation not in ("linear", "relu", "leaky"):
+        if options.activation not in ("linear", "relu", "leaky", "logistic", "mish"):
             raise DarkfuseError(f"layer {node.index}: activation {options.activation} has no ONNX form here")
         kernels, biases = self.network.folded[node.index]
         total = self.add(
@@ -100,6 +100,11 @@ class _Builder:
             self.add("LeakyRelu", [total], name, alpha=0.1)
         elif options.activation == "relu":
             self.add("Relu", [total], name)
+        elif options.activation == "logistic":
+            self.add("Sigmoid", [total], name)
+        elif options.activation == "mish":  # an operator of its own from opset 18 on
+            slope = self.add("Tanh", [self.add("Softplus", [total], f"{name}_softplus")], f"{name}_slope")
+            self.add("Mul", [total, slope], name)
 
     def _maxpool(self, node: Node, options: Any, name: str, inputs: list[str]) -> None:
         window, source, out = options.window(), node.in_shapes[0], node.out_shape
@@ -110,7 +115,13 @@ class _Builder:
 
     def _route(self, node: Node, options: Any, name: str, inputs: list[str]) -> None:
         if options.groups > 1:
-            raise DarkfuseError(f"layer {node.index}: a route with groups has no ONNX form here")
+            parts = [f"{name}_part{i}" for i in range(len(inputs))]
+            for part, source, shape in zip(parts, inputs, node.in_shapes):
+                first = shape.c // options.groups * options.group_id
+                bounds = {"starts": first, "ends": first + shape.c // options.groups, "axes": 1}
+                cut = [self.constant(f"{part}_{key}", np.array([n], np.int64)) for key, n in bounds.items()]
+                self.add("Slice", [source, *cut], part)
+            inputs = parts
         if len(inputs) == 1:
             self.add("Identity", inputs, name)
         else:
@@ -128,6 +139,14 @@ class _Builder:
         if node.in_shapes[0] != node.in_shapes[1] or options.activation != "linear":
             raise DarkfuseError(f"layer {node.index}: this shortcut has no ONNX form here")
         self.add("Add", inputs, name)
+
+    def _avgpool(self, node: Node, options: Any, name: str, inputs: list[str]) -> None:
+        self.add("GlobalAveragePool", inputs, name)
+
+    def _softmax(self, node: Node, options: Any, name: str, inputs: list[str]) -> None:
+        if options.groups > 1:
+            raise DarkfuseError(f"layer {node.index}: a softmax of groups has no ONNX form here")
+        self.add("Softmax", inputs, name, axis=1)
 
     def _upsample(self, node: Node, options: Any, name: str, inputs: list[str]) -> None:
         if options.scale != 1.0:

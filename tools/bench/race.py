@@ -18,6 +18,7 @@ from darkfuse.errors import DarkfuseError
 from tools.bench.peer import Job
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+WORKER = ROOT / "tools" / "bench" / "worker.py"
 WARM_UP_FRAMES = 2
 FRAMES_A_TURN = 3  # the first of them refills the caches and is not counted
 
@@ -50,7 +51,6 @@ class _Worker:
                 stdout=subprocess.PIPE,
                 stderr=sink,
                 text=True,
-                cwd=ROOT,
             )
         self.load_ms = float(self._reply()["load_ms"])
         self.process.send_signal(signal.SIGSTOP)
@@ -83,14 +83,14 @@ class _Worker:
 
 
 def worker_command(name: str, threads: int, job_file: str, *options: str) -> list[str]:
-    """Command line of one worker, to be run in the repository's root."""
-    return [sys.executable, "-m", "tools.bench.worker", name, str(threads), job_file, *options]
+    """Command line of one worker. With -m the checkout, built or not, would hide an installed darkfuse."""
+    return [sys.executable, str(WORKER), name, str(threads), job_file, *options]
 
 
 def ask_worker(name: str, job_file: str, option: str) -> dict[str, Any]:
     """Run a worker that answers once (`--version`, `--prepare`)."""
     done = subprocess.run(
-        worker_command(name, 1, job_file, option), check=False, capture_output=True, text=True, cwd=ROOT
+        worker_command(name, 1, job_file, option), check=False, capture_output=True, text=True
     )
     if not done.stdout:
         last = done.stderr.strip().splitlines()[-1:] or [f"it ended with status {done.returncode}"]

@@ -17,6 +17,7 @@ PEERS: dict[str, Peer] = {
     "onnxruntime": OnnxRuntime(),
     "openvino": OpenVino(),
     "opencv": OpenCV(),
+    "ncnn-bf16": Ncnn("bf16"),
     "ncnn-lean": Ncnn("lean"),
     "onnxruntime-lean": OnnxRuntime("lean"),
     "opencv-nowinograd": OpenCV("nowinograd"),

@@ -1,6 +1,6 @@
 """One peer in a process of its own.
 
-    python -m tools.bench.worker NAME THREADS JOB.json [--frames N | --prepare | --version]
+    worker.py NAME THREADS JOB.json [--frames N | --prepare | --version]
 
 Serves commands from standard input, one a line, answered by one line of JSON each:
 
@@ -20,7 +20,11 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any, TextIO
+
+# Last, so that an installed darkfuse comes before a checkout that is not built.
+sys.path.append(str(Path(__file__).resolve().parent.parent.parent))
 
 import numpy as np
 
