@@ -1,7 +1,8 @@
-"""The test tiers, as CI runs them: `nox -s fast`, `native`, `sanitizers`, `boards`,
-`system`, `peers`; `nox` alone runs fast.
+"""The test tiers: `nox -s fast`, `native`, `sanitizers`, `boards`, `promises`, `system`, `peers`; `nox` alone
+runs fast.
 
-A tier says what it skips and why. `.ci/run` installs the Debian packages they use and runs all of them.
+A tier says what it skips and why. `.ci/run` installs the Debian packages they use, and runs on every change
+what is done in half an hour: lint, native, boards and promises.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ nox.needs_version = ">=2024.4"
 
 ENGINE = [f"tests/native/test_{name}.py" for name in (
     "engine", "engine_input", "engine_faults", "malformed", "reader", "fused", "arena_watched")]
+PROMISES = ("budgets", "promise", "memory_limit", "lowered_limit", "process", "examples", "live_page",
+            "endings", "label", "storage_full")
 TEAM = [f"tests/native/test_{name}.py" for name in ("engine", "reader")]
 # A sanitizer makes whole networks take minutes, and random ones are many as it is
 WATCHED = ("-q", "-k", "not darknets_own_outputs and not (test_replay and serve)")
@@ -67,9 +70,10 @@ def native(session: nox.Session) -> None:
 
 @nox.session
 def sanitizers(session: nox.Session) -> None:
-    """Engine and decoders watched for stray addresses and undefined behaviour, reader and team for races."""
+    """Engine and decoders watched for stray addresses and undefined behaviour, a team for races."""
     install(session, "test")
-    """Engine and decoders watched for stray addresses and undefined behaviour, teams for races."""
+    session.run("python", "tools/sanitize.py", "address,undefined", *WATCHED, *ENGINE, "tests/fuzz",
+                env=FEWER)
     session.run("python", "tools/sanitize.py", "thread", *WATCHED, *TEAM, env=FEWER)
 
 
@@ -79,6 +83,14 @@ def boards(session: nox.Session) -> None:
     install(session, "test")
     as_root = hasattr(os, "geteuid") and os.geteuid() == 0
     session.run("python", "tools/cross_check.py", *(["--install"] if as_root else []))
+
+
+@nox.session
+def promises(session: nox.Session) -> None:
+    """The part of `system` that takes five minutes: budgets in real memory cgroups, the page in a browser,
+    the examples, how programs end."""
+    install(session, "test")
+    pytest(session, *[f"tests/system/test_{name}.py" for name in PROMISES])
 
 
 @nox.session
