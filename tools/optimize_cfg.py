@@ -16,10 +16,14 @@ import sys
 # A checkout built in place will do, too
 sys.path.append(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
+from darkfuse.host.built import missing
 from darkfuse.host.interrupt import end_at_once, end_cleanly
 
 if __name__ == "__main__":
     end_at_once()  # before anything that takes time is imported
+    if why := missing():
+        print(f"optimize_cfg: {why}", file=sys.stderr)
+        sys.exit(2)
 
 import argparse
 import json

@@ -116,6 +116,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error))
     except MemoryError:
         return _fail("out of memory")
+    except ModuleNotFoundError:
+        from darkfuse.host.built import missing
+
+        why = missing()
+        if why is None:
+            raise
+        return _fail(why)
     except OSError as error:
         if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
             # Every file of ours names itself. The interpreter's own last flush would fail as this one did.

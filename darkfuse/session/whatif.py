@@ -204,11 +204,8 @@ def known_bytes(graph: Graph) -> int:
     """`detecting_bytes`, measured once and kept in the cache folder: two measurements differ by some pages,
     and planning the same network again must give the same plan."""
     home = os.path.dirname(os.path.abspath(darkfuse.__file__))
-    try:
-        import darkfuse.engine._engine as engine
-    except ModuleNotFoundError:
-        raise DarkfuseError(f"{home}: its native code is not built: install darkfuse with 'pip install .' "
-                            f"and use the Python it is installed for") from None
+    import darkfuse.engine._engine as engine
+
     code = [os.path.join(folder, name) for folder, _, names in os.walk(home) for name in names
             if name.endswith(".py")]
     newest = max(os.stat(path).st_mtime_ns for path in [engine.__file__, *code])

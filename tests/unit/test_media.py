@@ -174,7 +174,7 @@ def test_no_folder_for_what_does_not_fit(tmp_path: Path, monkeypatch: pytest.Mon
     Image.new("RGB", (640, 480)).save(path)
     with Image.open(path) as image:
         image.save(tmp_path / "p.bmp")
-    monkeypatch.setattr("darkfuse.media.spool._FOLDERS", ())
+    monkeypatch.setattr("darkfuse.host.nameless._FOLDERS", ())
     monkeypatch.setenv("TMPDIR", str(tmp_path / "none"))
     with pytest.raises(ImageError, match="set TMPDIR to one"):
         decode(str(tmp_path / "p.bmp"), Target(416, 416, 3, "letterbox", False), 100_000)

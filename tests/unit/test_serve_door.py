@@ -26,7 +26,7 @@ THRESH = 0.34  # some forty objects
 def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What `darkfuse detect` finds in the picture."""
     golden = Path(__file__).resolve().parent.parent / "golden"
-    with load(golden / "mini-alexeyab.cfg", golden / "mini-alexeyab.weights", threads=1, mem="64M") as net:
+    with load(golden / "mini-alexeyab.cfg", golden / "mini-alexeyab.weights", threads=1, mem="1G") as net:
         return objects(net.detect(golden / "cat.png", thresh=THRESH))
 
 
