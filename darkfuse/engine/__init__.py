@@ -1,4 +1,8 @@
-"""Runs a `plan.program.Program` tile by tile inside one arena, reading weights as the plan says."""
+"""Runs a `plan.program.Program` tile by tile inside one arena, reading weights as the plan says.
+
+Offsets come from the program: nothing is placed here. Windows that move, and their row caches, are in
+`view.c` (`windows.c` has layers that look through windows, `caches.c` is about the processor's).
+"""
 import os
 
 # A team that waits must let the thread that reads weights have the core: GNU OpenMP's default is to spin for

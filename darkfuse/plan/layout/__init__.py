@@ -2,9 +2,12 @@
 
 ::
 
-    wiring ─▶ order ─▶ windows (region) ─▶ weights (reads) ─▶ inplace, overlap ─▶ arena ─▶ ahead ─▶ lower
-    which     layers   how much of each    where weights      whose bytes may    offsets  reads    the
-    layers             map is stored       lie                be written over             ahead    program
+    validate ─▶ wire              ─▶ windows    ─▶ emit      ─▶ place             ─▶ land_reads
+                (wiring, inplace)    (region)      (weights)    (overlap, arena)     (reads, ahead)
+    the plan    operations, steps,   how much of   buffers,     offsets, and whose   where reads of
+    fits the    sums over an         each map      what runs    bytes lie over       weights land
+    graph       operand              is stored     on a tile    others'
 
+`draft` is what the passes fill in, `order` gives the search orders of layers that hold less.
 Start reading at `lower.lower`.
 """

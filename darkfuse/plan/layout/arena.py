@@ -33,9 +33,9 @@ class Block(NamedTuple):
 
 
 class Tie(NamedTuple):
-    """Block `source` lies `shift` bytes behind the start of block `target`, and they may share bytes: the one
-    is written while the other dies, in the step in which `target` begins and `source` ends. No block is the
-    source, or the target, of two ties."""
+    """Block `source` begins `shift` bytes after block `target`, at the higher address, and they may share
+    bytes: the one is written while the other dies, in the step in which `target` begins and `source` ends.
+    No block is the source, or the target, of two ties."""
 
     source: int
     target: int

@@ -1,4 +1,4 @@
-"""Which additions may be written over one of their operands.
+"""Which shortcuts are given an operand's own storage (no tie: the two lie at the same place).
 
 A shortcut adds pixel by pixel, so its output can take the place of an operand nobody reads afterwards: three
 maps of a residual block become two.
@@ -65,6 +65,7 @@ def _free(graph: Graph, groups: tuple[Group, ...], place: Mapping[int, tuple[int
             return False
         if reader == node.index or graph.node(reader).options.passes:
             continue
+        # A reader in the same tiled group may need rows of the operand again on the next tile
         at = place.get(reader)
         if at is None or at[0] > here[0] or (at[0] == here[0] and (group.grid != (1, 1) or at[1] > here[1])):
             return False

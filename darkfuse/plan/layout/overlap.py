@@ -1,8 +1,10 @@
 """A group's output written over the part of its input that is dead by then.
 
 Tile row after tile row a group needs fewer of its input's first rows and has more of its output. Laid out
-with the output a little in front of the input, the two share most of their bytes (vMCU does the same between
-the layers of a microcontroller's network).
+with the output beginning some bytes before the input (the shift), the two share most of their bytes (vMCU
+does the same between the layers of a microcontroller's network). The shift is such that after no tile row
+the output has reached a row of the input that is still to be read. Only maps in channel blocks: their rows
+are multiples of the arena's alignment, as a shift must be.
 """
 
 from __future__ import annotations
@@ -34,11 +36,15 @@ def best(ties: Sequence[Tie], size: Mapping[int, int]) -> list[Tie]:
 
 
 def ties(wiring: Wiring, layout: Layout, members: Sequence[Sequence[int]]) -> list[Tie]:
-    """Inputs that die in a tiled group, tied to the outputs born there; blocks are root storages."""
+    """Inputs that die in a tiled group, tied to the outputs born there; blocks are root storages.
+
+    An input of which a piece is still written in the group (a concatenation) may be tied, too: rows written
+    on a tile are rows that this tile or a later one reads.
+    """
     found: list[Tie] = []
     for stage, leaves in enumerate(members):
-        tiles = len(layout.rows[leaves[0]].spans) if leaves else 1
-        if tiles < 2:
+        tile_rows = len(layout.rows[leaves[0]].spans) if leaves else 1
+        if tile_rows < 2:
             continue
         needed: dict[int, list[int]] = {}  # dying root storage -> per tile row, first row still read
         made: dict[int, list[int]] = {}  # born root storage -> per tile row, rows written by its end
@@ -48,7 +54,7 @@ def ties(wiring: Wiring, layout: Layout, members: Sequence[Sequence[int]]) -> li
             root = wiring.root(leaf.view).storage
             born = layout.stored[root]
             if born.layout == "blocks" and born.first == stage and born.last > stage:
-                rows = made.setdefault(root, [0] * tiles)
+                rows = made.setdefault(root, [0] * tile_rows)
                 end = 0
                 for tile, span in enumerate(spans):
                     end = max(end, span[1]) if span[0] < span[1] else end
@@ -58,9 +64,9 @@ def ties(wiring: Wiring, layout: Layout, members: Sequence[Sequence[int]]) -> li
                 dying = layout.stored[root]
                 if dying.layout == "blocks" and dying.first < stage and dying.last == stage:
                     read_by[root] = number
-                    starts = needed.setdefault(root, [dying.height] * (tiles + 1))
+                    starts = needed.setdefault(root, [dying.height] * (tile_rows + 1))
                     start = dying.height
-                    for tile in reversed(range(tiles)):
+                    for tile in reversed(range(tile_rows)):
                         if spans[tile][0] < spans[tile][1]:
                             start = max(min(start, read(steps, spans[tile])[0]), 0)
                         starts[tile] = min(starts[tile], start)
@@ -71,9 +77,12 @@ def ties(wiring: Wiring, layout: Layout, members: Sequence[Sequence[int]]) -> li
                 # Each picture's output goes over its own input: they have to lie equally far apart
                 if layout.stored[source].apart != layout.stored[target].apart:
                     continue
-                # In one column of tiles, what was read already on this tile may be overwritten on it.
+                # An output written by an operation after the input's last reader may cover what this tile
+                # read: count from the next tile row. Not with several columns: tiles to the right still
+                # read these rows. Nor where the reader writes it: its threads read and write in any order.
                 later = columns == 1 and leaves.index(writer) > leaves.index(read_by[source])
                 after, before = layout.stored[target].row_stride, layout.stored[source].row_stride
-                found.append(Tie(source, target, max(0, *(
-                    FLOAT * (after * rows[tile] - before * starts[tile + later]) for tile in range(tiles)))))
+                shifts = [FLOAT * (after * rows[tile] - before * starts[tile + later])
+                          for tile in range(tile_rows)]
+                found.append(Tie(source, target, max(0, *shifts)))
     return best(found, {root: stored.bytes for root, stored in layout.stored.items()})

@@ -169,7 +169,8 @@ def _whole(wiring: Wiring, stored: Stored, readers: Sequence[tuple[int, int]]) -
 
 
 def _window(stored: Stored, group: Group, rows: Sequence[Axis], columns: Sequence[Axis]) -> None:
-    """Just enough slots and columns for any one tile."""
+    """As many slots as lie between the first row that this tile or a later one reads and the last one it
+    computes, so that row y + slots never takes the place of a row still needed; and columns likewise."""
     down, across = group.grid
     stored.slots = max(
         max(axis.spans[i][1] for axis in rows) - min(axis.first[i] for axis in rows) for i in range(down)
