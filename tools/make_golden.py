@@ -18,7 +18,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
-from reference import forward, letterbox, read_cfg, region_boxes  # noqa: E402
+from reference import forward, read_cfg  # noqa: E402
+from reference_boxes import letterbox, region_boxes  # noqa: E402
 
 CFG, WEIGHTS = ROOT / "cfg" / "darkfuse-voc7.cfg", ROOT / "weights" / "darkfuse-voc7.weights"
 # Name: the photo, the part of it (left, top, right, bottom), and the size it is brought to

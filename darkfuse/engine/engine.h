@@ -253,19 +253,6 @@ void df_photo_row(const df_frame *f, const float *unit, const df_view *out, int 
 void df_photo_prepare(df_team *t, df_rows *rows, int y0, int y1);
 /* Pictures that a stage which streams its weights runs for at once: operation `op` of them all, the first one given. */
 static inline int df_pictures(const df_engine *e) { return e->picture + 1; }
-void df_convolve(df_team *t, const df_stage *s, const df_op *op, int j, df_region r);
-void df_connected(df_team *t, const df_stage *s, const df_op *op, int j);
-void df_layer_op(df_team *t, const df_op *op, int j, df_region r);
-void df_reorg(df_team *t, const df_op *op, int j, df_region r);
-void df_copy(df_team *t, const df_op *op, int j, df_region r);
-void df_shortcut(df_team *t, const df_op *op, int j, df_region r);
-void df_weighted_sum(df_team *t, const df_op *op, int j, df_region r);
-void df_scale_channels(df_team *t, const df_op *op, int j, df_region r);
-void df_batchnorm(df_team *t, const df_op *op, int j, df_region r);
-void df_pool(df_team *t, const df_op *op, int j, df_region r);
-void df_reorg3d(df_team *t, const df_op *op, int j, df_region r);
-void df_crop(df_team *t, const df_op *op, int j, df_region r);
-float df_activate(float x, int act);
 
 /* Run the first stage for the picture that has come; then, unless there are more in its batch, all other stages, each
  * for every picture of the batch. Returns enum df_stop. A batch that was stopped is over, but for a picture that
@@ -295,6 +282,7 @@ static inline float *df_value(const df_tensor *t, const df_view *v, int c, int y
 static inline int df_min(int a, int b) { return a < b ? a : b; }
 static inline int df_max(int a, int b) { return a > b ? a : b; }
 
+#include "layers.h"
 #include "reads.h"
 
 #endif

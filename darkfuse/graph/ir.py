@@ -90,7 +90,8 @@ UNPLANNED = {"planned": False}
 
 @dataclass(frozen=True)
 class Options:
-    """What a section says, checked and typed. One subclass per layer type; this base is a pass-through layer.
+    """What a section says, checked and typed. One subclass per layer type; this base keeps its
+    input's shape and has neither weights nor a window.
 
     `kind` is the canonical section name, `short` the word Darknet's layer table uses.
     """
@@ -129,7 +130,8 @@ class Options:
         return 0
 
     def window(self) -> Window | None:
-        """Window geometry, or None when an output row does not depend on a run of input rows."""
+        """Window geometry; None when a row of the output needs all of the input, so that the layer runs
+        untiled (or, for the few that `plan.layout.wiring` lists, other rows than a window's)."""
         return None
 
     def columns_window(self) -> Window | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from reference import letterbox
+from reference_boxes import letterbox
 from small import made, program_of
 
 from darkfuse.engine._engine import Engine

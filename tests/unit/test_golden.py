@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from reference import letterbox
+from reference_boxes import letterbox
 
 import darkfuse
 from tools.make_golden import CFG, NMS, PICTURES, THRESH, WEIGHTS, positions

@@ -1,0 +1,21 @@
+/* The functions of the layers: each computes a region of its output on tile `j`, the team sharing it. */
+#ifndef DF_LAYERS_H
+#define DF_LAYERS_H
+
+#include "engine.h"
+
+void df_convolve(df_team *t, const df_stage *s, const df_op *op, int j, df_region r);
+void df_connected(df_team *t, const df_stage *s, const df_op *op, int j);
+void df_layer_op(df_team *t, const df_op *op, int j, df_region r);
+void df_reorg(df_team *t, const df_op *op, int j, df_region r);
+void df_copy(df_team *t, const df_op *op, int j, df_region r);
+void df_shortcut(df_team *t, const df_op *op, int j, df_region r);
+void df_weighted_sum(df_team *t, const df_op *op, int j, df_region r);
+void df_scale_channels(df_team *t, const df_op *op, int j, df_region r);
+void df_batchnorm(df_team *t, const df_op *op, int j, df_region r);
+void df_pool(df_team *t, const df_op *op, int j, df_region r);
+void df_reorg3d(df_team *t, const df_op *op, int j, df_region r);
+void df_crop(df_team *t, const df_op *op, int j, df_region r);
+float df_activate(float x, int act);
+
+#endif
