@@ -27,8 +27,10 @@ except KeyboardInterrupt:
 
 
 def ended(root: Path, path: Path, number: int) -> int:
+    # Where these tests run under nohup, hang-ups would be ignored, and stay so
     process = subprocess.Popen([sys.executable, "-c", CODE, str(path)], stdout=subprocess.PIPE,
-                               env={**os.environ, "PYTHONPATH": str(root)})
+                               env={**os.environ, "PYTHONPATH": str(root)},
+                               preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
     assert process.stdout and process.stdout.readline() == b"begun\n"
     process.send_signal(number)
     process.communicate(timeout=60)

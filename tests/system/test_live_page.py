@@ -140,9 +140,10 @@ def test_charts_fill_from_the_left(page: Browser) -> None:
 
 
 def test_a_film_that_ends_is_finished(tmp_path: Path) -> None:
-    film = make_video(tmp_path / "short.avi", 30)
+    film = make_video(tmp_path / "short.avi", 150)
     words = ("--video", film, "--realtime", "--http", 0, "--mem", "128M", "--thresh", 0.1)
-    with Demo(*words, cwd=tmp_path) as demo, Browser(tmp_path / "browser") as browser:
+    # The browser takes seconds to start, and has to be there before the film is over
+    with Browser(tmp_path / "browser") as browser, Demo(*words, cwd=tmp_path) as demo:
         browser.open(demo.url())
         browser.wait("return document.getElementById('state').textContent === 'finished'")
         assert demo.finish() == 0
