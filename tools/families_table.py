@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ sys.path.insert(0, str(ROOT))  # a plain checkout is enough to run this
 
 from darkfuse.graph import Graph, load_graph  # noqa: E402
 from darkfuse.model.zoo import OFFICIAL  # noqa: E402
+from tools.marked import rewrite  # noqa: E402
 
 DOCUMENT = ROOT / "docs" / "models.md"
 BEGIN, END = "<!-- families: tools/families_table.py -->\n", "<!-- end of families -->\n"
@@ -52,24 +52,9 @@ def table() -> str:
             "|---|---|--:|--:|---|---|---|\n" + "".join(map(row, graphs)))
 
 
-def document() -> str:
-    """docs/models.md as it should be."""
-    text = DOCUMENT.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return before + BEGIN + table() + END + after
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write, or check."""
-    parser = argparse.ArgumentParser(description="Write the table of models into docs/models.md.")
-    parser.add_argument("--check", action="store_true", help="only say whether it is up to date")
-    args = parser.parse_args(argv)
-    wanted = document()
-    if args.check:
-        return int(DOCUMENT.read_text(encoding="utf-8") != wanted)
-    DOCUMENT.write_text(wanted, encoding="utf-8")
-    return 0
+    """Command line; returns the exit status."""
+    return rewrite(argv, __doc__ or "", DOCUMENT, BEGIN, END, table)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain check
 from darkfuse.graph.activations import ACTIVATIONS, SYNONYMS
 from darkfuse.graph.registry import LAYERS, REFUSED
 from darkfuse.model.cfg import Entry, Section
+from tools.marked import rewrite
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "models.md"
 BEGIN, END = "<!-- layers: tools/models_table.py -->\n", "<!-- end of layers -->\n"
@@ -117,18 +117,7 @@ def table() -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="change nothing, only say whether it is current")
-    options = parser.parse_args(argv)
-    before, begin, rest = DOCUMENT.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        parser.error(f"{DOCUMENT} has not the two marks")
-    text = before + begin + table() + end + after
-    if options.check:
-        return int(text != DOCUMENT.read_text())
-    DOCUMENT.write_text(text)
-    return 0
+    return rewrite(argv, __doc__ or "", DOCUMENT, BEGIN, END, table)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,17 @@
 
 from __future__ import annotations
 
-import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # a plain checkout is enough to run this
+
+from tools.marked import rewrite  # noqa: E402
+
 DOCUMENT, COUNTS = ROOT / "docs" / "reliability.md", ROOT / "tests" / "counts.json"
 BEGIN, END = "<!-- counts: tools/reliability_table.py -->\n", "<!-- end of counts -->\n"
 
@@ -62,18 +66,7 @@ def table() -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="change nothing, only say whether it is current")
-    options = parser.parse_args(argv)
-    before, begin, rest = DOCUMENT.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        parser.error(f"{DOCUMENT} has not the two marks")
-    text = before + begin + table() + end + after
-    if options.check:
-        return int(text != DOCUMENT.read_text())
-    DOCUMENT.write_text(text)
-    return 0
+    return rewrite(argv, __doc__ or "", DOCUMENT, BEGIN, END, table)
 
 
 if __name__ == "__main__":
