@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import Any, Callable
 
 MEM_HELP = ("memory for the whole process, like 48M; 'min': the least that works, 'small': a little more; "
             "'resident': no limit (default: half of what is free, more of it where that is too little)")
@@ -94,15 +94,22 @@ def add_mqtt(parser: argparse.ArgumentParser) -> None:
                         "mqtt://user:password@broker:1883/name")
 
 
-def fraction(text: str) -> float:
-    """A number between 0 and 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.0 <= value <= 1.0:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return value
+def number(least: float, most: float, words: str) -> Callable[[str], float]:
+    """What reads a number from `least` to `most`; of any other text it says that it is not `words`."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = least - 1
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text} is not {words}")
+        return value
+
+    return read
+
+
+fraction = number(0, 1, "between 0 and 1")
 
 
 def threads(text: str) -> int:

@@ -78,14 +78,7 @@ def _camera(text: str) -> int | str:
     return int(number)
 
 
-def _rate(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.001 <= value <= 1000:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of frames a second, 0.001 to 1000")
-    return value
+_rate = arguments.number(0.001, 1000, "a number of frames a second, 0.001 to 1000")
 
 
 def _frames(text: str) -> int:

@@ -85,11 +85,4 @@ def _places(text: str) -> int:
     return int(text)
 
 
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.05 <= value <= 3600:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds, 0.05 to 3600")
-    return value
+_seconds = arguments.number(0.05, 3600, "a number of seconds, 0.05 to 3600")

@@ -132,14 +132,19 @@ class Batches(Looking):
         thresh, nms, letterbox, nms_kind = answers
         thresh = self.dialect.thresh if thresh is None else thresh
         nms = self.dialect.nms if nms is None else nms
-        letterbox = self.dialect.letterbox if letterbox is None else letterbox
         if not self._detects:
             warnings.warn(f"{self.graph.path}: no [region] or [yolo] layer: it runs, but finds nothing",
                           stacklevel=2)
             return Result((), width, height, path, self.stats["latency_ms"] / 1000)
         raw = {index: self._engine.output(index, picture) for index in self.graph.outputs}
-        return decode(self.graph, raw, width, height, thresh, nms, letterbox, self.names or None, path,
+        letterboxed = self._fit(letterbox) == "letterbox"
+        return decode(self.graph, raw, width, height, thresh, nms, letterboxed, self.names or None, path,
                       self.stats["latency_ms"] / 1000, nms_kind)
+
+    def _fit(self, letterbox: bool | None) -> str:
+        """How pictures get the network's shape: as asked for, else as the dialect does."""
+        letterbox = self.dialect.letterbox if letterbox is None else letterbox
+        return "letterbox" if letterbox else "stretch"
 
     def _batch_engine(self) -> Any:
         """The engine for batches, made where it is not there."""
@@ -147,8 +152,7 @@ class Batches(Looking):
 
     def _wait(self, image: Any, letterbox: bool | None) -> tuple[int, int, str]:
         """Run the first group on a picture, which waits for the others; its width, height and path."""
-        letterbox = self.dialect.letterbox if letterbox is None else letterbox
-        return self._see(image, "letterbox" if letterbox else "stretch", self._batched)
+        return self._see(image, self._fit(letterbox), self._batched)
 
     def _finish(self, count: int) -> None:
         """Run the rest for the pictures that wait."""

@@ -212,8 +212,7 @@ class Network(Batches):
     def _detect(self, image: Any, thresh: float | None, nms: float | None, letterbox: bool | None,
                 nms_kind: str | None) -> Result:
         """`detect` in one path or array."""
-        letterbox = self.dialect.letterbox if letterbox is None else letterbox
-        size_and_path = self._see(image, "letterbox" if letterbox else "stretch")
+        size_and_path = self._see(image, self._fit(letterbox))
         return self._found(*size_and_path, (thresh, nms, letterbox, nms_kind))
 
     def classify(self, image: Any, top: int = 5, fit: str | None = None) -> list[Label]:

@@ -223,7 +223,10 @@ def refusal(route: Route, refused: Refused) -> Told:
 
 
 def same(one: bytes, other: bytes) -> bool:
-    """Whether two tokens are the same, in a time that does not tell how much of them is."""
+    """Whether two tokens are the same, in a time that does not tell how much of them is.
+
+    As `hmac.compare_digest`, whose module imports OpenSSL: megabytes of the budget for one loop.
+    """
     different = len(one) ^ len(other)
     for at, byte in enumerate(other):
         different |= byte ^ (one[at] if at < len(one) else 0)
