@@ -1,5 +1,5 @@
 """The test tiers: `nox -s fast`, `native`, `sanitizers`, `boards`, `promises`, `system`, `peers`; `nox` alone
-runs fast.
+runs fast. `nox -s docs` builds the documentation.
 
 A tier says what it skips and why. `.ci/run` installs the Debian packages they use, and runs on every change
 what is done in half an hour: lint, native, boards and promises.
@@ -19,7 +19,7 @@ nox.needs_version = ">=2024.4"
 ENGINE = [f"tests/native/test_{name}.py" for name in (
     "engine", "engine_input", "engine_faults", "malformed", "reader", "fused", "arena_watched")]
 PROMISES = ("budgets", "promise", "memory_limit", "lowered_limit", "process", "examples", "live_page",
-            "endings", "label", "storage_full")
+            "endings", "label", "storage_full", "docs")
 TEAM = [f"tests/native/test_{name}.py" for name in ("engine", "reader")]
 # A sanitizer makes whole networks take minutes, and random ones are many as it is
 WATCHED = ("-q", "-k", "not darknets_own_outputs and not (test_replay and serve)")
@@ -75,6 +75,14 @@ def sanitizers(session: nox.Session) -> None:
     session.run("python", "tools/sanitize.py", "address,undefined", *WATCHED, *ENGINE, "tests/fuzz",
                 env=FEWER)
     session.run("python", "tools/sanitize.py", "thread", *WATCHED, *TEAM, env=FEWER)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation site, build/docs/html/index.html, and the man page; a link to nowhere is an error."""
+    install(session, "docs")
+    for kind in ("html", "man"):
+        session.run("sphinx-build", "-q", "-W", "--keep-going", "-b", kind, "docs", f"build/docs/{kind}")
 
 
 @nox.session
