@@ -98,6 +98,39 @@ class Group:
             raise DarkfuseError(f"{self.path / name}: cannot set {value}: {error.strerror}") from None
 
 
+class Throttle:
+    """A block device held to a rate, for whoever is in this group of cgroup v1's blkio controller.
+
+    Reads past the page cache and pages coming back from swap count; what the page cache writes back later
+    does not, which v1 charges to nobody.
+
+    Parameters
+    ----------
+    path : str
+        A file on the device.
+    rate : int
+        Bytes a second, for reads and for writes alike.
+    """
+
+    def __init__(self, path: str, rate: int) -> None:
+        number = os.stat(path).st_dev
+        disk = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}").resolve()
+        if (disk / "partition").exists():
+            disk = disk.parent  # the controller knows whole disks only
+        self.path = Path(f"/sys/fs/cgroup/blkio/darkfuse-{os.getpid()}-{time.monotonic_ns()}")
+        try:
+            device = _read(disk / "dev").strip()
+            self.path.mkdir()
+            for what in ("read", "write"):
+                (self.path / f"blkio.throttle.{what}_bps_device").write_text(f"{device} {rate}")
+        except OSError as error:
+            raise DarkfuseError(f"{path}: its device cannot be throttled: {error}") from None
+
+    def close(self) -> None:
+        """Remove the group; whoever was in it has ended."""
+        self.path.rmdir()
+
+
 def _read(path: Path) -> str:
     return path.read_text()
 

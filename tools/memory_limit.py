@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain check
 from darkfuse.errors import DarkfuseError
 from darkfuse.host.files import write_whole
 from darkfuse.host.units import format_bytes, parse_bytes
-from tools.cgroup import Group, drop_from_page_cache, machine_swap
+from tools.cgroup import Group, Throttle, drop_from_page_cache, machine_swap
 
 _POLL_SECONDS = 0.02
 
@@ -89,6 +89,7 @@ def run(
     capture: bool = False,
     cwd: str | None = None,
     env: Mapping[str, str] | None = None,
+    read_rate: int | None = None,
 ) -> Usage:
     """Run a command in a memory cgroup of its own.
 
@@ -108,6 +109,8 @@ def run(
         Keep what it prints in the result instead of letting it through.
     cwd, env
         Working directory and environment of the command, as for :class:`subprocess.Popen`.
+    read_rate : int, optional
+        Bytes a second that the device of the first cold file is held to, swap on it included.
 
     Returns
     -------
@@ -122,17 +125,19 @@ def run(
     size = parse_bytes(limit) if isinstance(limit, str) else limit
     for path in cold:
         drop_from_page_cache(path)
-    group = Group()
+    groups: list[Group | Throttle] = [group := Group()]
     try:
         group.limit(size, swap)
-        entrance = os.open(group.path / "cgroup.procs", os.O_WRONLY)
+        if read_rate is not None:
+            groups.append(Throttle(cold[0], read_rate))
+        entrances = [os.open(each.path / "cgroup.procs", os.O_WRONLY) for each in groups]
         sink = subprocess.PIPE if capture else None
         start = time.monotonic()
         try:
             # "0" moves the writer: the child is inside before exec, so its very first page is charged
             child = subprocess.Popen(
                 list(command),
-                preexec_fn=lambda: os.write(entrance, b"0"),
+                preexec_fn=lambda: [os.write(entrance, b"0") for entrance in entrances],
                 stdout=sink,
                 stderr=sink,
                 cwd=cwd,
@@ -143,7 +148,8 @@ def run(
             reason = getattr(error, "strerror", None) or "it could not enter its memory cgroup"
             raise DarkfuseError(f"{command[0]}: cannot be run: {reason}") from None
         finally:
-            os.close(entrance)
+            for entrance in entrances:
+                os.close(entrance)
         swapped, timed_out, out, err = 0, False, "", ""
         while True:
             swapped = max(swapped, group.swap_now())
@@ -175,7 +181,8 @@ def run(
             stderr=err,
         )
     finally:
-        group.close()
+        for each in groups:
+            each.close()
 
 
 def describe(usage: Usage) -> str:
