@@ -55,7 +55,7 @@ X86 = {
 }
 ISAS = {
     "x86_64": X86, "AMD64": X86, "i686": {"generic": []},
-    "aarch64": {"generic": [], "neon": []},
+    "aarch64": {"generic": [], "neon": [], "a53": ["-mtune=cortex-a53"]},
     "arm64": {"generic": [], "neon": []},
     # 32-bit NEON flushes denormals, so gcc leaves float vectors to scalar code unless told that this may be;
     # what else that flag allows (other orders of sums, reciprocals) is taken back.
@@ -64,7 +64,7 @@ ISAS = {
         "-fno-associative-math", "-fno-reciprocal-math", "-fsigned-zeros"]},
 }
 # The first scheduling pass hides latencies from in-order cores; a kernel that fills the registers, it spills.
-EXTRA = {"wino_output.c": {"neon": ["-fno-schedule-insns"]}}
+EXTRA = {"wino_output.c": {"neon": ["-fno-schedule-insns"], "a53": ["-fno-schedule-insns"]}}
 
 
 class BuildPerIsa(build_ext):

@@ -66,37 +66,50 @@ def blocks_of(counts: str, listing: str) -> list[tuple[int, list[str]]]:
     return found
 
 
-def frame_row(program: Path, folder: Path) -> dict[str, float]:
-    """Millions of instructions and cycles of a frame."""
-    plugin, out = folder / "libcount.so", folder / "blocks.txt"
+def counted(program: Path, folder: Path, isa: str) -> list[tuple[int, list[str]]]:
+    """The blocks of a frame on that instruction set's kernels, those with most instructions first."""
+    plugin, out = folder / "libcount.so", folder / f"blocks-{isa}.txt"
+    source = Path(__file__).parent / "arm" / "count.c"
+    subprocess.run(["gcc", "-O2", "-shared", "-fPIC", str(source), "-o", str(plugin)], check=True)
     subprocess.run(
-        ["gcc", "-O2", "-shared", "-fPIC", str(Path(__file__).parent / "arm" / "count.c"), "-o", str(plugin)],
+        ["qemu-aarch64", "-E", f"DARKFUSE_ISA={isa}", "-plugin", f"file={plugin},out={out}", str(program)],
         check=True,
     )
-    subprocess.run(["qemu-aarch64", "-plugin", f"file={plugin},out={out}", str(program)], check=True)
     listing = subprocess.run(
         [CROSS + "objdump", "-d", "--no-show-raw-insn", str(program)],
         check=True,
         capture_output=True,
         text=True,
     ).stdout
-    blocks = sorted(blocks_of(out.read_text(), listing), key=lambda block: -block[0] * len(block[1]))
+    return sorted(blocks_of(out.read_text(), listing), key=lambda block: -block[0] * len(block[1]))
+
+
+def hot(blocks: list[tuple[int, list[str]]]) -> tuple[list[tuple[int, list[str]]], float]:
+    """The blocks that make up nearly all instructions, and what to multiply their cycles by for millions."""
     total = sum(n * len(code) for n, code in blocks)
-    hot, seen = [], 0
+    found, seen = [], 0
     for n, code in blocks:
         if seen < COVERED * total:
-            hot.append((n, code))
+            found.append((n, code))
             seen += n * len(code)
+    return found, total / seen / 1e6
+
+
+def frame_row(program: Path, folder: Path, isas: list[str]) -> dict[str, float]:
+    """Millions of instructions and cycles of a frame; in order, with the kernels of each instruction set."""
+    blocks = counted(program, folder, "neon")
     row = {
-        "instructions": total / 1e6,
+        "instructions": sum(n * len(code) for n, code in blocks) / 1e6,
         "multiply-adds of vectors": sum(n * sum(c.startswith("fmla") for c in code) for n, code in blocks)
         / 1e6,
     }
-    scale = total / seen / 1e6
-    row["A53 cycles"] = scale * sum(n * inorder.cycles(code) for n, code in hot)
+    for isa in isas:
+        most, scale = hot(blocks if isa == "neon" else counted(program, folder, isa))
+        row[f"A53 cycles, {isa}"] = scale * sum(n * inorder.cycles(code) for n, code in most)
+    most, scale = hot(blocks)
     for core in mca.CORES if mca.tool() else ():
-        each = mca.cycles([code for _, code in hot], core)
-        row[f"{core} cycles"] = scale * sum(n * cycles for (n, _), cycles in zip(hot, each))
+        each = mca.cycles([code for _, code in most], core)
+        row[f"{core} cycles"] = scale * sum(n * cycles for (n, _), cycles in zip(most, each))
     return row
 
 
@@ -104,7 +117,8 @@ def loop_rows(folder: Path, isas: list[str]) -> dict[str, dict[str, float]]:
     """Shares of the multiply-add peak of the widest blocks' inner loops."""
     rows = {}
     for isa in isas:
-        for name, function in (("wino_gemm", r"\w*block_\d+"), ("conv_direct", r"tile_\d+x\d_one")):
+        loops = {"wino_gemm": r"block_\d+", "conv_direct": r"tile_\d+x\d_one"}
+        for name, function in ({"lanes_a53": r"df_sums_\d+x\d+__a53"} if isa == "a53" else loops).items():
             listing = subprocess.run(
                 [CROSS + "objdump", "-d", "--no-show-raw-insn", str(folder / f"{isa}-{name}.o")],
                 check=True,
@@ -182,9 +196,9 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             made = frame.build(program, settings, "aarch64", [CROSS + "gcc"], folder / "arm", root)
-            row = {"multiply-adds": macs, **frame_row(made, folder)}
-            row["instructions a multiply-add"] = row["instructions"] / macs
             isas = [isa for isa in settings["ISAS"]["aarch64"] if isa != "generic"]
+            row = {"multiply-adds": macs, **frame_row(made, folder, isas)}
+            row["instructions a multiply-add"] = row["instructions"] / macs
             loops = loop_rows(folder / "arm", isas)
             if args.traffic:
                 made = frame.build(program, settings, "x86_64", ["gcc"], folder / "here", root, ("generic",))

@@ -24,7 +24,8 @@ class Engine:
     threads : int
         Threads of the team, 1 to `program.threads`. With 1, OpenMP is never started.
     isa : str, optional
-        Kernels to use: 'generic', 'avx2', 'avx512', 'neon'. Default: DARKFUSE_ISA, else the processor's best.
+        Kernels to use: 'generic', 'avx2', 'avx512', 'neon', 'a53'. Default: DARKFUSE_ISA,
+        else the processor's best.
     guard : bool
         For tests: every buffer gets a place of its own between guard bytes that are checked after each frame,
         and starts each frame full of NaNs, so that nothing left behind is ever read unnoticed.

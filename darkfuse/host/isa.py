@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-ISAS = ("generic", "avx2", "avx512", "neon")
+ISAS = ("generic", "avx2", "avx512", "neon", "a53")

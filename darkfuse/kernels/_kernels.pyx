@@ -16,7 +16,7 @@ DIRECT, FIRST, GENERAL, WINOGRAD = k.DF_DIRECT, k.DF_FIRST, k.DF_GENERAL, k.DF_W
 
 def available() -> list:
     """Instruction sets this CPU can run, slowest first."""
-    return [name for name in ("generic", "avx2", "avx512", "neon") if k.df_kernels(name.encode()) is not NULL]
+    return [name for name in ("generic", "avx2", "avx512", "neon", "a53") if k.df_kernels(name.encode()) is not NULL]
 
 
 def active() -> str:

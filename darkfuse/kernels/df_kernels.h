@@ -86,7 +86,7 @@ typedef struct df_filters {
 } df_filters;
 
 typedef struct {
-    const char *isa;  /* "generic", "avx2", "avx512", "neon" */
+    const char *isa;  /* "generic", "avx2", "avx512", "neon", "a53" */
     int32_t vector;   /* floats in one register */
 
     /* Pack filters [oc0, oc0 + n) of the layer from Darknet's order, raw: (n, in_c/groups, size, size),

@@ -18,6 +18,10 @@ extern const df_table df_table__avx512;
 #ifdef DF_HAVE_NEON
 extern const df_table df_table__neon;
 #endif
+#ifdef DF_HAVE_A53
+#include <stdio.h>
+extern const df_table df_table__a53;
+#endif
 
 #ifdef DF_HAVE_NEON
 static int has_neon(void)
@@ -32,8 +36,32 @@ static int has_neon(void)
 }
 #endif
 
+#ifdef DF_HAVE_A53
+/* Whether every core issues in order: Cortex-A53, A35 or A55 by its part number.  Beside big cores the kernels for
+ * those count, as they do most of the work. */
+static int in_order(void)
+{
+    int cpu = 0;
+    for (;; cpu++) {
+        char path[96];
+        unsigned long long midr = 0;
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/regs/identification/midr_el1", cpu);
+        FILE *file = fopen(path, "r");
+        if (!file)
+            return cpu > 0;
+        int read = fscanf(file, "%llx", &midr);
+        fclose(file);
+        unsigned part = midr >> 4 & 0xfff;
+        if (read != 1 || midr >> 24 != 0x41 || (part != 0xd03 && part != 0xd04 && part != 0xd05))
+            return 0;
+    }
+}
+#endif
+
+#define TABLES 5
+
 /* Tables this CPU can run, worst first; returns how many. */
-static int usable(const df_table *tables[4])
+static int usable(const df_table *tables[TABLES])
 {
     int n = 0;
     tables[n++] = &df_table__generic;
@@ -51,12 +79,19 @@ static int usable(const df_table *tables[4])
     if (has_neon())
         tables[n++] = &df_table__neon;
 #endif
+#ifdef DF_HAVE_A53
+    tables[n++] = &df_table__a53;
+    if (!in_order()) { /* runs, but is not the best */
+        tables[n - 1] = tables[n - 2];
+        tables[n - 2] = &df_table__a53;
+    }
+#endif
     return n;
 }
 
 const df_table *df_kernels(const char *isa)
 {
-    const df_table *tables[4];
+    const df_table *tables[TABLES];
     int n = usable(tables);
     if (!isa)
         isa = getenv("DARKFUSE_ISA");

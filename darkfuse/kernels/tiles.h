@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "lanes.h"
+#include "lanes_a53.h"
 #include "panel.h"
 
 /* NV vectors x WIDEST pixels: as many accumulators as the registers leave room for beside the weights and
@@ -42,6 +43,30 @@ typedef struct {
 
 typedef void tile_fn(const walk *w, const float *in, float *out);
 
+#ifdef DF_IN_ORDER
+/* Sums of all of a walk's rows to `out`; false where its weights are not in one piece, or the runs too many. */
+static bool sums_in_order(const walk *w, const float *in, float *out, int pixels)
+{
+    static df_pixel_sums *const sums[] = {df_sums_5x128__a53, df_sums_6x128__a53, df_sums_7x128__a53,
+                                          df_sums_8x128__a53};
+    const int rows = w->k1 - w->k0, count = (w->b1 - w->b0) * rows * w->taps;
+    if (pixels < IN_ORDER_FEWEST || count == 0 || count > IN_ORDER_RUNS || (w->b1 - w->b0 > 1 && rows < w->size))
+        return false;
+    int64_t runs[IN_ORDER_RUNS], *run = runs;
+    for (int b = w->b0; b < w->b1; b++)
+        for (int k = 0, slot = w->slot; k < rows; k++) {
+            const int64_t at = slot * w->row + b * w->block;
+            for (int t = 0; t < w->taps; t++)
+                *run++ = (at + t * w->tap) * (int64_t)sizeof(float);
+            slot += w->hop;
+            slot -= slot >= w->slots ? w->slots : 0;
+        }
+    const float *weights = w->w + (int64_t)(w->b0 * w->size + w->k0) * w->taps * DF_CB * DF_PANEL;
+    sums[pixels - IN_ORDER_FEWEST](in, runs, 4 * count, weights, out, DF_CB * sizeof(float), w->b0 > 0);
+    return true;
+}
+#endif
+
 /* in: first pixel's tap 0 (slot 0, block 0); out: first pixel's first lane */
 DF_INLINE void tile(const walk *w, const float *in, float *out, const int pixels, const int nv, const int64_t step,
                     const int run)
@@ -51,11 +76,19 @@ DF_INLINE void tile(const walk *w, const float *in, float *out, const int pixels
     for (int p = 0; p < pixels; p++)
 #pragma GCC unroll 4
         for (int v = 0; v < nv; v++)
-            acc[p][v] = w->b0 ? vf_load(out + p * DF_CB + v * DF_VL / DF_CB * w->out_block + v * DF_VL % DF_CB)
-                              : vf_zero();
+            acc[p][v] = vf_zero();
+    const int64_t out_block = w->out_block;
+#define OUT(p, v) (out + (p) * DF_CB + (v) * DF_VL / DF_CB * out_block + (v) * DF_VL % DF_CB)
+#ifdef DF_IN_ORDER
+    const bool done = step == DF_CB && run == DF_CB && sums_in_order(w, in, out, pixels);
+    if (done && !w->bias)
+        return;
+#else
+    const bool done = false;
+#endif
 
     const int64_t kernel_row = (int64_t)w->taps * run * DF_PANEL;
-    for (int b = w->b0; b < w->b1; b++) {
+    for (int b = done ? w->b1 : w->b0; b < w->b1; b++) {
         int slot = w->slot;
         const float *weights = w->w + (b * w->size + w->k0) * kernel_row;
         for (int k = w->k0; k < w->k1; k++) {
@@ -99,6 +132,13 @@ DF_INLINE void tile(const walk *w, const float *in, float *out, const int pixels
         }
     }
 
+    if (done || w->b0) { /* sums of channels before these wait there, or all that was in order */
+#pragma GCC unroll 16
+        for (int p = 0; p < pixels; p++)
+#pragma GCC unroll 4
+            for (int v = 0; v < nv; v++)
+                acc[p][v] += vf_load(OUT(p, v));
+    }
     if (w->bias) { /* all of it before the first store, which might change what `w` points to */
         const float slope = w->slope;
         vf bias[NV];
@@ -111,12 +151,12 @@ DF_INLINE void tile(const walk *w, const float *in, float *out, const int pixels
             for (int v = 0; v < nv; v++)
                 acc[p][v] = act_sloped(acc[p][v] + bias[v], slope);
     }
-    const int64_t out_block = w->out_block;
 #pragma GCC unroll 16
     for (int p = 0; p < pixels; p++)
 #pragma GCC unroll 4
         for (int v = 0; v < nv; v++)
-            vf_store(out + p * DF_CB + v * DF_VL / DF_CB * out_block + v * DF_VL % DF_CB, acc[p][v]);
+            vf_store(OUT(p, v), acc[p][v]);
+#undef OUT
 }
 
 /* TILES(V, S, STEP, RUN) defines functions of V vectors and 1 .. WIDEST pixels, TILE_NAMES(V, S) lists them;
@@ -133,8 +173,8 @@ DF_INLINE void tile(const walk *w, const float *in, float *out, const int pixels
 #define TILES_6(V, S, STEP, RUN) TILES_5(V, S, STEP, RUN) TILE(6, V, S, STEP, RUN)
 #define TILES_8(V, S, STEP, RUN) TILES_6(V, S, STEP, RUN) TILE(7, V, S, STEP, RUN) TILE(8, V, S, STEP, RUN)
 #define TILES_14(V, S, STEP, RUN) \
-    TILES_8(V, S, STEP, RUN) TILE(9, V, S, STEP, RUN) TILE(10, V, S, STEP, RUN) TILE(11, V, S, STEP, RUN) TILE(12, V, S, STEP, RUN) \
-    TILE(13, V, S, STEP, RUN) TILE(14, V, S, STEP, RUN)
+    TILES_8(V, S, STEP, RUN) TILE(9, V, S, STEP, RUN) TILE(10, V, S, STEP, RUN) TILE(11, V, S, STEP, RUN) \
+    TILE(12, V, S, STEP, RUN) TILE(13, V, S, STEP, RUN) TILE(14, V, S, STEP, RUN)
 #define NAMES_4(V, S) tile_1x##V##_##S, tile_2x##V##_##S, tile_3x##V##_##S, tile_4x##V##_##S
 #define NAMES_5(V, S) NAMES_4(V, S), tile_5x##V##_##S
 #define NAMES_6(V, S) NAMES_5(V, S), tile_6x##V##_##S

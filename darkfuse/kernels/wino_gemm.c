@@ -1,4 +1,5 @@
 /* The matrix product of one Winograd frequency, in register blocks of tiles x output channels. */
+#include "lanes_a53.h"
 #include "wino.h"
 
 #define LINE 16 /* floats in 64 bytes */
@@ -86,8 +87,28 @@ static block_fn *const block_of[WINO_TILES + 1] = {
 };
 /* clang-format on */
 
-void DF_NAME(wino_gemm)(const float *u, int64_t next, int blocks, int tiles, const float *w, float *m, bool add,
-                        const float *ahead, int floats)
+#ifdef DF_IN_ORDER
+static df_pixel_sums *const in_order[] = {df_sums_5x32__a53, df_sums_6x32__a53, df_sums_7x32__a53, df_sums_8x32__a53};
+
+static bool block_in_order(int tiles, const float *u, int64_t next, int blocks, const float *w, float *m, bool add,
+                           const float *ahead, int lines)
+{
+    if (tiles < IN_ORDER_FEWEST)
+        return false;
+    int64_t runs[WINO_BLOCKS];
+    for (int b = 0; b < blocks; b++)
+        runs[b] = b * next * (int64_t)sizeof(float);
+    for (int i = 0; i < lines * blocks; i++)
+        __builtin_prefetch(ahead + i * LINE);
+    in_order[tiles - IN_ORDER_FEWEST](u, runs, 4 * blocks, w, m, DF_PANEL * sizeof(float), add);
+    return true;
+}
+#else
+#define block_in_order(...) false
+#endif
+
+void DF_NAME(wino_gemm)(const float *u, int64_t next, int blocks, int tiles, const float *w, float *m,
+                        bool add, const float *ahead, int floats)
 {
     int64_t channels = (int64_t)blocks * DF_CB;
     int parts = (tiles + WINO_TILES - 1) / WINO_TILES; /* of nearly equal size */
@@ -95,8 +116,11 @@ void DF_NAME(wino_gemm)(const float *u, int64_t next, int blocks, int tiles, con
     for (int lane = 0; lane < DF_PANEL; lane += WINO_LANES, w += channels * WINO_LANES)
         for (int p = 0, t = 0; p < parts; p++) {
             int end = (int)((int64_t)tiles * (p + 1) / parts);
-            block_of[end - t](u + (int64_t)t * DF_CB, next, blocks, w, m + (int64_t)t * DF_PANEL + lane, add, ahead,
-                              floats > 0 ? lines : 0);
+            const float *from = u + (int64_t)t * DF_CB;
+            float *to = m + (int64_t)t * DF_PANEL + lane;
+            int fetched = floats > 0 ? lines : 0;
+            if (!block_in_order(end - t, from, next, blocks, w, to, add, ahead, fetched))
+                block_of[end - t](from, next, blocks, w, to, add, ahead, fetched);
             ahead += lines * LINE * blocks;
             floats -= lines * LINE * blocks;
             t = end;

@@ -80,7 +80,8 @@ def load(
     names : path or sequence of str, optional
         Class names, or a file of them (`.names` or `.data`). Default: looked for beside the cfg.
     isa : str, optional
-        Instruction set to use instead of the best this processor has: 'generic', 'avx2', 'avx512', 'neon'.
+        Instruction set to use instead of the best this processor has: 'generic', 'avx2', 'avx512', 'neon',
+        'a53' (neon for cores that issue in order).
     video_bytes : int, optional
         Only arrays will be handed to `detect`, from buffers there already, as a camera's frames are: of `mem`
         nothing is kept free for decoding pictures, but this much for what else the caller will still take.

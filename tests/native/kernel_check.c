@@ -226,10 +226,10 @@ int main(int argc, char **argv)
 {
     const int rounds = argc > 1 ? atoi(argv[1]) : 100;
     state = 88172645463325252u + (argc > 2 ? (uint64_t)atoi(argv[2]) : 0);
-    const char *names[] = {"generic", "avx2", "avx512", "neon"};
-    const df_table *tables[4];
+    const char *names[] = {"generic", "avx2", "avx512", "neon", "a53"};
+    const df_table *tables[sizeof names / sizeof *names];
     int n = 0;
-    for (int i = 0; i < 4; i++)
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (df_kernels(names[i]))
             tables[n++] = df_kernels(names[i]);
     for (int r = 0; r < rounds; r++) {

@@ -13,7 +13,8 @@ import pytest
 from darkfuse.cli.main import main
 from darkfuse.errors import DarkfuseError
 from darkfuse.host.units import parse_rate
-from darkfuse.plan.price.device import BUILTIN, Device, Rates, likeness, load_device, save_device
+from darkfuse.plan.price.boards import likeness, parts_of
+from darkfuse.plan.price.device import BUILTIN, Device, Rates, load_device, save_device
 from darkfuse.session import calibrate, fit
 from darkfuse.session.storage import reading_rate
 
@@ -41,16 +42,31 @@ def test_this_machines_profile_is_the_default_once_measured() -> None:
     assert load_device("attic").name == "attic"
 
 
-@pytest.mark.parametrize(("machine", "board", "name"), [
-    ("x86_64", "", "generic-x86"),
-    ("aarch64", "Raspberry Pi 5 Model B Rev 1.0\0", "rpi5"),
-    ("aarch64", "Raspberry Pi 3 Model B Plus Rev 1.3\0", "rpi3"),
-    ("armv7l", "Raspberry Pi 4 Model B Rev 1.1\0", "rpi4"),
-    ("aarch64", "NVIDIA Jetson Nano Developer Kit\0", "jetson-nano"),
-    ("aarch64", "", "rpi4"),
+@pytest.mark.parametrize(("machine", "parts", "mhz", "board", "name"), [
+    ("x86_64", [], 3000, "", "generic-x86"),
+    ("aarch64", [0xd0b] * 4, 2400, "Raspberry Pi 5 Model B Rev 1.0\0", "rpi5"),
+    ("aarch64", [0xd0b] * 4, 2400, "Raspberry Pi Compute Module 5\0", "rpi5"),
+    ("aarch64", [0xd03] * 4, 1400, "Raspberry Pi 3 Model B Plus Rev 1.3\0", "rpi3b+"),
+    ("aarch64", [0xd03] * 4, 1200, "Raspberry Pi Compute Module 3\0", "rpi3"),
+    ("armv7l", [0xd03] * 4, 1000, "Raspberry Pi Zero 2 W Rev 1.0\0", "rpi-zero2w"),
+    ("armv7l", [0xd08] * 4, 1500, "Raspberry Pi 4 Model B Rev 1.1\0", "rpi4"),
+    ("aarch64", [0xd08] * 4, 1800, "Raspberry Pi 4 Model B Rev 1.4\0", "rpi4-1.8"),
+    ("armv7l", [0xc07] * 4, 1200, "FriendlyElec NanoPi NEO\0", "cortex-a7"),
+    ("aarch64", [0xd07] * 4, 1479, "NVIDIA Jetson Nano Developer Kit\0", "jetson-nano"),
+    ("aarch64", [0xd05] * 4 + [0xd0b] * 4, 2400, "Radxa ROCK 5B\0", "rpi5"),  # the big cluster counts
+    ("aarch64", [0xd05] * 4, 1800, "Radxa ROCK 3A\0", "cortex-a55"),
+    ("aarch64", [], 0, "", "rpi4"),
 ])
-def test_without_a_measured_profile_the_most_similar_counts(machine: str, board: str, name: str) -> None:
-    assert likeness(machine, board) == name
+def test_without_a_measured_profile_the_most_similar_counts(
+        machine: str, parts: list[int], mhz: int, board: str, name: str) -> None:
+    found, clock = likeness(machine, parts, mhz, board)
+    assert found == name
+    assert clock is None or clock == pytest.approx(1, abs=0.05)
+
+
+def test_part_numbers_of_a_cpuinfo() -> None:
+    text = "processor\t: 0\nCPU part\t: 0xd05\n\nprocessor\t: 4\nCPU part\t: 0xd0b\n"
+    assert parts_of(text) == [0xd05, 0xd0b]
 
 
 def test_busy_moments_do_not_bend_the_fit() -> None:
@@ -76,7 +92,7 @@ def test_a_broken_profile_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_an_unknown_profile_names_the_known_ones() -> None:
-    with pytest.raises(DarkfuseError, match="no device profile 'toaster': built in are generic-x86"):
+    with pytest.raises(DarkfuseError, match="no device profile 'toaster': built in are .*generic-x86"):
         load_device("toaster")
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from darkfuse.errors import DarkfuseError
 from darkfuse.host.files import failed, write_whole
 from darkfuse.host.reading import parse_json, read_text
+from darkfuse.plan.price.boards import BOARDS, Board, likeness, parts_of
 
 
 @dataclass(frozen=True)
@@ -105,32 +106,25 @@ def estimated_rates(peak: float, memory: float, read_us: float) -> Rates:
     )
 
 
-def _estimate(name: str, peak: float, cores: int, read: float, read_us: float, memory: float,
-              cache_kb: int) -> Device:
-    """A profile from public figures: float32 peak of one core (GFLOP/s), cores, GB/s of storage, microseconds
-    it takes to begin, GB/s of memory."""
-    one = estimated_rates(peak, memory, read_us)
+def _estimate(board: Board, clock: float = 1.0) -> Device:
+    """A profile of a board from models and public figures, its clock `clock` times as fast."""
+    core, ghz = board.core, board.mhz * clock / 1000.0
+    peak = core.flops * ghz
+    one = dataclasses.replace(
+        estimated_rates(peak, board.memory, board.read_us),
+        direct3=core.window * peak, direct1=core.pixel * peak, first=core.first * peak,
+        gemm=core.products * peak, wino_in=4 * ghz / core.inward, wino_out=4 * ghz / core.outward,
+        wino_filter=4 * ghz / core.filters)
     # Bandwidth does not grow with the cores of these boards; arithmetic nearly does.
     rates = {1: one}
-    for n in range(2, cores + 1):
+    for n in range(2, board.cores + 1):
         fast = one.scaled(0.92 * n)
         rates[n] = dataclasses.replace(fast, pack=one.pack * 1.3, weights=one.weights * 1.3,
-                                       memory=memory * 1.2, far=memory * 2.4)
-    return Device(name, read, cache_kb * 1024, cache_kb * 512, rates, estimate=True)
+                                       memory=board.memory * 1.2, far=board.memory * 2.4)
+    return Device(board.name, board.read, board.own_kb * 1024, board.near_kb * 1024, rates, estimate=True)
 
 
-# Peaks: 4-wide FMA at 1.2, 1.5 and 2.4 GHz (Cortex-A53: one 64-bit FMA pipe pair; A72: one 128-bit pipe;
-# A76: two). Storage: SD cards in the slot these boards have. generic-x86: AVX2 at 3 GHz with an NVMe disk.
-BUILTIN = {
-    device.name: device
-    for device in (
-        _estimate("rpi3", 9.6, 4, 0.022, 500, 2.0, 128),
-        _estimate("rpi4", 12.0, 4, 0.045, 400, 4.0, 256),
-        _estimate("rpi5", 38.4, 4, 0.085, 300, 9.0, 512),
-        _estimate("jetson-nano", 11.4, 4, 0.080, 300, 6.0, 512),
-        _estimate("generic-x86", 96.0, 4, 2.0, 50, 12.0, 512),
-    )
-}
+BUILTIN = {board.name: _estimate(board) for board in BOARDS}
 
 
 def cache_folder() -> str:
@@ -157,19 +151,10 @@ def save_device(device: Device, path: str | None = None) -> str:
     return path
 
 
-def likeness(machine: str, board: str) -> str:
-    """The built-in profile most like a machine, by what `uname -m` and the device tree call it."""
-    if not machine.startswith(("aarch64", "arm")):
-        return "generic-x86"
-    known = {"Raspberry Pi 3": "rpi3", "Raspberry Pi 4": "rpi4", "Raspberry Pi 5": "rpi5",
-             "Jetson Nano": "jetson-nano"}
-    return next((name for words, name in known.items() if words in board), "rpi4")
-
-
-def _board() -> str:
-    """What the device tree calls this board; nothing where there is none."""
+def _text(path: str) -> str:
+    """A small file of the kernel's, nothing where there is none."""
     try:
-        with open("/proc/device-tree/model", errors="replace") as file:
+        with open(path, errors="replace") as file:
             return file.read()
     except OSError:
         return ""
@@ -191,6 +176,18 @@ def measured_devices() -> list[Device]:
     return found
 
 
+def _this_board() -> Device:
+    """The estimate for the board most like this machine, at this machine's clock."""
+    clocks = [_text(f"/sys/devices/system/cpu/cpu{n}/cpufreq/cpuinfo_max_freq").strip()
+              for n in range(os.cpu_count() or 1)]
+    mhz = max((int(clock) // 1000 for clock in clocks if clock.isdigit()), default=0)
+    name, clock = likeness(os.uname().machine, parts_of(_text("/proc/cpuinfo")), mhz,
+                           _text("/proc/device-tree/model"))
+    if clock is None or abs(clock - 1) < 0.05:
+        return BUILTIN[name]
+    return _estimate(next(board for board in BOARDS if board.name == name), clock)
+
+
 def load_device(name: str | None = None, read_rate: int | None = None) -> Device:
     """A profile by name or path; without one this machine's measured profile, else the one most like it.
 
@@ -208,7 +205,7 @@ def load_device(name: str | None = None, read_rate: int | None = None) -> Device
     if name is None:
         path = os.path.join(cache_folder(), "this-machine.json")
         if not os.path.exists(path):
-            return BUILTIN[likeness(os.uname().machine, _board())]
+            return _this_board()
     elif os.path.exists(name):
         path = name
     else:

@@ -24,7 +24,7 @@ def choose_kernel(graph: Graph, node: Node, exact: bool = False) -> str:
     able = able_kernels(options, False)
     shape = node.out_shape
     tiles = -(-shape.h // 4) * -(-shape.w // 4)
-    if not exact and "winograd" in able and tiles >= 8 and node.in_shapes[0].c >= 32 and shape.c >= 32:
+    if not exact and "winograd" in able and tiles >= 8 and node.in_shapes[0].c >= 16 and shape.c >= 32:
         return "winograd"
     return able[0]
 
