@@ -19,7 +19,7 @@ int64_t DF_NAME(fma_burst)(int64_t rounds)
 #endif
 #pragma GCC unroll 12
         for (int i = 0; i < CHAINS; i++)
-            acc[i] = acc[i] * a + b;
+            acc[i] += a * b; /* ARM's multiply-add overwrites the sum: the other form takes moves */
     }
     vf sum = acc[0];
     for (int i = 1; i < CHAINS; i++)

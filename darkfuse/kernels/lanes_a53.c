@@ -11,6 +11,7 @@
 #include "lanes_a53.h"
 
 #if defined(DF_ISA_A53) && defined(__aarch64__)
+/* clang-format off */
 /* One fmla of 64: the n-th is of channel n / 16, pixel n / 2 % 8, vector n % 2.  Loads begin at the n each is tied
  * to and end two slots on; pixels past `pixels` have neither. */
 __asm__(
@@ -113,4 +114,5 @@ __asm__(
     "df_pixel_sums df_sums_7x128__a53, 7, 128\n"
     "df_pixel_sums df_sums_8x128__a53, 8, 128\n"
     ".noaltmacro\n");
+/* clang-format on */
 #endif

@@ -31,10 +31,16 @@
 
 #include "isa.h"
 #include "lanes.h"
+#include "lanes_a53.h"
 
 #define WINO_FREQS 36
 #define WINO_P 0.70710678118654752f /* p; p^2 = 1/2 */
 #define WINO_R 1.41421356237309505f /* r; r^2 = 2 */
+#ifdef DF_IN_ORDER
+#define WINO_R_ROW 0.5f /* G's rows of +-r are multiplied by this, its columns of A^T divided: a power of 2, exact */
+#else
+#define WINO_R_ROW 1.0f
+#endif
 
 /* The GEMMs' register block: WINO_TILES tiles times WINO_VECS registers of output channels.  That leaves room
  * for one row of weights and a broadcast in 32 registers (16 on SSE2, AVX2 and armv7). */

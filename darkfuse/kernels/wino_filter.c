@@ -1,6 +1,43 @@
 /* Filters into the Winograd domain: G g G^T, some input channels at a time. */
 #include "wino.h"
 
+#ifdef DF_IN_ORDER
+/* One dimension of G. ARM's multiply-add overwrites what it adds to, so that a sum used twice costs a move; the rows
+ * of +-r at WINO_R_ROW of their size have the odd part p g1 in common with those of +-p: 8 instructions instead of
+ * 10. By tools/arm/inorder.py four lanes take 180 cycles, with the other form below 268. Cores that move registers
+ * for nothing gain nothing. */
+DF_INLINE void g_column(vf g0, vf g1, vf g2, vf f[6])
+{
+    vf odd = WINO_P * g1, p = g0 + 0.5f * g2, r = g2 + WINO_R_ROW * g0;
+    __asm__("" : "+w"(odd)); /* or it becomes part of four multiply-adds, with their moves */
+    f[0] = g0;
+    f[1] = p + odd;
+    f[2] = p - odd;
+    f[3] = r + odd;
+    f[4] = r - odd;
+    f[5] = g2;
+}
+
+/* One input channel's lanes at g, `column` floats from tap to tap. */
+DF_INLINE void filter(const float *g, const int64_t column, float *w, int64_t step)
+{
+    vf taps[9], rows[3][6]; /* all loads before the first store, which might change what is at g */
+#pragma GCC unroll 9
+    for (int i = 0; i < 9; i++)
+        taps[i] = vf_load(g + i * column);
+#pragma GCC unroll 3
+    for (int j = 0; j < 3; j++)
+        g_column(taps[j], taps[3 + j], taps[6 + j], rows[j]);
+#pragma GCC unroll 6
+    for (int i = 0; i < 6; i++) {
+        vf f[6];
+        g_column(rows[0][i], rows[1][i], rows[2][i], f);
+#pragma GCC unroll 6
+        for (int j = 0; j < 6; j++)
+            vf_store(w + (6 * i + j) * step, f[j]);
+    }
+}
+#else
 /* One dimension of G: (g0, g0 + p^2 g2 +- p g1, g0 + r^2 g2 +- r g1, g2). */
 DF_INLINE void g_pair(vf g0, vf g1, vf g2, float square, float a, vf *plus, vf *minus)
 {
@@ -53,6 +90,7 @@ DF_INLINE void filter(const float *g, const int64_t column, float *w, int64_t st
         bottom[j] = vf_load(g + 2 * row + j * column);
     store_row(bottom, w + 30 * step, step);
 }
+#endif
 
 /* Input channels [ic, ic + n), n <= 16, of a panel as Darknet's file has them, to g: (16, 3, 3, 32). A block at
  * a time this stays in the first-level cache; a whole panel packed first goes to memory and back. */

@@ -1,5 +1,4 @@
 /* The matrix product of one Winograd frequency, in register blocks of tiles x output channels. */
-#include "lanes_a53.h"
 #include "wino.h"
 
 #define LINE 16 /* floats in 64 bytes */
@@ -107,8 +106,8 @@ static bool block_in_order(int tiles, const float *u, int64_t next, int blocks, 
 #define block_in_order(...) false
 #endif
 
-void DF_NAME(wino_gemm)(const float *u, int64_t next, int blocks, int tiles, const float *w, float *m,
-                        bool add, const float *ahead, int floats)
+void DF_NAME(wino_gemm)(const float *u, int64_t next, int blocks, int tiles, const float *w, float *m, bool add,
+                        const float *ahead, int floats)
 {
     int64_t channels = (int64_t)blocks * DF_CB;
     int parts = (tiles + WINO_TILES - 1) / WINO_TILES; /* of nearly equal size */

@@ -6,7 +6,7 @@
  * 6 for +-r.  Sums carry the even powers, differences the odd ones. */
 DF_INLINE void a_column(vf m0, vf m1, vf m2, vf m3, vf m4, vf m5, vf y[4])
 {
-    const float np = -2.0f / 3, nr = 1.0f / 6;
+    const float np = -2.0f / 3, nr = 1.0f / 6 / WINO_R_ROW;
     vf ps = m1 + m2, pd = m1 - m2, rs = m3 + m4, rd = m3 - m4;
     y[0] = (m0 + np * ps) + nr * rs;
     y[1] = (np * WINO_P) * pd + (nr * WINO_R) * rd;

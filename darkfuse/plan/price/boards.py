@@ -17,6 +17,7 @@ class Core(NamedTuple):
     flops : float32 operations a cycle
     products, window, pixel, first : shares of that in Winograd's products, 3x3, 1x1 and the first layer
     inward, outward, filters : cycles of four lanes of one tile, or of one filter, through each transform
+    pixels : that the kernels hold in registers: what a narrower row or fewer tiles lose depends on it
     """
 
     flops: int
@@ -27,14 +28,15 @@ class Core(NamedTuple):
     inward: int
     outward: int
     filters: int
+    pixels: int = 8
 
 
-A7 = Core(2, 0.70, 0.70, 0.65, 0.45, 900, 900, 500)
-A53 = Core(8, 0.58, 0.58, 0.54, 0.40, 550, 490, 295)
-A55 = Core(8, 0.80, 0.80, 0.75, 0.55, 450, 450, 270)
+A7 = Core(2, 0.70, 0.70, 0.65, 0.45, 900, 900, 500, 4)
+A53 = Core(8, 0.70, 0.70, 0.65, 0.40, 550, 490, 200)
+A55 = Core(8, 0.80, 0.80, 0.75, 0.55, 450, 450, 190)
 A72 = Core(8, 0.88, 0.88, 0.82, 0.65, 185, 240, 100)
 A76 = Core(16, 0.86, 0.86, 0.80, 0.55, 215, 135, 120)
-X86 = Core(32, 0.70, 0.75, 0.65, 0.55, 31, 25, 21)  # AVX2; lanes by four too
+X86 = Core(32, 0.70, 0.75, 0.65, 0.55, 31, 25, 21, 14)  # AVX2; lanes by four too
 
 # Part numbers of ARM's own cores, big ones last: of several in one chip, the last decides
 PARTS = {0xC07: A7, 0xC09: A7, 0xC0F: A7, 0xD03: A53, 0xD04: A53, 0xD05: A55, 0xD46: A55,

@@ -18,7 +18,6 @@ TURN = 0.3  # of packing: the same without the way to memory and back
 SLOTS = {1: 1.7, 2: 1.3}  # how much longer reading takes into so few slots
 BESIDE = 0.05  # of the time of a read: what computing takes longer meanwhile, short of cache and memory
 STRIDED = 1.25  # how much longer direct kernels take for a pixel whose neighbours read other inputs
-PIXELS = 14  # of one row that the direct kernels hold in registers, at most; tiles in Winograd's products
 
 
 def conv_cost(rates: Rates, node: Node, kernel: str, device: Device, threads: int) -> ConvCost:
@@ -49,13 +48,13 @@ def conv_cost(rates: Rates, node: Node, kernel: str, device: Device, threads: in
             step=72e-6 * inputs * outputs / rates.gemm, walk=1e-6 * inputs * outputs / rates.wino_filter,
             far=far_ms(rates, 144.0 * inputs * (1 + outputs // 32)), wait=wait, meeting=meeting,
             held=144 * inputs, near=device.near_bytes,  # the transformed input of a strip
-            parts=max(1, -(-threads // (outputs // PANEL))), pixels=PIXELS)
+            parts=max(1, -(-threads // (outputs // PANEL))), pixels=device.pixels)
     if kernel == "direct":
         rate = rates.direct1 if options.size == 1 else rates.direct3
     else:
         rate = rates.first if kernel == "first" else rates.general
     pixel = 2e-6 * weights / rate * (STRIDED if options.stride > 1 else 1.0)
-    return ConvCost(False, pixel=pixel, wait=wait, meeting=meeting, pixels=PIXELS)
+    return ConvCost(False, pixel=pixel, wait=wait, meeting=meeting, pixels=device.pixels)
 
 
 def conv_ms(rates: Rates, node: Node, kernel: str, rows: Sizes, columns: Sizes, strip: int, device: Device,

@@ -63,6 +63,7 @@ class Device:
     read : GB/s from storage
     cache_bytes : of the cache a core has to itself
     near_bytes : maps up to this size are in some cache when they are read
+    pixels : of one row that the direct kernels hold in registers, at most; tiles in Winograd's products
     """
 
     name: str
@@ -71,6 +72,7 @@ class Device:
     near_bytes: int
     rates: dict[int, Rates]
     estimate: bool = False
+    pixels: int = 14
 
     def at(self, threads: int) -> Rates:
         """Rates for a team of `threads`, scaled from the nearest measured one where it was not measured."""
@@ -88,7 +90,8 @@ class Device:
         raw = parse_json(text)
         raw["rates"] = {int(n): Rates(**values) for n, values in raw["rates"].items()}
         device = Device(**raw)
-        numbers = [device.read, *(v for r in device.rates.values() for v in dataclasses.asdict(r).values())]
+        rates = [v for r in device.rates.values() for v in dataclasses.asdict(r).values()]
+        numbers = [device.read, device.pixels, *rates]
         if not device.rates or not all(isinstance(v, (int, float)) and 0 < v < math.inf for v in numbers):
             raise ValueError("a rate is missing or not positive")
         return device
@@ -121,7 +124,8 @@ def _estimate(board: Board, clock: float = 1.0) -> Device:
         fast = one.scaled(0.92 * n)
         rates[n] = dataclasses.replace(fast, pack=one.pack * 1.3, weights=one.weights * 1.3,
                                        memory=board.memory * 1.2, far=board.memory * 2.4)
-    return Device(board.name, board.read, board.own_kb * 1024, board.near_kb * 1024, rates, estimate=True)
+    return Device(board.name, board.read, board.own_kb * 1024, board.near_kb * 1024, rates, estimate=True,
+                  pixels=core.pixels)
 
 
 BUILTIN = {board.name: _estimate(board) for board in BOARDS}
