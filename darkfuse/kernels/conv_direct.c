@@ -4,6 +4,16 @@
 
 #define ANY_WIDEST 4 /* of strides other than 1 and 2, whose addresses need registers */
 
+/* Channel blocks of one pass: their weights of a whole panel take up to half of a first-level cache of 32 KiB.
+ * Each pass is summed from zero and then added to those before it, so that where passes end decides the last bits of
+ * a sum.  The kernel's size alone says where: never the strip, the region, the lanes a view has room for, the threads
+ * or the budget. */
+DF_INLINE int pass_blocks(int size)
+{
+    const int floats = DF_PANEL * DF_CB * size * size;
+    return floats < 4096 ? 4096 / floats : 1;
+}
+
 /* clang-format off */
 #define KINDS(V) \
     TILES(V, one, DF_CB, DF_CB) TILES(V, two, 2 * DF_CB, DF_CB) TILES_4(V, any, w->step, DF_CB)
@@ -17,9 +27,7 @@ static void direct_strip(const panel_job *j, const df_view *dst, int block, int 
     const df_view *in = j->in;
     const int kind = c->stride <= 2 ? c->stride - 1 : 2;
     const int blocks = (c->in_c + DF_CB - 1) / DF_CB;
-    /* channel blocks whose weights take up to half of an L1 of 32 KiB */
-    const int block_floats = j->lanes * DF_CB * c->size * c->size;
-    const int group = block_floats < 4096 ? 4096 / block_floats : 1;
+    const int group = pass_blocks(c->size);
     const int64_t in_x = (int64_t)(x0 * c->stride - c->pad - in->x0) * DF_CB;
     walk w = {
         .row = in->row_stride,

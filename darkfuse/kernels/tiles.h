@@ -2,7 +2,8 @@
  *
  * A tile of P pixels x NV vectors of output channels stays in registers while rows of the input are walked;
  * each step multiplies one broadcast input value of each pixel by NV vectors of weights.  The order of the
- * sums does not depend on the tile, the strip or the region: same bits for any of them. */
+ * sums does not depend on the tile, the strip or the region, nor does where one pass over channels ends and the next
+ * begins (conv_direct.c): same bits for any of them. */
 #ifndef DF_TILES_H
 #define DF_TILES_H
 
