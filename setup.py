@@ -185,9 +185,9 @@ if (MEDIA / "_rows.pyx").exists():
     extensions.append(media)
 
 # cfg/ and weights/ lie beside the package in the tree and inside it in a wheel, so that a bare
-# `darkfuse detect photo.jpg` finds the model that comes with it. An editable install leaves them where they are:
-# setuptools would map them with an import hook, which type checkers and editors do not follow; without them it
-# writes the tree's path into a .pth file, which they do.
+# `darkfuse detect photo.jpg` finds the model that comes with it. An editable install leaves them where they
+# are: setuptools would map them with an import hook, which type checkers and editors do not follow; without
+# them it writes the tree's path into a .pth file, which they do.
 SHIPPED = {} if "editable_wheel" in sys.argv else {"darkfuse.cfg": "cfg", "darkfuse.weights": "weights"}
 setup(
     packages=[*find_packages(include=["darkfuse*"]), *SHIPPED],

@@ -9,18 +9,19 @@ MEM_HELP = ("memory for the whole process, like 48M; 'min': the least that works
             "'resident': no limit (default: half of what is free, more of it where that is too little)")
 
 
-def add_answers(parser: argparse.ArgumentParser, thresh: float | None = None) -> None:
+def add_answers(parser: argparse.ArgumentParser, thresh: float | str = "the dialect's: 0.5, AlexeyAB's 0.25",
+                nms: str = "the dialect's: 0.45, OpenCV's 0.4") -> None:
     """Add what decides the answers: dialect, size, thresholds, NMS, letterbox or stretch.
 
-    `thresh` is the verb's own default; None leaves it to the dialect.
+    `thresh` is the verb's own default; words say what the dialect's is, and leave it None.
     """
     from darkfuse.model.dialect import NMS_KINDS
 
     add_dialect(parser)
-    parser.add_argument("--thresh", type=fraction, default=thresh, help="least score of a detection (default "
-                        + ("the dialect's: 0.5, AlexeyAB's 0.25)" if thresh is None else f"{thresh})"))
-    parser.add_argument("--nms", type=fraction, help="most two boxes of one class may overlap (default the "
-                        "dialect's: 0.45, OpenCV's 0.4; 0: any)")
+    parser.add_argument("--thresh", type=fraction, default=None if isinstance(thresh, str) else thresh,
+                        help=f"least score of a detection (default {thresh})")
+    parser.add_argument("--nms", type=fraction,
+                        help=f"most two boxes of one class may overlap (default {nms}; 0: any)")
     parser.add_argument("--nms-kind", choices=NMS_KINDS, help="what overlap means (default: as the cfg says "
                         "in AlexeyAB's dialect; elsewhere plain, which is IoU)")
     shape = parser.add_mutually_exclusive_group()

@@ -12,11 +12,11 @@ def add(subparsers: Any) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
         "demo", help="live boxes from a camera or a video, in a window or a browser", allow_abbrev=False,
-        usage="darkfuse demo [CFG] [WEIGHTS] [--camera N | --video FILE] [options]",
+        usage="darkfuse demo [CFG] [WEIGHTS] [FILM | --camera N] [options]",
         description="Detect in a camera's picture or in a video while it runs, and show the boxes in a "
                     "window (where there is a screen), in a browser (--http), or write them down. q, Esc or "
                     "Ctrl-C end it. Without CFG the small model that comes with darkfuse is used.")
-    parser.add_argument("files", nargs="*", metavar="FILE", help="x.cfg, x.weights")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="x.cfg, x.weights, a film")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--camera", "--c", type=_camera, metavar="N",
                         help="number of the camera (default 0), or libcamera for a board's own")
@@ -56,8 +56,10 @@ def run(args: argparse.Namespace) -> int:
     from darkfuse.live.camera import run as run_live
 
     cfg, weights, data, rest = sort_files(args.files)
+    if rest and args.video is None and args.camera is None and len(rest) == 1:
+        args.video = rest.pop()
     if rest:
-        raise DarkfuseError(f"{rest[0]} is neither a .cfg nor .weights; videos are named with --video")
+        raise DarkfuseError(f"{rest[0]}: one film at a time, or one camera")
     lines = run_live(Wishes(
         source=args.video or args.camera or 0, cfg=cfg, weights=weights, names=args.names or data,
         threads=args.threads, mem=args.mem, exact=args.exact, loading=arguments.loading(args),

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from darkfuse.cli.order import options_first
 from darkfuse.errors import DarkfuseError
 from darkfuse.host import interrupt
 from darkfuse.host.lazy import lazy
@@ -67,12 +68,14 @@ class Parser(argparse.ArgumentParser):
             message += did_you_mean(unknown[1], self.options())
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
+    def verbs(self) -> dict[str, argparse.ArgumentParser]:
+        """Parsers of the verbs added."""
+        return {name: verb for action in self._actions if isinstance(action, argparse._SubParsersAction)
+                for name, verb in action.choices.items()}
 
     def options(self) -> list[str]:
         """All long options of the verbs added."""
-        verbs = [action.choices.values() for action in self._actions
-                 if isinstance(action, argparse._SubParsersAction)]
-        return [option for choices in verbs for verb in choices for action in verb._actions
+        return [option for verb in self.verbs().values() for action in verb._actions
                 for option in action.option_strings if option.startswith("--")]
 
 
@@ -147,6 +150,9 @@ def _run(given: list[str]) -> int:
         near = did_you_mean(chosen, [*VERBS, *FAMILIES])
         return _fail(f"there is no verb {chosen}" + (near or "; there are " + ", ".join(VERBS)))
     parser, modules = build_parser([chosen] if chosen in VERBS else VERBS)
+    if chosen is not None:
+        at = arguments.index(chosen) + 1
+        arguments[at:] = options_first(parser.verbs()[chosen], arguments[at:])
     args = parser.parse_args(arguments)
     if args.version:
         from darkfuse import __version__

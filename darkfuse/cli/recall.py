@@ -15,9 +15,14 @@ def add(subparsers: Any) -> None:
         usage="darkfuse recall DATA CFG [WEIGHTS] [options]", allow_abbrev=False,
         description="After each photo that DATA lists after valid=: its number, objects found and objects "
                     "there so far, boxes a photo, mean IoU of objects with their best box, and recall at IoU "
-                    "0.5. Classes do not count.")
+                    "0.5. Photos are stretched; boxes are those whose objectness exceeds --thresh; of "
+                    "overlapping ones the best is left: classes do not count.")
     parser.add_argument("files", nargs="+", metavar="FILE", help="x.data, x.cfg, x.weights")
-    arguments.add_answers(parser, 0.001)
+    arguments.add_dialect(parser)
+    parser.add_argument("--thresh", type=arguments.fraction, default=0.001,
+                        help="least objectness of a box (default 0.001)")
+    parser.add_argument("--nms", type=arguments.fraction, default=0.4,
+                        help="most two boxes may overlap (default 0.4; 0: any)")
     arguments.add_pictures(parser)
     arguments.add_running(parser)
 
@@ -33,9 +38,7 @@ def run(args: argparse.Namespace) -> int:
     chosen, classes, recall = photos(data.path), class_count(net.graph), Recall()
     with net:
         for photo in chosen:
-            given = arguments.answers(args)
-            if given.get("nms") is None:
-                given["nms"] = 0.4  # Darknet's for this command
-            result = net.detect(photo.image, **given)
-            print(recall.add(result, truths(photo, result.width, result.height, classes)), flush=True)
+            width, height, boxes = net.proposals(photo.image, args.thresh, args.nms)
+            there = [truth for truth in truths(photo, width, height, classes) if not truth[5]]
+            print(recall.add(boxes, there, width, height), flush=True)
     return 0

@@ -16,6 +16,8 @@ from darkfuse.host.files import WholeFile
 if TYPE_CHECKING:
     from darkfuse.session.network import Network
 
+LAYER_TYPES = {"region": 27, "yolo": 28, "Gaussian_yolo": 29}  # the fork's numbers of them
+
 
 def add(subparsers: Any) -> None:
     """Add the verb."""
@@ -28,7 +30,8 @@ def add(subparsers: Any) -> None:
                     "classifies is scored instead, top 1 and top N (top= in DATA), as classifier valid does.")
     parser.add_argument("files", nargs="+", metavar="FILE", help="x.data, x.cfg, x.weights")
     parser.add_argument("--out", metavar="NAME", help="beginning of the files' names")
-    arguments.add_answers(parser, 0.005)
+    arguments.add_answers(parser, "the dialect's: 0.005, AlexeyAB's 0.001",
+                          "the dialect's: 0.45, AlexeyAB's 0.6")
     arguments.add_pictures(parser)
     arguments.add_running(parser)
 
@@ -40,6 +43,10 @@ def run(args: argparse.Namespace) -> int:
     net, data = opened(args)
     with net:
         if any(node.kind in DETECTION for node in net.graph.nodes):
+            for line in layer_lines(net):
+                print(line)
+            args.thresh = net.dialect.valid[0] if args.thresh is None else args.thresh
+            args.nms = net.dialect.valid[1] if args.nms is None else args.nms
             began = time.monotonic()
             detected(net, data, args)
             print(f"Total Detection Time: {time.monotonic() - began:f} Seconds", file=sys.stderr)
@@ -61,6 +68,12 @@ def opened(args: argparse.Namespace) -> tuple[Network, Any]:
     net = load(cfg, weights, names=data if read.names else None, **arguments.loading(args),
                **arguments.pictures(args), **arguments.running(args))
     return net, read
+
+
+def layer_lines(net: Network) -> list[str]:
+    """What the fork prints of the layers boxes come from: number and Darknet's number of the kind."""
+    return [f" Detection layer: {node.index} - type = {LAYER_TYPES[node.kind]} "
+            for node in net.graph.nodes if node.kind in LAYER_TYPES]
 
 
 def detected(net: Network, data: Any, args: argparse.Namespace) -> None:

@@ -10,12 +10,12 @@ ROUNDS = 1000  # of k-means at most; it ends when no box changes its cluster
 
 
 class Anchors(NamedTuple):
-    """Anchors by area, smallest first, in the unit of the boxes; the mean IoU of boxes with their own."""
+    """Anchors by area, smallest first, in the unit of the boxes; the mean IoU of boxes with their own; rounds
+    of k-means."""
 
     sizes: tuple[tuple[float, float], ...]
     iou: float
     rounds: int
-    members: tuple[int, ...]
 
 
 def find_anchors(boxes: Sequence[tuple[float, float]], count: int, seed: int = 0) -> Anchors:
@@ -44,20 +44,18 @@ def find_anchors(boxes: Sequence[tuple[float, float]], count: int, seed: int = 0
         pick = int(np.searchsorted(total, draw.random() * total[-1], "right"))
         centres = np.concatenate([centres, sizes[[min(pick, len(sizes) - 1)]]])
     own, rounds = None, 0
-    while rounds < ROUNDS:
-        rounds += 1
+    while True:
         nearest = _ious(sizes, centres, np).argmax(1)
-        if own is not None and (nearest == own).all():
+        if rounds == ROUNDS or (own is not None and (nearest == own).all()):
             break
-        own = nearest
+        own, rounds = nearest, rounds + 1
         for at in range(count):
             if (own == at).any():
                 centres[at] = sizes[own == at].mean(0)
     overlaps = _ious(sizes, centres, np)
     order = sorted(range(count), key=lambda at: float(centres[at].prod()))
-    members = np.bincount(overlaps.argmax(1), minlength=count)
     return Anchors(tuple((float(centres[at][0]), float(centres[at][1])) for at in order),
-                   float(overlaps.max(1).mean()), rounds, tuple(int(members[at]) for at in order))
+                   float(overlaps.max(1).mean()), rounds)
 
 
 def _ious(sizes: Any, centres: Any, np: Any) -> Any:

@@ -16,10 +16,14 @@ from darkfuse.graph.ir import Shape
 
 @dataclass
 class Candidate:
-    """A box on its way through NMS; `probs` holds the classes whose score exceeds the threshold."""
+    """A box on its way through NMS; `probs` holds the classes whose score exceeds the threshold.
+
+    Decoders leave out boxes without such a class, unless told to judge by `objectness` alone (`classless`).
+    """
 
     box: Box
     probs: dict[int, float]
+    objectness: float = 0.0
 
 
 def float_view(raw: Any, shape: Shape) -> memoryview[float]:

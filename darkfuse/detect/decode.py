@@ -88,7 +88,7 @@ def decode(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thr
     rule = suppression(graph, nms, nms_kind)
     found: list[Candidate] = []
     for node in detection_nodes(graph):
-        found += _decode_layer(graph, node, raw[node.index], thresh)
+        found += decode_layer(graph, node, raw[node.index], thresh)
     broken, found = len(found), [candidate for candidate in found if is_finite(candidate)]
     broken -= len(found)
     if broken:
@@ -112,6 +112,19 @@ def decode(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thr
     return Result(tuple(detections), image_w, image_h, path, seconds, broken)
 
 
+def proposals(graph: Graph, raw: Mapping[int, Any], thresh: float, nms: float) -> list[Box]:
+    """Boxes by objectness alone, as Darknet's `detector recall` takes them, as fractions of the input.
+
+    `raw` is `decode`'s. Objectness must exceed `thresh`; of boxes that overlap by more than `nms` the best is
+    left, whatever their classes are.
+    """
+    found: list[Candidate] = []
+    for node in detection_nodes(graph):
+        found += decode_layer(graph, node, raw[node.index], thresh, classless=True)
+    alike = [Candidate(c.box, {0: c.objectness}) for c in found if c.objectness > thresh]
+    return [c.box for c in nms_sort([c for c in alike if is_finite(c)], Suppression(nms))]
+
+
 def decoder(kind: str) -> Callable[..., list[Candidate]]:
     """What makes boxes of a detection layer's map: `detect.<kind>.decode_<kind>`, imported when it is met."""
     name = kind.lower()
@@ -120,14 +133,15 @@ def decoder(kind: str) -> Callable[..., list[Candidate]]:
     return found
 
 
-def _decode_layer(graph: Graph, node: Node, raw: Any, thresh: float) -> list[Candidate]:
+def decode_layer(graph: Graph, node: Node, raw: Any, thresh: float,
+                 classless: bool = False) -> list[Candidate]:
     """Boxes of one layer, relative to the network's input."""
     more: tuple[Any, ...] = (graph.input.w, graph.input.h)
     if node.kind == "region":
         more = (word_tree(graph, node),)
     elif node.kind == "detection":
         more = ()
-    return decoder(node.kind)(node.options, node.out_shape, raw, thresh, *more)
+    return decoder(node.kind)(node.options, node.out_shape, raw, thresh, *more, classless=classless)
 
 
 def word_tree(graph: Graph, node: Node) -> Tree | None:

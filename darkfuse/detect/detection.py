@@ -14,7 +14,8 @@ from darkfuse.graph.ir import Shape
 from darkfuse.graph.layers.detection import DetectionOptions
 
 
-def decode_detection(options: DetectionOptions, shape: Shape, raw: Any, thresh: float) -> list[Candidate]:
+def decode_detection(options: DetectionOptions, shape: Shape, raw: Any, thresh: float,
+                     classless: bool = False) -> list[Candidate]:
     """Boxes above the threshold, relative to the network's input; and those that are not finite.
 
     Parameters
@@ -26,6 +27,8 @@ def decode_detection(options: DetectionOptions, shape: Shape, raw: Any, thresh: 
         float32 values of the layer *before* the detection layer.
     thresh : float
         Objectness times class probability must exceed it.
+    classless : bool
+        Keep boxes whose objectness exceeds it, whatever their classes are.
     """
     values = float_view(raw, shape)
     side, num, classes = options.side, options.num, options.classes
@@ -42,11 +45,11 @@ def decode_detection(options: DetectionOptions, shape: Shape, raw: Any, thresh: 
             scale = values[cells * classes + n]
             scores = {number: scale * value for number, value in enumerate(likely)}
             probs = {number: score for number, score in scores.items() if not score <= thresh}
-            if not probs:
+            if not (probs or (classless and scale > thresh)):
                 continue
             at = cells * (classes + num) + 4 * n
             x, y, w, h = values[at : at + 4].tolist()
             if options.sqrt:
                 w, h = w * w, h * h
-            found.append(Candidate(Box((x + col) / side, (y + row) / side, w, h), probs))
+            found.append(Candidate(Box((x + col) / side, (y + row) / side, w, h), probs, scale))
     return found

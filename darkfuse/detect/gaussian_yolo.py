@@ -18,7 +18,7 @@ POINTS = {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}
 
 
 def decode_gaussian_yolo(options: GaussianYoloOptions, shape: Shape, raw: Any, thresh: float, net_w: int,
-                         net_h: int) -> list[Candidate]:
+                         net_h: int, classless: bool = False) -> list[Candidate]:
     """Boxes above the threshold, relative to the network's input; and those that are not finite.
 
     Parameters
@@ -32,6 +32,8 @@ def decode_gaussian_yolo(options: GaussianYoloOptions, shape: Shape, raw: Any, t
         Objectness must exceed it, and so must objectness times class probability times certainty.
     net_w, net_h : int
         Network input in pixels, the unit of the anchors.
+    classless : bool
+        Keep boxes whose objectness exceeds it, whatever their classes are.
     """
     values = float_view(raw, shape)
     plane = shape.h * shape.w
@@ -49,7 +51,7 @@ def decode_gaussian_yolo(options: GaussianYoloOptions, shape: Shape, raw: Any, t
             classes = values[first : first + (options.classes - 1) * plane + 1 : plane].tolist()
             scores = {number: scale * logistic(value) for number, value in enumerate(classes)}
             probs = {number: score for number, score in scores.items() if not score <= thresh}
-            if not probs:
+            if not (probs or classless):
                 continue
             row, col = divmod(cell, shape.w)
             width, height = exp32(w) * anchor_w / net_w, exp32(h) * anchor_h / net_h
@@ -58,5 +60,5 @@ def decode_gaussian_yolo(options: GaussianYoloOptions, shape: Shape, raw: Any, t
                 (row + logistic(y) * options.scale_x_y - shift) / shape.h + half * height,
                 width,
                 height,
-            ), probs))
+            ), probs, logistic(objectness)))
     return found

@@ -22,7 +22,7 @@ WORD_THRESH = 0.5
 
 
 def decode_region(options: RegionOptions, shape: Shape, raw: Any, thresh: float,
-                  tree: Tree | None = None) -> list[Candidate]:
+                  tree: Tree | None = None, classless: bool = False) -> list[Candidate]:
     """Boxes above the threshold, relative to the network's input; and those that are not finite.
 
     Parameters
@@ -36,6 +36,8 @@ def decode_region(options: RegionOptions, shape: Shape, raw: Any, thresh: float,
         Objectness must exceed it, and so must objectness times class probability.
     tree : Tree, optional
         The word tree whose words the classes are.
+    classless : bool
+        Keep boxes whose objectness exceeds it, whatever their classes are.
     """
     values = float_view(raw, shape)
     plane = shape.h * shape.w
@@ -51,7 +53,7 @@ def decode_region(options: RegionOptions, shape: Shape, raw: Any, thresh: float,
                 probs = _class_scores(options, values, at, plane, scale, thresh)
             else:
                 probs = {_word(tree, options, values, at, plane): scale}
-            if not probs:
+            if not (probs or classless):
                 continue
             row, col = divmod(cell, shape.w)
             box = Box(
@@ -60,7 +62,7 @@ def decode_region(options: RegionOptions, shape: Shape, raw: Any, thresh: float,
                 exp32(values[at + 2 * plane]) * anchor_w / shape.w,
                 exp32(values[at + 3 * plane]) * anchor_h / shape.h,
             )
-            found.append(Candidate(box, probs))
+            found.append(Candidate(box, probs, scale))
     return found
 
 

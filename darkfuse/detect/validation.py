@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from darkfuse.detect.average_precision import Truth, overlap
-from darkfuse.detect.types import Result, pixel_corners
+from darkfuse.detect.types import Box, Result, pixel_corners
 
 KINDS = {"voc": "comp4_det_test_", "coco": "coco_results", "imagenet": "imagenet-detection"}
 # COCO's numbers of its 80 classes: 1 to 90 without those that were never labelled
@@ -62,13 +62,13 @@ class Recall:
         self.pictures = self.objects = self.found = self.proposals = 0
         self.overlap = 0.0
 
-    def add(self, result: Result, there: Sequence[Truth]) -> str:
-        """Count a picture. Proposals are boxes with a class above the threshold; Darknet counts those whose
-        objectness is, which are some more."""
-        boxes = [pixel_corners(box, result.width, result.height) for box, _ in result.by_box()]
-        self.proposals += len(boxes)
+    def add(self, boxes: Sequence[Box], there: Sequence[Truth], width: int, height: int) -> str:
+        """Count a picture of `width` x `height` pixels; `boxes` are fractions of it (`decode.proposals`)."""
+        corners = [((cx - w / 2) * width, (cy - h / 2) * height, (cx + w / 2) * width, (cy + h / 2) * height)
+                   for cx, cy, w, h in boxes]
+        self.proposals += len(corners)
         for truth in there:
-            best = max((overlap(box, truth[1:5]) for box in boxes), default=0.0)
+            best = max((overlap(box, truth[1:5]) for box in corners), default=0.0)
             self.objects += 1
             self.overlap += best
             self.found += best > _IOU

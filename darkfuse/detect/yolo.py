@@ -15,7 +15,7 @@ from darkfuse.graph.layers.yolo import YoloOptions
 
 
 def decode_yolo(options: YoloOptions, shape: Shape, raw: Any, thresh: float, net_w: int,
-                net_h: int) -> list[Candidate]:
+                net_h: int, classless: bool = False) -> list[Candidate]:
     """Boxes above the threshold, relative to the network's input; and those that are not finite.
 
     Parameters
@@ -29,6 +29,8 @@ def decode_yolo(options: YoloOptions, shape: Shape, raw: Any, thresh: float, net
         Objectness must exceed it, and so must objectness times class probability.
     net_w, net_h : int
         Network input in pixels, the unit of the anchors.
+    classless : bool
+        Keep boxes whose objectness exceeds it, whatever their classes are.
     """
     values = float_view(raw, shape)
     plane = shape.h * shape.w
@@ -51,7 +53,7 @@ def decode_yolo(options: YoloOptions, shape: Shape, raw: Any, thresh: float, net
                 if not value < least
             }
             probs = {number: score for number, score in scores.items() if not score <= thresh}
-            if not probs:
+            if not (probs or classless):
                 continue
             row, col = divmod(cell, shape.w)
             x, y, w, h = (values[at + k * plane] for k in range(4))
@@ -66,5 +68,5 @@ def decode_yolo(options: YoloOptions, shape: Shape, raw: Any, thresh: float, net
                 w * anchor_w / net_w,
                 h * anchor_h / net_h,
             )
-            found.append(Candidate(box, probs))
+            found.append(Candidate(box, probs, scale))
     return found

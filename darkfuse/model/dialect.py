@@ -51,6 +51,8 @@ class Dialect:
     region_nms : float
         IoU above which boxes of a [region] layer lose labels to each other before the best label is chosen; 0
         when they do not.
+    valid : tuple of float
+        Score and overlap, likewise, of `detector valid`, which writes boxes for a benchmark.
     batchnorm_biases : bool
         Whether a [batchnorm] section has biases in the weights file.
     one_label : bool
@@ -70,6 +72,7 @@ class Dialect:
     region_nms: float
     one_label: bool
     batchnorm_biases: bool
+    valid: tuple[float, float]
 
     @property
     def epsilons(self) -> tuple[float, float]:
@@ -87,9 +90,11 @@ class Dialect:
 
 
 DARKNET = Dialect("darknet", "the cfg has no key or section of another program", 1e-6, False, True, "crop",
-                  "corners", 0.5, 0.45, False, 0.0, False, False)
-ALEXEYAB = Dialect("alexeyab", "", 1e-5, True, False, "crop", "corners", 0.25, 0.45, True, 0.0, False, True)
-OPENCV = Dialect("opencv", "", 1e-6, True, False, "stretch", "centres", 0.5, 0.4, False, 0.4, True, True)
+                  "corners", 0.5, 0.45, False, 0.0, False, False, (0.005, 0.45))
+ALEXEYAB = Dialect("alexeyab", "", 1e-5, True, False, "crop", "corners", 0.25, 0.45, True, 0.0, False, True,
+                   (0.001, 0.6))
+OPENCV = Dialect("opencv", "", 1e-6, True, False, "stretch", "centres", 0.5, 0.4, False, 0.4, True, True,
+                 (0.001, 0.6))
 _BY_NAME = {dialect.name: dialect for dialect in (DARKNET, ALEXEYAB, OPENCV)}
 
 # What only AlexeyAB's fork reads: sections, keys of sections, and activations. A key the original reads too

@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from darkfuse.detect.decode import decode
-from darkfuse.detect.types import Result
+from darkfuse.detect.decode import decode, proposals
+from darkfuse.detect.types import Box, Result
 from darkfuse.errors import DarkfuseError, ImageError
 from darkfuse.session.choose import Chosen, Wishes, choose_batch
 from darkfuse.session.inputs import as_file_or_array
@@ -113,6 +113,13 @@ class Batches(Looking):
             else:
                 found.append(one)
         return found
+
+    def proposals(self, image: Any, thresh: float = 0.001, nms: float = 0.4) -> tuple[int, int, list[Box]]:
+        """A picture's width and height, and boxes by objectness alone, as Darknet's `detector recall` takes
+        them: from the picture stretched, whatever their classes are. Boxes are fractions of the picture."""
+        width, height, _ = self._see(image, "stretch")
+        raw = {index: self._engine.output(index) for index in self.graph.outputs}
+        return width, height, proposals(self.graph, raw, thresh, nms)
 
     def _use_batches(self, pictures: int) -> int:
         """Plan for so many pictures; how many there will be at a time."""

@@ -22,11 +22,14 @@ from darkfuse.errors import DarkfuseError
      "detect --words alexeyab coco.data x.cfg x.weights dog.jpg -thresh .25 -ext_output -dont_show "
      "--json r.json"),
     ("detector demo coco.data x.cfg x.weights film.mp4 -out_filename o.avi -mjpeg_port 8090",
-     "demo coco.data x.cfg x.weights --video film.mp4 --out o.avi --http 0.0.0.0:8090"),
+     "demo coco.data x.cfg x.weights film.mp4 --out o.avi --http 0.0.0.0:8090"),
     ("detector demo coco.data x.cfg x.weights film.mp4 -prefix out -json_port 8070 -dont_show",
-     "demo coco.data x.cfg x.weights --video film.mp4 -prefix out --json-port 0.0.0.0:8070 -dont_show"),
+     "demo coco.data x.cfg x.weights film.mp4 -prefix out --json-port 0.0.0.0:8070 -dont_show"),
     ("detector demo coco.data x.cfg x.weights -c 1", "demo coco.data x.cfg x.weights --camera 1"),
-    ("detector map coco.data x.cfg x.weights", "map x.cfg x.weights coco.data"),
+    ("detector map coco.data x.cfg x.weights -thresh .3 -iou_thresh .75 -points 11",
+     "map --words alexeyab coco.data x.cfg x.weights --conf-thresh .3 -iou_thresh .75 -points 11"),
+    ("detector test -i 0 x.data -thresh 0.3 x.cfg -out r.json x.weights a.jpg",
+     "detect --words alexeyab x.data -thresh 0.3 x.cfg --json r.json x.weights a.jpg"),
     ("detector valid coco.data x.cfg x.weights -out mine", "valid coco.data x.cfg x.weights --out mine"),
     ("detector recall coco.data x.cfg x.weights", "recall coco.data x.cfg x.weights"),
     ("detector calc_anchors coco.data -num_of_clusters 9 -width 416 -height 416",
@@ -52,6 +55,8 @@ def test_what_there_is_not_is_said(words: str, says: str) -> None:
     (["detcet", "x.jpg"], "did you mean detect?"),
     (["detect", "x.jpg", "--tresh", ".5"], "did you mean --thresh?"),
     (["detect", "yolov4.cgf", "dog.jpg"], "yolov4.cgf: neither a .cfg nor a picture"),
+    (["detector", "tets", "x.data"], "detector tets: darkfuse has detector test, demo, map, valid, recall, "
+                                     "calc_anchors; did you mean test?"),
 ])
 def test_a_near_miss_gets_a_suggestion(words: list[str], says: str, capsys) -> None:
     try:

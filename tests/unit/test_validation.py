@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 import darkfuse
 from darkfuse.cli.main import main
 from darkfuse.detect.anchors import find_anchors
+from darkfuse.detect.darknet_map import Rules, map_lines, tally
 from darkfuse.detect.types import Box, Detection, Result
 from darkfuse.detect.validation import COCO_IDS, Recall, coco_lines, image_id, imagenet_lines, voc_lines
 
@@ -38,8 +40,10 @@ def test_coco_numbers() -> None:
 def test_recall_is_counted_as_darknet_does() -> None:
     recall = Recall()
     there = [(3, 50.0, 37.5, 150.0, 62.5, False), (0, 0.0, 0.0, 10.0, 10.0, False)]
-    assert recall.add(RESULT, there) == "    0     1     2\tRPs/Img: 2.00\tIOU: 50.00%\tRecall:50.00%"
-    assert recall.add(RESULT, []).startswith("    1     1     2\tRPs/Img: 2.00")
+    boxes = [found.box for found in FOUND]
+    first = recall.add(boxes, there, 200, 100)
+    assert first == "    0     1     2\tRPs/Img: 2.00\tIOU: 50.00%\tRecall:50.00%"
+    assert recall.add(boxes, [], 200, 100).startswith("    1     1     2\tRPs/Img: 2.00")
 
 
 def test_anchors_are_the_clusters_there_are() -> None:
@@ -48,7 +52,7 @@ def test_anchors_are_the_clusters_there_are() -> None:
              for w, h in centres for _ in range(50)]
     found = find_anchors(boxes, 4)
     assert found == find_anchors(boxes, 4) and found.iou > 0.94
-    assert sorted(found.members) == [50] * 4
+    assert 1 <= found.rounds < 20
     for have, want in zip(found.sizes, centres):
         assert have == pytest.approx(want, rel=0.02)
     assert len(find_anchors([(5.0, 5.0)] * 9, 3).sizes) == 3
@@ -67,7 +71,7 @@ def data(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     x, y, w, h = cat.box
     (tmp_path / "labels" / "cat.txt").write_text(f"{cat.class_id} {x} {y} {w} {h}\n")
     (tmp_path / "list.txt").write_text("images/cat.png\nimages/astronaut.png\n")
-    (tmp_path / "x.data").write_text("valid=list.txt\ntrain=list.txt\nresults=out\n")
+    (tmp_path / "x.data").write_text("classes=7\nvalid=list.txt\ntrain=list.txt\nresults=out\n")
     (tmp_path / "x.cfg").symlink_to(root / "cfg" / "darkfuse-voc7.cfg")
     (tmp_path / "x.weights").symlink_to(root / "weights" / "darkfuse-voc7.weights")
     (tmp_path / "x.names").symlink_to(root / "weights" / "darkfuse-voc7.names")
@@ -81,7 +85,14 @@ def test_valid_writes_a_file_a_class(data: Path, capsys) -> None:
     lines = [line for file in files for line in file.read_text().splitlines()]
     assert lines and {line.split()[0] for line in lines} <= {"cat", "astronaut"}
     assert any(float(line.split()[1]) > 0.5 for line in lines if line.startswith("cat "))
-    assert "Total Detection Time: " in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert printed.out == " Detection layer: 19 - type = 27 \n"
+    assert re.search(r"^Total Detection Time: \d+\.\d{6} Seconds$", printed.err, re.MULTILINE)
+    scores = [float(line.split()[1]) for line in lines]
+    assert min(scores) > 0.005  # the original's; the fork's is 0.001
+    assert main(["detector", "valid", "x.data", "x.cfg", "x.weights", "--dialect", "alexeyab"]) == 0
+    lines = [line for file in files for line in file.read_text().splitlines()]
+    assert 0.001 < min(float(line.split()[1]) for line in lines) < 0.005
 
 
 def test_valid_writes_cocos_results(data: Path) -> None:
@@ -93,12 +104,62 @@ def test_valid_writes_cocos_results(data: Path) -> None:
 def test_recall_and_anchors_as_commands(data: Path, capsys) -> None:
     assert main(["detector", "recall", "x.data", "x.cfg", "x.weights"]) == 0
     first, second = capsys.readouterr().out.splitlines()
+    line = re.compile(r" {4}[01]     1     1\tRPs/Img: \d+\.\d\d\tIOU: \d+\.\d\d%\tRecall:100\.00%")
+    assert line.fullmatch(first) and line.fullmatch(second)
     assert first.startswith("    0     1     1\tRPs/Img: ") and second.endswith("Recall:100.00%")
     assert main(["detector", "calc_anchors", "x.data", "-num_of_clusters", "1", "-width", "416",
                  "-height", "416", "-show"]) == 0
-    printed = capsys.readouterr().out
-    assert printed.startswith("\n num_of_clusters = 1, width = 416, height = 416 \n read labels from 2 ")
-    assert printed.splitlines()[-1] == "anchors = " + (data / "anchors.txt").read_text()
+    cat = (data / "labels" / "cat.txt").read_text().split()
+    size = ",".join(f"{float(side) * 416:3.0f}" for side in cat[3:])
+    counters = "counters_per_class = " + ", ".join("1" if at == int(cat[0]) else "0" for at in range(7))
+    assert capsys.readouterr().out == (
+        "\n num_of_clusters = 1, width = 416, height = 416 \n read labels from 2 images \n"
+        "\r loaded \t image: 2 \t box: 1\n all loaded. \n\n calculating k-means++ ...\n"
+        "\n iterations = 1 \n\n"
+        f"\n{counters}\n\n avg IoU = 100.00 % \n\nSaving anchors to the file: anchors.txt \n"
+        f"anchors = {size}\n")
+    assert (data / "anchors.txt").read_text() == size
+    assert (data / "counters_per_class.txt").read_text() == counters
+
+
+def test_the_forks_map_is_printed_in_its_words(data: Path, capsys) -> None:
+    command = "detector map x.data x.cfg -thresh .5 x.weights -iou_thresh .9"
+    assert main(command.split()) == 0
+    printed = capsys.readouterr()
+    cat = (data / "labels" / "cat.txt").read_text().split()[0]
+    lines = printed.out.split("\n")
+    assert lines[:3] == ["", " calculation mAP (mean average precision)...",
+                         " Detection layer: 19 - type = 27 "]
+    count = re.fullmatch(r" detections_count = (\d+), unique_truth_count = 1  ", lines[4])
+    assert count and f" rank = 0 of ranks = {count[1]} \r" in lines[5]
+    named = (data / "x.names").read_text().split("\n")[int(cat)]
+    assert f"class_id = {cat}, name = {named}, ap = 100.00%   \t (TP = 1, FP = 0) " in lines[5 + int(cat)]
+    rest = "\n".join(lines[12:])
+    right = re.match(r"\n for conf_thresh = 0.50, precision = (\S+), recall = 1.00, F1-score = (\S+) \n"
+                     r" for conf_thresh = 0.50, TP = 1, FP = (\d+), FN = 0, average IoU = (\S+) % \n"
+                     r"\n IoU threshold = 90 %, used Area-Under-Curve for each unique Recall \n"
+                     r" mean average precision \(mAP@0.90\) = 0.142857, or 14.29 % \n"
+                     r"\nSet -points flag:\n `-points 101` for MS COCO \n", rest)
+    assert right and float(right[1]) == pytest.approx(1 / (1 + int(right[3])), abs=0.005)
+    assert printed.err.endswith(" Seconds\n") and "Total Detection Time: " in printed.err
+
+
+def test_the_forks_map_counts_as_it_says() -> None:
+    """Two objects of three found, one of them twice, one box on nothing, one on a difficult object."""
+    there = [[(0, 0.0, 0.0, 10.0, 10.0, False), (0, 20.0, 0.0, 30.0, 10.0, False),
+              (0, 40.0, 0.0, 50.0, 10.0, True)], [(0, 0.0, 0.0, 10.0, 10.0, False)]]
+    found = [[(0, 0.9, 0.0, 0.0, 10.0, 10.0), (0, 0.8, 0.0, 0.0, 10.0, 9.0), (0, 0.7, 40.0, 0.0, 50.0, 10.0),
+              (0, 0.2, 20.0, 0.0, 30.0, 10.0)], [(0, 0.6, 50.0, 50.0, 60.0, 60.0)]]
+    rules = Rules()
+    tallies = tally(found, there, 2, rules)
+    own = tallies[0]
+    assert (own.objects, own.right, own.wrong, own.overlap) == (3, 1, 2, 1.0)
+    assert own.average_precision(0) == pytest.approx(1 / 3 * 1 + 1 / 3 * 2 / 4)
+    assert own.average_precision(11) == pytest.approx((4 * 1 + 3 * 0.5) / 11)
+    printed = "\n".join(map_lines(tallies, ("cat", "dog"), rules))
+    assert " detections_count = 4, unique_truth_count = 3  " in printed
+    assert "precision = 0.33, recall = 0.33, F1-score = 0.33 " in printed
+    assert "class_id = 1, name = dog, ap = 0.00%   \t (TP = 0, FP = 0) " in printed
 
 
 def test_a_classifier_is_scored(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
