@@ -14,7 +14,7 @@ from darkfuse.errors import PlanError
 from darkfuse.graph import build_graph
 from darkfuse.model.cfg import parse_cfg
 from darkfuse.plan.check import check_program
-from darkfuse.plan.layout.ahead import FEW
+from darkfuse.plan.layout._ahead import MOST_LANDINGS
 from darkfuse.plan.layout.lower import finish, lay_out, lower, with_reads
 from darkfuse.plan.program import PAGE, arrived, slot_bytes
 from darkfuse.plan.search.simple import layer_by_layer
@@ -70,7 +70,7 @@ def test_reads_may_land_wherever_the_arena_is_idle(data):
                            + [(b.offset, b.offset + b.bytes) for b in others if b.last >= until])
             end = 0
             for low, high in [*taken, (program.arena_bytes, program.arena_bytes)]:
-                assert low - end < size + 2 * PAGE or len(w.landings) == FEW  # no room left
+                assert low - end < size + 2 * PAGE or len(w.landings) == MOST_LANDINGS  # no room left
                 end = max(end, high)
             places = sorted(at for at, _ in w.landings)
             assert all(low + size <= high for low, high in zip(places, places[1:]))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from profiles import examples
 
 from darkfuse.graph.ir import Window
-from darkfuse.plan.layout.region import Link, Step, clip, partition, read, solve
+from darkfuse.plan.layout.region import Link, Step, clip, read, solve
 
 
 class Problem(NamedTuple):
@@ -55,6 +55,11 @@ def problems(draw) -> Problem:
                 break
     whole = frozenset(draw(st.sets(st.integers(0, len(lengths) - 1), max_size=2)))
     return Problem(tuple(lengths), tuple(links), draw(st.integers(1, 9)), whole)
+
+
+def partition(length: int, tiles: int) -> tuple[tuple[int, int], ...]:
+    """What a group delivers, tile by tile."""
+    return solve([length], [], tiles, False)[0].spans
 
 
 def reads(chain: tuple[Step, ...], position: int) -> set[int]:

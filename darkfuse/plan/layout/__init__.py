@@ -3,7 +3,7 @@
 ::
 
     validate ─▶ wire              ─▶ windows    ─▶ emit      ─▶ place             ─▶ land_reads
-                (wiring, inplace)    (region)      (weights)    (overlap, arena)     (reads, ahead)
+                (wiring, inplace)    (region)      (weights)    (overlap, arena)     (reads, _ahead)
     the plan    operations, steps,   how much of   buffers,     offsets, and whose   where reads of
     fits the    sums over an         each map      what runs    bytes lie over       weights land
     graph       operand              is stored     on a tile    others'

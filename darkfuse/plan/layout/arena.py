@@ -65,9 +65,10 @@ def shared(source: int, target: int, shift: int) -> int:
 def alive(blocks: Sequence[Block], ties: Sequence[Tie] = ()) -> list[int]:
     """Bytes alive at each step, what tied blocks share counted once."""
     change = [0] * (max((b.last for b in blocks), default=-1) + 2)
-    for block in blocks:
-        change[block.first] += aligned(block.bytes)
-        change[block.last + 1] -= aligned(block.bytes)
+    for size, first, last in blocks:
+        size = -(-size // ALIGN) * ALIGN
+        change[first] += size
+        change[last + 1] -= size
     for tie in ties:
         less = shared(blocks[tie.source].bytes, blocks[tie.target].bytes, tie.shift)
         change[blocks[tie.target].first] -= less
@@ -103,18 +104,11 @@ def pack(blocks: Sequence[Block], ties: Sequence[Tie] = (), enough: int = 0,
     for tie in ties:
         if blocks[tie.source].last != blocks[tie.target].first or tie.shift < 0 or tie.shift % ALIGN:
             raise ValueError(f"no tie: {tie}")
-    bound = max(alive(blocks, ties), default=0)
-    start, end = min((b.first for b in blocks), default=0), max((b.last for b in blocks), default=0)
-    offsets = [0] * len(blocks)
-    floor = 0
-    rest: list[int] = []
-    tied = {n for tie in ties for n in (tie.source, tie.target)}
-    for number, block in enumerate(blocks):
-        if block.first == start and block.last == end and number not in tied:
-            offsets[number] = floor  # never shares with anything: at the bottom, in a row
-            floor += aligned(block.bytes)
-        elif block.bytes:
-            rest.append(number)
+    return _pack(blocks, ties, max(alive(blocks, ties), default=0), enough, effort)
+
+
+def _pack(blocks: Sequence[Block], ties: Sequence[Tie], bound: int, enough: int, effort: int) -> Packing:
+    rest, offsets, floor = _bottom(blocks, ties)
     if not rest:
         return Packing(tuple(offsets), floor, bound)
     chains = _chains(blocks, ties, rest)
@@ -126,6 +120,21 @@ def pack(blocks: Sequence[Block], ties: Sequence[Tie] = (), enough: int = 0,
         for number, behind in chain:
             offsets[number] = floor + at + behind
     return Packing(tuple(offsets), floor + top, bound)
+
+
+def _bottom(blocks: Sequence[Block], ties: Sequence[Tie]) -> tuple[list[int], list[int], int]:
+    """Blocks that are always alive lie at the bottom, in a row: numbers of the others, offsets of these, and
+    where the others may begin."""
+    start, end = min((b.first for b in blocks), default=0), max((b.last for b in blocks), default=0)
+    tied = {n for tie in ties for n in (tie.source, tie.target)}
+    rest, offsets, floor = [], [0] * len(blocks), 0
+    for number, (size, first, last) in enumerate(blocks):
+        if first == start and last == end and number not in tied:
+            offsets[number] = floor
+            floor += aligned(size)
+        elif size:
+            rest.append(number)
+    return rest, offsets, floor
 
 
 def _chains(blocks: Sequence[Block], ties: Sequence[Tie], numbers: Sequence[int]) -> list[Chain]:
@@ -174,21 +183,38 @@ def pack_tied(blocks: Sequence[Block], ties: Sequence[Tie]) -> tuple[list[Tie], 
 
 @lru_cache(maxsize=16)
 def _pack_tied(blocks: tuple[Block, ...], ties: tuple[Tie, ...]) -> tuple[list[Tie], Packing]:
+    rest, offsets, floor = _bottom(blocks, ties)
+    place = {number: at for at, number in enumerate(rest)}
+    tied = {Tie(place[tie.source], place[tie.target], tie.shift): tie for tie in ties}
+    kept, found = _fewest_ties([blocks[n] for n in rest], list(tied))
+    for number, at in zip(rest, found.offsets):
+        offsets[number] = floor + at
+    return [tied[tie] for tie in kept], Packing(tuple(offsets), floor + found.bytes, floor + found.bound)
+
+
+def _fewest_ties(blocks: Sequence[Block], ties: Sequence[Tie]) -> tuple[list[Tie], Packing]:
     live = alive(blocks, ties)
+    most = max(live, default=0)
+    more = {tie: shared(blocks[tie.source].bytes, blocks[tie.target].bytes, tie.shift) for tie in ties}
     needed = []
     for tie in ties:
         step = blocks[tie.target].first
-        more = shared(blocks[tie.source].bytes, blocks[tie.target].bytes, tie.shift)
-        if live[step] + more > max(live):
+        if live[step] + more[tie] > most:
             needed.append(tie)
         else:
-            live[step] += more
-    best = first = needed, pack(blocks, needed)
-    for dropped in needed[: TRIALS // len(blocks)]:
-        others = [tie for tie in best[0] if tie != dropped]
-        if best[1].bytes > best[1].bound and max(alive(blocks, others)) < best[1].bytes:
-            packing = pack(blocks, others, enough=best[1].bytes - 1, effort=ROUGH)
-            best = min(best, (others, packing), key=lambda found: found[1].bytes)
-    if best is not first and best[1].bytes > best[1].bound:
-        best = min(best, (best[0], pack(blocks, best[0])), key=lambda found: found[1].bytes)
-    return best
+            live[step] += more[tie]
+    kept, packing = first = needed, _pack(blocks, needed, most, 0, EFFORT)
+    for tie in needed[: TRIALS // max(1, len(blocks))]:
+        if packing.bytes <= packing.bound:
+            return kept, packing
+        bound = max(packing.bound, live[blocks[tie.target].first] + more[tie])
+        if bound < packing.bytes:
+            others = [other for other in kept if other != tie]
+            tried = _pack(blocks, others, bound, packing.bytes - 1, ROUGH)
+            if tried.bytes < packing.bytes:
+                kept, packing = others, tried
+                live[blocks[tie.target].first] += more[tie]
+    if kept is not first[0] and packing.bytes > packing.bound:
+        again = _pack(blocks, kept, packing.bound, 0, EFFORT)
+        packing = again if again.bytes < packing.bytes else packing
+    return kept, packing

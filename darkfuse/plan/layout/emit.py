@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from darkfuse.graph import Options
 from darkfuse.plan.layout.arena import aligned
 from darkfuse.plan.layout.draft import Draft, map_name
-from darkfuse.plan.layout.region import Axis, Step, clip
+from darkfuse.plan.layout.region import Axis, Step, clip, read
 from darkfuse.plan.layout.weights import (
     FLOAT,
     file_offsets,
@@ -202,4 +202,4 @@ def _work(draft: Draft, leaf: Leaf, kernel: str, strip: int, y: Sequence[Span],
 
 def _before_pooling(step: Step, span: Span) -> Span:
     """Span of the convolution's own output that a span of the pooled map is made of."""
-    return clip(step.read(span), step.length) if span[0] < span[1] else (0, 0)
+    return clip(read((step,), span), step.length) if span[0] < span[1] else (0, 0)

@@ -38,16 +38,14 @@ def memory_order(graph: Graph) -> list[int]:
     order = [node.index for node in graph.nodes]
     cost = problem.cost(order)
     left = EFFORT // max(1, sum(len(node.inputs) for node in graph.nodes))
-    improved = True
+    improved, at = True, {layer: position for position, layer in enumerate(order)}
     while improved:  # two rounds in practice
         improved = False
         for layer in list(order):
             if not problem.moves(layer):
                 continue
-            places = problem.places(order, layer)
-            if len(places) < 2:
-                continue
-            for position in places:
+            places = problem.places(order, at, layer)
+            for position in places if len(places) > 1 else ():
                 changed = problem.moved(order, layer, position)
                 if changed == order:  # most layers of most networks can be nowhere else
                     continue
@@ -57,6 +55,7 @@ def memory_order(graph: Graph) -> list[int]:
                 price = problem.cost(changed)
                 if price < cost:
                     order, cost, improved = changed, price, True
+                    at = {layer: position for position, layer in enumerate(order)}
     return order
 
 
@@ -88,13 +87,13 @@ class _Problem:
         """Whether a layer computes anything; an alias goes where its readers are."""
         return bool(self.writes[layer])
 
-    def places(self, order: list[int], layer: int) -> range:
-        """Positions, in the order without it and its aliases, after its inputs and before its readers."""
-        rest = [n for n in order if n not in self._with_aliases(layer)]
-        at = {n: position for position, n in enumerate(rest)}
-        inputs = [at[n] for n in self._sources(layer) if n in at]
-        readers = [at[n] for n in self.graph.consumers(layer) if n in at]
-        return range(max(inputs, default=-1) + 1, min(readers, default=len(rest)) + 1)
+    def places(self, order: list[int], at: dict[int, int], layer: int) -> range:
+        """Positions, in the order without it and its aliases, after its inputs and before its readers; `at`
+        is where each layer of the order stands."""
+        chain = self._with_aliases(layer)
+        after = max([at[n] for n in self.graph.node(chain[0]).inputs if n >= 0], default=-1) + 1
+        before = min([at[n] for n in self.graph.consumers(layer)], default=len(order))
+        return range(after, before - len(chain) + 1)
 
     def moved(self, order: list[int], layer: int, position: int) -> list[int]:
         """The order with a layer, and the aliases only it reads, moved to `position`."""
@@ -130,6 +129,3 @@ class _Problem:
             if self.graph.consumers(above[0]) != (chain[0],) or above[0] in self.graph.outputs:
                 return chain
             chain.insert(0, above[0])
-
-    def _sources(self, layer: int) -> tuple[int, ...]:
-        return self.graph.node(self._with_aliases(layer)[0]).inputs

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from darkfuse.plan.layout._region import read
 from darkfuse.plan.layout.arena import Tie, shared
-from darkfuse.plan.layout.region import read
 from darkfuse.plan.layout.weights import FLOAT
 from darkfuse.plan.layout.windows import Layout
 from darkfuse.plan.layout.wiring import Wiring
@@ -66,9 +66,10 @@ def ties(wiring: Wiring, layout: Layout, members: Sequence[Sequence[int]]) -> li
                     read_by[root] = number
                     starts = needed.setdefault(root, [dying.height] * (tile_rows + 1))
                     start = dying.height
+                    asked = read(steps, [span for span in spans if span[0] < span[1]])
                     for tile in reversed(range(tile_rows)):
                         if spans[tile][0] < spans[tile][1]:
-                            start = max(min(start, read(steps, spans[tile])[0]), 0)
+                            start = max(min(start, asked.pop()[0]), 0)
                         starts[tile] = min(starts[tile], start)
         columns = len(layout.columns[leaves[0]].spans)
         for target, rows in made.items():

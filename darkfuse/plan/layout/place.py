@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from darkfuse.plan.layout.ahead import landings_of
+from darkfuse.plan.layout._ahead import landings_of
 from darkfuse.plan.layout.arena import Block, Packing, Tie, aligned, pack_tied
 from darkfuse.plan.layout.draft import Draft
 from darkfuse.plan.layout.overlap import ties

@@ -15,8 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from darkfuse.graph.ir import Window
+from darkfuse.plan.layout._region import axes
+from darkfuse.plan.layout._region import read as walk
 
 Span = tuple[int, int]  # [start, end)
 
@@ -47,14 +50,6 @@ class Step:
     whole: bool = False
     padded: bool = False
 
-    def read(self, out: Span) -> Span:
-        """Span read for a non-empty span of outputs; may reach outside the map where `padded`."""
-        if self.whole:
-            return 0, self.length
-        first, last = out[0] // self.scale, (out[1] - 1) // self.scale
-        start, end = self.window.start(first), self.window.start(last) + self.window.extent
-        return (start, end) if self.padded else clip((start, end), self.length)
-
 
 @dataclass(frozen=True)
 class Link:
@@ -67,13 +62,8 @@ class Link:
     source: int
     steps: tuple[Step, ...]
 
-    def read(self, out: Span) -> Span:
-        """Span of the source that a non-empty span of the reader is computed from."""
-        return read(self.steps, out)
 
-
-@dataclass(frozen=True)
-class Axis:
+class Axis(NamedTuple):
     """One map along one axis, per tile.
 
     Attributes
@@ -100,16 +90,7 @@ def clip(span: Span, length: int) -> Span:
 
 def read(steps: Sequence[Step], out: Span) -> Span:
     """Follow `steps` back from a non-empty span of outputs."""
-    for number, step in enumerate(steps):
-        if number:
-            out = clip(out, steps[number - 1].length)
-        out = step.read(out)
-    return out
-
-
-def partition(length: int, tiles: int) -> tuple[Span, ...]:
-    """Cut [0, length) into `tiles` spans that differ by one at most; some are empty if tiles > length."""
-    return tuple((length * i // tiles, length * (i + 1) // tiles) for i in range(tiles))
+    return walk(steps, (out,))[0]
 
 
 def solve(
@@ -135,60 +116,4 @@ def solve(
     list of Axis
         One per map.
     """
-    readers: list[list[Link]] = [[] for _ in lengths]
-    for link in links:
-        if not link.source < link.reader:
-            raise ValueError(f"map {link.reader} reads map {link.source}, which does not come before it")
-        readers[link.source].append(link)
-    axes: list[Axis] = []
-    for number in reversed(range(len(lengths))):
-        length = lengths[number]
-        demands: list[list[Span]] = [[] for _ in range(tiles)]  # padding included
-        for link in readers[number]:
-            for tile, span in enumerate(axes[len(lengths) - 1 - link.reader].spans):
-                if span[0] < span[1]:
-                    demands[tile].append(link.read(span))
-        if not readers[number] or (number in whole and not cached):
-            for tile, span in enumerate(partition(length, tiles)):
-                if span[0] < span[1]:
-                    demands[tile].append(span)
-        axes.append(_cached(length, demands) if cached else _recomputed(length, demands))
-    axes.reverse()
-    return axes
-
-
-def _cached(length: int, demands: Sequence[Sequence[Span]]) -> Axis:
-    """Every position once, as soon as a tile asks for it; the last tile computes what nobody asked for."""
-    spans: list[Span] = []
-    done = 0
-    for tile, wanted in enumerate(demands):
-        end = max([done] + [clip(span, length)[1] for span in wanted])
-        if tile == len(demands) - 1:
-            end = length
-        spans.append((done, end))
-        done = end
-    first, low = [0] * len(spans), [0] * len(spans)
-    first_later, low_later = length, length
-    for tile in reversed(range(len(spans))):
-        starts = [span[0] for span in demands[tile]]
-        # What is computed here must be stored here, even if only a later tile (or nobody) reads it.
-        low_later = min([low_later, spans[tile][0]] + starts)
-        first_later = min([first_later, spans[tile][0]] + [max(start, 0) for start in starts])
-        first[tile], low[tile] = first_later, low_later
-    high = [max([span[1]] + [s[1] for s in wanted]) for span, wanted in zip(spans, demands)]
-    return Axis(tuple(spans), tuple(first), tuple(low), tuple(high))
-
-
-def _recomputed(length: int, demands: Sequence[Sequence[Span]]) -> Axis:
-    """Per tile, all that it asks for."""
-    spans: list[Span] = []
-    low, high = [], []
-    for wanted in demands:
-        inside = [clip(span, length) for span in wanted]
-        inside = [span for span in inside if span[0] < span[1]]
-        at = spans[-1][1] if spans else 0
-        span = (min(s[0] for s in inside), max(s[1] for s in inside)) if inside else (at, at)
-        spans.append(span)
-        low.append(min([span[0]] + [s[0] for s in wanted]))
-        high.append(max([span[1]] + [s[1] for s in wanted]))
-    return Axis(tuple(spans), tuple(span[0] for span in spans), tuple(low), tuple(high))
+    return [Axis(*found) for found in axes(lengths, links, tiles, cached, whole)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import sub
 
 from darkfuse.errors import PlanError
 from darkfuse.plan.layout.arena import aligned
@@ -171,12 +172,14 @@ def _whole(wiring: Wiring, stored: Stored, readers: Sequence[tuple[int, int]]) -
 def _window(stored: Stored, group: Group, rows: Sequence[Axis], columns: Sequence[Axis]) -> None:
     """As many slots as lie between the first row that this tile or a later one reads and the last one it
     computes, so that row y + slots never takes the place of a row still needed; and columns likewise."""
-    down, across = group.grid
-    stored.slots = max(
-        max(axis.spans[i][1] for axis in rows) - min(axis.first[i] for axis in rows) for i in range(down)
-    )
-    low = [min(axis.low[j] for axis in columns) for j in range(across)]
-    high = [max(axis.high[j] for axis in columns) for j in range(across)]
+    ends = _each(max, [[end for _, end in axis.spans] for axis in rows])
+    stored.slots = max(map(sub, ends, _each(min, [axis.first for axis in rows])))
+    low, high = _each(min, [axis.low for axis in columns]), _each(max, [axis.high for axis in columns])
     stored.cols = max(end - start for start, end in zip(low, high))
-    stored.moving = across > 1
+    stored.moving = group.grid[1] > 1
     stored.x0 = tuple(low)
+
+
+def _each(choose: Callable[..., int], found: Sequence[Sequence[int]]) -> Sequence[int]:
+    """One of each tile's numbers; most maps are written by one leaf."""
+    return found[0] if len(found) == 1 else list(map(choose, *found))

@@ -126,7 +126,8 @@ cdef class Paths:
         for cut in range(self.count + 1):
             found[cut] = Labels(NULL, 0, 0)
         try:
-            add(&kept, Label(0.0, 0, 0, -1, -1))
+            # No path's largest stage is less than the floor: labels below it are alike
+            add(&kept, Label(0.0, self.floor[0] if timed else 0, 0, -1, -1))
             for cut in range(self.count + 1):
                 if cut:
                     begin = kept.count
