@@ -113,7 +113,9 @@ def system(session: nox.Session) -> None:
 @nox.session
 def peers(session: nox.Session) -> None:
     """Other programs as witnesses: those of the extra [bench] that this platform has packages of."""
-    install(session, "test")
+    install(session, "test", "clients", "dev")
+    session.install("-q", "pyright")
+    pytest(session, "tests/peers/test_pyzm.py", "tests/peers/test_viseron.py")  # while OpenCV has no importer
     session.install("-q", "opencv-python<5")  # the last that reads Darknet's files
     settings = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]
     for package in settings["bench"]:
