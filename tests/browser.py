@@ -100,6 +100,14 @@ class Browser:
     def resize(self, width: int, height: int) -> None:
         self._call("/window/rect", {"width": width, "height": height})
 
+    def wear(self, scheme: str, width: int, height: int) -> None:
+        """Look as a system does that is 'light' or 'dark', with a page of that size."""
+        for command, settings in (
+                ("setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}),
+                ("setDeviceMetricsOverride", {"width": width, "height": height, "deviceScaleFactor": 1,
+                                              "mobile": width < 600})):
+            self._call("/goog/cdp/execute", {"cmd": f"Emulation.{command}", "params": settings})
+
     def _call(self, path: str, body: Any, method: str = "POST") -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self._at + path, data, {"Content-Type": "application/json"},

@@ -23,6 +23,11 @@ class LayerFacts(NamedTuple):
 
     name: str
     type: str
+    preferableTarget: int = 0
+
+    def outputNameToIndex(self, outputName: str) -> int:
+        """-1: outputs of Darknet's layers have no names of their own."""
+        return -1
 
 
 class Net:
@@ -126,6 +131,15 @@ class Net:
             self._exact = not useWinograd
             self._forget()
 
+    def setHalideScheduler(self, scheduler: str) -> None:
+        """Accepted: there is no Halide here."""
+
+    def setInputsNames(self, inputBlobNames: Sequence[str]) -> None:
+        """Accepted: a Darknet network has one input, whatever it is called."""
+
+    def setInputShape(self, inputName: str, shape: Sequence[int]) -> None:
+        """Accepted: the network is planned for the blob that comes."""
+
     def setInput(self, blob: Any, name: str = "", scalefactor: float = 1.0, mean: Any = ()) -> None:
         """What to run on.
 
@@ -201,11 +215,18 @@ class Net:
                 times[at] = total * graph.node(layer.node).macs / max(graph.macs, 1)
         return total, times
 
-    def getFLOPS(self, netInputShape: Any = None, *_more: Any) -> int:
-        """Floating-point operations of one pass over a blob of that shape, as OpenCV counts them."""
+    def getFLOPS(self, *of: Any) -> int:
+        """Floating-point operations of one pass over a blob, as OpenCV counts them.
+
+        `getFLOPS(shape)` of the whole network, `getFLOPS(id, shape)` of one layer; shape is the blob's,
+        (n, channels, height, width).
+        """
         from darkfuse.compat.cost import flops
 
-        return flops(*self._shaped(netInputShape))
+        graph, layers, pictures = self._shaped(of[-1] if of else None)
+        if len(of) == 2:
+            layers = [layer for layer in layers[int(of[0]) - 1 : int(of[0])] if of[0] > 0]
+        return flops(graph, layers, pictures)
 
     def getMemoryConsumption(self, netInputShape: Any = None, *_more: Any) -> tuple[int, int]:
         """Bytes of the weights, and of all layers' outputs together, as OpenCV counts them.

@@ -314,7 +314,8 @@ class Live:
         return [{**found, "colour": colour(found["class_id"])} for found in objects]
 
     def _draw(self) -> None:
-        """Boxes and figures onto the frame held, unless they are there already."""
+        """Boxes onto the frame held, unless they are there already; in a window, figures too. Elsewhere they
+        look as photos do: the page has figures of its own."""
         if self._boxes is None:
             return
         from darkfuse.media.overlay import draw_marks, draw_status
@@ -322,6 +323,8 @@ class Live:
         (result, record), self._boxes = self._boxes, None
         image = self._held.image
         draw_marks(image, result.marks())
+        if self.window is None:
+            return
         memory = record["memory"]
         parts = [f"{record['fps']:.1f} fps", f"{record['latency_ms']:.0f} ms"]
         if memory["now"] is not None:

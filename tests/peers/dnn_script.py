@@ -54,6 +54,10 @@ def calls(dnn, cfg: str, weights: str, image: np.ndarray):
     side = 128 if "enet" in cfg else 224
     shape = (1, 3, side, side)
     yield "getFLOPS", np.array(net.getFLOPS(shape))
+    yield "getFLOPS of layers", np.array([net.getFLOPS(at, shape) for at in range(1, len(names) + 1)])
+    yield "input", np.array([net.getLayer(0).type, str(net.getLayer(0).outputNameToIndex("im_info"))])
+    net.setInputsNames(["data"])
+    net.setInputShape("data", shape)
     yield "getMemoryConsumption", np.array(net.getMemoryConsumption(shape))
     blob = dnn.blobFromImage(image, 1 / 255.0, (side, side), (0, 0, 0), True, crop=False)
     net.setInput(blob)

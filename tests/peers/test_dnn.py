@@ -86,6 +86,7 @@ def test_every_call_returns_what_opencv_returns(name: str, root: Path, tmp_path:
     theirs, ours = answers["cv2"], answers["darkfuse"]
     assert set(ours.files) == set(theirs.files)  # names hold the types too
     assert len(ours.files) >= 50
+    compared, largest = 0, 0.0
     for key in theirs.files:
         a, b = theirs[key], ours[key]
         if name in MADE and key.startswith("detect"):
@@ -93,7 +94,11 @@ def test_every_call_returns_what_opencv_returns(name: str, root: Path, tmp_path:
             # is compared with the real weights. Here what was found is, each of ids, scores and boxes.
             a, b = (np.array(sorted(values.tolist()), values.dtype) for values in (a, b))
         assert (a.shape, a.dtype) == (b.shape, b.dtype), key
+        compared += a.size
+        if a.dtype.kind == "f" and a.size:
+            largest = max(largest, float(np.abs(a - b).max()))
         if a.dtype.kind == "f":
             np.testing.assert_allclose(b, a, rtol=0, atol=1e-4, err_msg=key)
         else:
             np.testing.assert_array_equal(b, a, err_msg=key)
+    print(f"{name}: {len(theirs.files)} calls, {compared:,} values, largest difference {largest:.1e}")

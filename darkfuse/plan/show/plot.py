@@ -222,12 +222,13 @@ def _tiles(graph: Graph, plan: Plan, program: Program) -> Iterator[Shape]:
                       f"tile {i * len(columns) + j + 1} of {len(rows) * len(columns)}: new to it are rows "
                       f"{y0} to {y1 - 1}, columns {x0} to {x1 - 1}")
     grid = group.grid
-    text = "run on whole maps" if grid == (1, 1) else f"run in {grid[0]}x{grid[1]} tiles, one after another,"
-    yield Text(left, top + high + 22, f"{_span(group)} {text}", 13)
+    run = "runs" if len(group.nodes) == 1 else "run"
+    text = "on whole maps" if grid == (1, 1) else f"in {grid[0]}x{grid[1]} tiles, the orange one first;"
+    yield Text(left, top + high + 22, f"{_span(group)} {run} {text}", 13)
     if grid != (1, 1):
         stays = {"nothing": "what they share is computed again", "-": ""}.get(
             kept(group), f"{kept(group).replace('+', ' and ')} they share are kept")
-        yield Text(left, top + high + 40, f"beginning with the orange one; {stays}", 13)
+        yield Text(left, top + high + 40, stays, 13)
 
 
 def _groups(graph: Graph, plan: Plan, prediction: Prediction) -> Iterator[Shape]:
