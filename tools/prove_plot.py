@@ -9,7 +9,7 @@ from darkfuse.plan.show.shapes import INK, Box, Line, Shape, Text, to_svg
 from tools.bench.race import ROOT
 
 IMAGES = ROOT / "docs" / "images"
-WIDTH, HEIGHT = 860, 480
+WIDTH, HEIGHT = 930, 480
 LEFT, RIGHT, TOP, BOTTOM = 80, 640, 60, 420
 # Okabe and Ito's colours, which people who see few colours tell apart
 LOOKS = {"darkfuse": ("#0072b2", "darkfuse"), "paper": ("#e69f00", "the paper's plan, our engine"),
@@ -24,7 +24,7 @@ class Axes:
 
     def __init__(self, rows: list[dict[str, Any]]) -> None:
         limits = [row["limit"] for row in rows]
-        times = [row["frame_ms"] for row in rows if row["fate"] == "ran"]
+        times = [row[what] for row in rows for what in ("frame_ms", "predicted_ms") if row.get(what)]
         self.low, self.high = math.log(min(limits) * 0.85), math.log(max(limits) * 1.18)
         self.fast, self.slow = math.log(min(times) * 0.7), math.log(max(times) * 1.6)
 
