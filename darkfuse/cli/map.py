@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
     from darkfuse.detect.decode import class_count
     from darkfuse.detect.precision_table import as_json, table
     from darkfuse.model.names import read_data
+    from darkfuse.model.tree import read_words
     from darkfuse.session.looking import raise_errors
 
     cfg, weights, data = named(args.files)
@@ -61,7 +62,9 @@ def run(args: argparse.Namespace) -> int:
     given = args.names or (data if data.endswith(".data") and read_data(data).names else None)
     net = darkfuse.load(cfg, weights, threads=args.threads, mem=args.mem, names=given,
                         **arguments.loading(args), **arguments.pictures(args))
-    classes = class_count(net.graph)
+    words = read_data(data).words if data.endswith(".data") else None
+    net.words = read_words(words) if words else ()
+    classes = len(net.words) or class_count(net.graph)
     names = [net.names[i] if i < len(net.names) else str(i) for i in range(classes)]
     found, there, seconds, fork = [], [], 0.0, args.words == "alexeyab"
     if args.points < 0 or (fork and args.json):

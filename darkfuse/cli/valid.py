@@ -59,6 +59,7 @@ def opened(args: argparse.Namespace) -> tuple[Network, Any]:
     """The network and the .data file that the positional arguments name."""
     from darkfuse.cli.detect import sort_files
     from darkfuse.model.names import read_data
+    from darkfuse.model.tree import read_words
     from darkfuse.session.network import load
 
     cfg, weights, data, rest = sort_files(args.files)
@@ -67,6 +68,7 @@ def opened(args: argparse.Namespace) -> tuple[Network, Any]:
     read = read_data(data)
     net = load(cfg, weights, names=data if read.names else None, **arguments.loading(args),
                **arguments.pictures(args), **arguments.running(args))
+    net.words = read_words(read.words) if read.words else ()
     return net, read
 
 
@@ -86,7 +88,7 @@ def detected(net: Network, data: Any, args: argparse.Namespace) -> None:
     kind = data.values.get("eval", "voc")
     if kind not in KINDS:
         raise DatasetError(f"{data.path}: eval={kind}: there are {', '.join(KINDS)}")
-    chosen, classes = photos(data.path), class_count(net.graph)
+    chosen, classes = photos(data.path), len(net.words) or class_count(net.graph)
     names = [net.names[i] if i < len(net.names) else str(i) for i in range(classes)]
     folder, base = data.values.get("results", "results"), args.out or KINDS[kind]
     os.makedirs(folder, exist_ok=True)

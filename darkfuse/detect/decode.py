@@ -51,7 +51,7 @@ def suppression(graph: Graph, nms: float, kind: str | None = None) -> Suppressio
 
 def decode(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thresh: float = 0.5,
            nms: float = 0.45, letterbox: bool = True, names: Sequence[str] | None = None, path: str = "",
-           seconds: float = 0.0, nms_kind: str | None = None) -> Result:
+           seconds: float = 0.0, nms_kind: str | None = None, words: Sequence[int] = ()) -> Result:
     """Turn raw maps into detections on the image.
 
     Parameters
@@ -74,6 +74,9 @@ def decode(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thr
         Passed on to the result.
     nms_kind : str, optional
         What overlap means, one of `NMS_KINDS`. Default: what the cfg says, in a dialect that follows it.
+    words : sequence of int
+        For a network with a word tree, of each class asked for its word; without them a box has the most
+        special word that is probable.
 
     Warns
     -----
@@ -88,7 +91,7 @@ def decode(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thr
     rule = suppression(graph, nms, nms_kind)
     found: list[Candidate] = []
     for node in detection_nodes(graph):
-        found += decode_layer(graph, node, raw[node.index], thresh)
+        found += decode_layer(graph, node, raw[node.index], thresh, words)
     broken, found = len(found), [candidate for candidate in found if is_finite(candidate)]
     broken -= len(found)
     if broken:
@@ -133,12 +136,15 @@ def decoder(kind: str) -> Callable[..., list[Candidate]]:
     return found
 
 
-def decode_layer(graph: Graph, node: Node, raw: Any, thresh: float,
+def decode_layer(graph: Graph, node: Node, raw: Any, thresh: float, words: Sequence[int] = (),
                  classless: bool = False) -> list[Candidate]:
     """Boxes of one layer, relative to the network's input."""
     more: tuple[Any, ...] = (graph.input.w, graph.input.h)
     if node.kind == "region":
-        more = (word_tree(graph, node),)
+        tree = word_tree(graph, node)
+        if tree is not None and words and max(words) >= len(tree.names):
+            raise DarkfuseError(f"a class is word {max(words)}, and {graph.path} has {len(tree.names)} words")
+        more = tree, words
     elif node.kind == "detection":
         more = ()
     return decoder(node.kind)(node.options, node.out_shape, raw, thresh, *more, classless=classless)

@@ -2,12 +2,14 @@
 
 For each anchor the map holds, as planes of (height, width): x, y, w, h, objectness, then the classes. With
 YOLO9000's word tree a box has one class, the most special that is still probable, and objectness is its
-score.
+score. Where the words of a set of classes are given (`map=` of a .data file, for `map` and `valid`), a box
+has each of these classes that is probable enough instead.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from darkfuse.detect.candidate import Candidate, exp32, float_view, logistic, logit, passing
@@ -22,7 +24,8 @@ WORD_THRESH = 0.5
 
 
 def decode_region(options: RegionOptions, shape: Shape, raw: Any, thresh: float,
-                  tree: Tree | None = None, classless: bool = False) -> list[Candidate]:
+                  tree: Tree | None = None, words: Sequence[int] = (),
+                  classless: bool = False) -> list[Candidate]:
     """Boxes above the threshold, relative to the network's input; and those that are not finite.
 
     Parameters
@@ -36,6 +39,8 @@ def decode_region(options: RegionOptions, shape: Shape, raw: Any, thresh: float,
         Objectness must exceed it, and so must objectness times class probability.
     tree : Tree, optional
         The word tree whose words the classes are.
+    words : sequence of int
+        Of each class asked for, its word.
     classless : bool
         Keep boxes whose objectness exceeds it, whatever their classes are.
     """
@@ -51,8 +56,12 @@ def decode_region(options: RegionOptions, shape: Shape, raw: Any, thresh: float,
             scale = 1.0 if options.background else logistic(values[at + 4 * plane])
             if tree is None:
                 probs = _class_scores(options, values, at, plane, scale, thresh)
+            elif words:
+                whole = _words(tree, options, values, at, plane)
+                scores = (scale * whole[word] for word in words)
+                probs = {number: score for number, score in enumerate(scores) if not score <= thresh}
             else:
-                probs = {_word(tree, options, values, at, plane): scale}
+                probs = {most_special(tree, _words(tree, options, values, at, plane), WORD_THRESH): scale}
             if not (probs or classless):
                 continue
             row, col = divmod(cell, shape.w)
@@ -66,11 +75,11 @@ def decode_region(options: RegionOptions, shape: Shape, raw: Any, thresh: float,
     return found
 
 
-def _word(tree: Tree, options: RegionOptions, values: memoryview[float], at: int, plane: int) -> int:
-    """The word of one box."""
+def _words(tree: Tree, options: RegionOptions, values: memoryview[float], at: int, plane: int) -> list[float]:
+    """How probable each word is for one box."""
     first = at + 5 * plane
     raw = values[first : first + (options.classes - 1) * plane + 1 : plane].tolist()
-    return most_special(tree, products(tree, among_siblings(tree, raw)), WORD_THRESH)
+    return products(tree, among_siblings(tree, raw))
 
 
 def _class_scores(options: RegionOptions, values: memoryview[float], at: int, plane: int, scale: float,

@@ -12,12 +12,14 @@ MAX_BYTES = 8 << 20
 
 @dataclass(frozen=True)
 class DataFile:
-    """A `.data` file: `key=value` lines. `values` keeps them all, `names` is the resolved path or None."""
+    """A `.data` file: `key=value` lines. `values` keeps them all; `names` and `words` (its `map=`) are the
+    paths that were found, or None."""
 
     path: str
     values: dict[str, str]
     classes: int | None
     names: str | None
+    words: str | None = None
 
 
 def read_lines(path: str, what: str) -> list[str]:
@@ -49,8 +51,8 @@ def read_names(path: str) -> tuple[str, ...]:
 def read_data(path: str) -> DataFile:
     """Read a `.data` file.
 
-    A relative `names=` is looked for as written, as Darknet does, then beside the file and one folder up
-    (Darknet's own `cfg/coco.data` says `data/coco.names`). Raises `CfgError`.
+    A relative `names=` or `map=` is looked for as written, as Darknet does, then beside the file and one
+    folder up (Darknet's own `cfg/coco.data` says `data/coco.names`). Raises `CfgError`.
     """
     path = os.fspath(path)
     values: dict[str, str] = {}
@@ -67,14 +69,15 @@ def read_data(path: str) -> DataFile:
             if not (value.isascii() and value.isdigit() and 1 <= len(value) <= 6):
                 raise CfgError(path, number, f"classes={value} is not a whole number")
             classes = int(value)
-    names = values.get("names") or values.get("labels")
-    if names:
-        folder = os.path.dirname(path)
-        for candidate in (names, os.path.join(folder, names), os.path.join(folder, "..", names)):
-            if os.path.isfile(candidate):
-                names = candidate
-                break
-    return DataFile(path, values, classes, names)
+    names = _found(path, values.get("names") or values.get("labels"))
+    return DataFile(path, values, classes, names, _found(path, values.get("map")))
+
+
+def _found(data: str, name: str | None) -> str | None:
+    """Where a file that a `.data` file names is; as written where it is nowhere."""
+    folder = os.path.dirname(data)
+    places = (name, os.path.join(folder, name), os.path.join(folder, "..", name)) if name else ()
+    return next((place for place in places if os.path.isfile(place)), name)
 
 
 def find_names(cfg_path: str, classes: int) -> tuple[str, ...] | None:

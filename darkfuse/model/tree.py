@@ -71,6 +71,23 @@ def read_tree(path: str) -> Tree:
     return Tree(tuple(names), tuple(parents), tuple(groups), tuple(children))
 
 
+def read_words(path: str) -> tuple[int, ...]:
+    """Read a `map=` file (`coco9k.map`): the word of each class, as its line in the tree, from 0.
+
+    Raises
+    ------
+    CfgError
+        The file cannot be read, or a line is no number.
+    """
+    words = []
+    for number, line in enumerate(read_lines(path, "map of classes"), 1):
+        if line.strip():
+            if not line.strip().isdecimal() or len(line.strip()) > 6:
+                raise CfgError(path, number, "expected the number of a word")
+            words.append(int(line))
+    return tuple(words)
+
+
 def find_beside(name: str, cfg: str) -> str:
     """A file that a cfg names: as written, as Darknet opens it, else beside the cfg or one folder up.
 

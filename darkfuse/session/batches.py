@@ -49,6 +49,7 @@ class Batches(Looking):
     plan: Plan
     dialect: Dialect
     names: tuple[str, ...]
+    words: tuple[int, ...] = ()  # of the classes asked for, of a word tree: `map=` of a .data file
     stats: dict[str, Any]
     _engine: Any
     _detects: bool
@@ -146,7 +147,7 @@ class Batches(Looking):
         raw = {index: self._engine.output(index, picture) for index in self.graph.outputs}
         letterboxed = self._fit(letterbox) == "letterbox"
         return decode(self.graph, raw, width, height, thresh, nms, letterboxed, self.names or None, path,
-                      self.stats["latency_ms"] / 1000, nms_kind)
+                      self.stats["latency_ms"] / 1000, nms_kind, self.words)
 
     def _fit(self, letterbox: bool | None) -> str:
         """How pictures get the network's shape: as asked for, else as the dialect does."""

@@ -93,7 +93,6 @@ def line_of(text: str, start: str, which: int = 0) -> int:
     ("fuse_plan=1", "fuse_plan=2", "another version"),
     ("fuse_group=1", "fuse_group=7", "in its place comes group 0 or 1"),
     ("fuse_threads=2", "fuse_threads=two", "is not a whole number from 1 to 256"),
-    ("fuse_arena=", "fuse_arena=1", "this plan takes"),
     ("fuse_budget=48M", "fuse_budget=much", "not an amount of memory"),
     ("fuse_grid=", "fuse_grid=9999x1", "does not fit"),
     ("fuse_grid=", "fuse_grid=5", "is no grid like 5x5"),
@@ -113,6 +112,12 @@ def test_an_annotation_edited_by_hand_is_refused_with_its_line(text: str, old: s
     where = at + 1 + new.count("\n")
     assert str(refused.value).startswith(f"net.cfg:{where}: ")
     assert "\n" not in str(refused.value)
+
+
+def test_what_a_plan_takes_is_worked_out_anew(text: str, tiny: Graph) -> None:
+    lines = text.split("\n")
+    lines[line_of(text, "fuse_arena=") - 1] = "fuse_arena=1"  # another version packed it otherwise
+    assert read_annotation(reread("\n".join(lines))) == planned(tiny)
 
 
 def test_a_missing_annotation_is_refused_at_its_section(text: str) -> None:

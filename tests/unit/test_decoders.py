@@ -10,10 +10,10 @@ import pytest
 from darkfuse.detect.classes import best
 from darkfuse.detect.decode import decode
 from darkfuse.detect.tree import among_siblings, most_special, products
-from darkfuse.errors import CfgError
+from darkfuse.errors import CfgError, DarkfuseError
 from darkfuse.graph import Graph, build_graph
 from darkfuse.model.cfg import parse_cfg
-from darkfuse.model.tree import Tree, read_tree
+from darkfuse.model.tree import Tree, read_tree, read_words
 
 TREE = "thing -1\nplace -1\nanimal 0\ntool 0\ncat 2\ndog 2\nhound 5\npoodle 5\n"
 
@@ -22,11 +22,13 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-x))
 
 
-def boxes(graph: Graph, raw: np.ndarray, thresh: float) -> list[tuple[float, ...]]:
+def boxes(graph: Graph, raw: np.ndarray, thresh: float,
+          words: tuple[int, ...] = ()) -> list[tuple[float, ...]]:
     """(class, score, cx, cy, w, h) of every box, before any NMS, sorted."""
     raw = np.ascontiguousarray(raw, np.float32)
     source = graph.input
-    result = decode(graph, {graph.outputs[0]: raw}, source.w, source.h, thresh, 0.0, letterbox=False)
+    result = decode(graph, {graph.outputs[0]: raw}, source.w, source.h, thresh, 0.0, letterbox=False,
+                    words=words)
     return sorted((d.class_id, d.confidence, *d.box) for d in result.detections)
 
 
@@ -139,6 +141,29 @@ def test_a_box_is_called_by_one_word(tmp_path: Path, tree: Tree) -> None:
             want.append((word, sigmoid(objectness), (col + sigmoid(x)) / 4, (row + sigmoid(y)) / 3,
                          np.exp(w) * (1, 3)[n] / 4, np.exp(h) * (2, 1)[n] / 3))
     same(boxes(graph, raw, 0.5), want)
+
+
+def test_the_words_of_classes_asked_for(tmp_path: Path, tree: Tree) -> None:
+    (tmp_path / "some.map").write_text("5\n0\n7\n")
+    words = read_words(str(tmp_path / "some.map"))
+    raw = np.random.default_rng(6).normal(0, 2, (26, 3, 4)).astype(np.float32)
+    want = []
+    for n in range(2):
+        planes = raw[13 * n : 13 * n + 13].astype(float)
+        for row, col in np.argwhere(sigmoid(planes[4]) > 0.2):
+            x, y, w, h, objectness, *scores = planes[:, row, col].tolist()
+            whole = products(tree, among_siblings(tree, scores))
+            for number, word in enumerate(words):
+                score = sigmoid(objectness) * whole[word]
+                if score > 0.2:
+                    want.append((number, score, (col + sigmoid(x)) / 4, (row + sigmoid(y)) / 3,
+                                 np.exp(w) * (1, 3)[n] / 4, np.exp(h) * (2, 1)[n] / 3))
+    same(boxes(region(tmp_path), raw, 0.2, words), want)
+    with pytest.raises(DarkfuseError, match="8 words"):
+        boxes(region(tmp_path), raw, 0.2, (3, 8))
+    (tmp_path / "some.map").write_text("5\ncat\n")
+    with pytest.raises(CfgError, match="some.map:2"):
+        read_words(str(tmp_path / "some.map"))
 
 
 def test_a_tree_that_is_not_there_or_of_another_size(tmp_path: Path) -> None:

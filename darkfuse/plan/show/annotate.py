@@ -11,7 +11,7 @@ and OpenCV load the file as before. In [net]::
     fuse_exact=1                  only where Winograd was left out
     fuse_order=0,1,16,26,17       only where layers do not run in the cfg's order
     fuse_budget=48M               only where one was named
-    fuse_arena=31233920           bytes, exact
+    fuse_arena=31233920           bytes; worked out anew when it is read
     fuse_ahead=1048576            of them, for weights read long before use; only where there are any
     fuse_peak=49803264            predicted for the whole process
     fuse_latency_ms=812.4         predicted for a frame
@@ -24,6 +24,7 @@ streamed) and, where they differ from the usual, `fuse_strip`, `fuse_block`, `fu
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NoReturn
 
 from darkfuse.errors import CfgError, PlanError
@@ -178,9 +179,8 @@ class _Reader:
             arena = lower(graph, plan).arena_bytes
         except PlanError as error:
             self._fail(net, "plan", str(error))
-        if arena != plan.arena_bytes:
-            self._fail(net, "arena", f"this plan takes {arena} bytes")
-        return plan
+        # What the plan takes is worked out anew: another version may have packed it otherwise
+        return dataclasses.replace(plan, arena_bytes=arena)
 
     def _groups(self) -> tuple[Group, ...]:
         members: dict[int, list[LayerPlan]] = {}
