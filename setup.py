@@ -26,9 +26,10 @@ OBJECTS = Path("build/kernels")  # kept: an editable install's own build folder 
 MEDIA = Path("darkfuse/media")
 PLAIN = {"dispatch.c"}  # compiled once, without ISA flags
 
-COMMON = ["-std=gnu11", "-O3", "-fPIC", "-Wall", "-Wextra",
-          "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 SANITIZE = os.environ.get("DARKFUSE_SANITIZE", "")  # for example "address,undefined"
+# A sanitizer's checks take the compiler several times as long at -O3, and are no different there
+COMMON = ["-std=gnu11", "-O1" if SANITIZE else "-O3", "-fPIC", "-Wall", "-Wextra",
+          "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 DEBUG = bool(SANITIZE or os.environ.get("DARKFUSE_DEBUG"))  # C asserts its preconditions
 if SANITIZE:
     COMMON += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
