@@ -45,7 +45,7 @@ def translated(words: Sequence[str]) -> list[str]:
     family, rest = words[0], list(words[1:])
     command = rest.pop(0) if family != "test" and rest else ""
     if (family, command) not in COMMANDS:
-        from darkfuse.cli.suggest import did_you_mean
+        from darkfuse.host.suggest import did_you_mean
 
         known = [c for f, c in COMMANDS if f == family]
         hint = "; training is Darknet's" if command == "train" else did_you_mean(command, known)

@@ -47,6 +47,8 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Detect in each picture in turn; among several a bad one is reported and the rest still done."""
+    if args.out.endswith(".json") and args.json is None:  # Darknet's -out
+        args.out, args.json = "predictions", args.out
     if not args.no_draw:
         import darkfuse.media.draw  # noqa: F401 (so that it is part of what is taken when memory is shared out)
     return look_at(args, Job)
@@ -198,6 +200,8 @@ def sort_files(files: list[str]) -> tuple[str | None, str | None, str | None, li
         weights = rest.pop(0)
         if cfg is None:
             raise DarkfuseError(f"{weights}: name the .cfg these weights belong to, before them")
+    if cfg is not None and weights is None and len(rest) > 1 and not may_be_picture(rest[0]):
+        raise DarkfuseError(f"{rest[0]}: neither weights nor a picture; the order is CFG WEIGHTS IMAGE...")
     for name in rest:
         if name.endswith((".cfg", ".weights", ".data")):
             raise DarkfuseError(f"{name} is not a picture; the order is CFG WEIGHTS IMAGE...")
@@ -219,7 +223,7 @@ def holds_weights(path: str) -> bool:
 
 def may_be_picture(path: str) -> bool:
     """Whether a first argument is meant as a picture: by its ending, by what it is, or by how it begins."""
-    if path == "-" or path.lower().endswith((*PICTURES, *FILMS)) or os.path.isdir(path):
+    if path == "-" or "://" in path or path.lower().endswith((*PICTURES, *FILMS)) or os.path.isdir(path):
         return True
     try:
         with open(path, "rb") as file:

@@ -63,9 +63,14 @@ class Parser(argparse.ArgumentParser):
         """Print one line and exit with status 2; an option near to one there is gets a suggestion."""
         unknown = re.match(r"unrecognized arguments: (--[\w-]+)", message)
         if unknown:
-            from darkfuse.cli.suggest import did_you_mean
+            from darkfuse.host.suggest import did_you_mean
 
             message += did_you_mean(unknown[1], self.options())
+        choice = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message)
+        if choice:
+            from darkfuse.host.suggest import did_you_mean
+
+            message += did_you_mean(choice[1], re.findall(r"[\w.+-]+", choice[2]))
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
     def verbs(self) -> dict[str, argparse.ArgumentParser]:
@@ -116,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return interrupt.status()
     except DarkfuseError as error:
-        return _fail(str(error))
+        return _fail(str(error) + _near(str(error)))
     except MemoryError:
         return _fail("out of memory")
     except ModuleNotFoundError:
@@ -145,7 +150,7 @@ def _run(given: list[str]) -> int:
     # Only the verb asked for is imported: the others would cost memory for nothing.
     chosen = next((word for word in arguments if not word.startswith("-")), None)
     if chosen is not None and chosen not in VERBS:
-        from darkfuse.cli.suggest import did_you_mean
+        from darkfuse.host.suggest import did_you_mean
 
         near = did_you_mean(chosen, [*VERBS, *FAMILIES])
         return _fail(f"there is no verb {chosen}" + (near or "; there are " + ", ".join(VERBS)))
@@ -164,6 +169,16 @@ def _run(given: list[str]) -> int:
     status = int(modules[args.verb].run(args))
     sys.stdout.flush()
     return status
+
+
+def _near(message: str) -> str:
+    """A file that may have been meant, where the message is about one that is not there."""
+    gone = re.fullmatch(r"([^\n:]+): cannot read the [\w ]+: No such file or directory", message)
+    if not gone:
+        return ""
+    from darkfuse.host.suggest import near_file
+
+    return near_file(gone[1])
 
 
 def _fail(message: str) -> int:

@@ -99,6 +99,9 @@ def named(files: list[str]) -> tuple[str, str | None, str]:
     cfg = next((name for name in files if name.endswith(".cfg")), None)
     data = [name for name in files if name.endswith(".data") or os.path.isdir(name)]
     weights = [name for name in files if name != cfg and name not in data]
+    gone = next((name for name in files if not os.path.exists(name) and name != cfg), None)
+    if gone is not None:
+        raise DatasetError(f"{gone}: there is no such file or folder")
     if cfg is None or len(data) != 1 or len(weights) > 1:
         raise DatasetError(f"{' '.join(files)}: name CFG, WEIGHTS and DATA, a folder or a .data file")
     for name in weights:

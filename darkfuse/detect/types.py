@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,6 +40,9 @@ class Detection:
     box: Box
 
 
+R = TypeVar("R", bound="Result")
+
+
 @dataclass(frozen=True, repr=False)
 class Result:
     """All detections of one image.
@@ -73,16 +76,25 @@ class Result:
     def __iter__(self) -> Iterator[Detection]:
         return iter(self.detections)
 
-    def __getitem__(self, at: int) -> Detection:
+    def __contains__(self, what: object) -> bool:
+        """Whether a class was found, by its name; or whether a detection is one of these."""
+        return what in self.names if isinstance(what, str) else what in self.detections
+
+    @overload
+    def __getitem__(self, at: int) -> Detection: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[Detection, ...]: ...
+
+    def __getitem__(self, at: int | slice) -> Detection | tuple[Detection, ...]:
         return self.detections[at]
 
     def __repr__(self) -> str:
         said = ", ".join(f"{d.name} {d.confidence * 100:.0f}%" for d in self.detections[:8])
         more = f", and {len(self) - 8} more" if len(self) > 8 else ""
-        what = self.path or "array"
-        return f"<{type(self).__name__} of {what}, {self.width}x{self.height}: {said or 'nothing'}{more}>"
+        what = self.path or "a picture"
+        return f"<Result of {what}, {self.width}x{self.height}: {said or 'nothing'}{more}>"
 
-    def filter(self, classes: Sequence[str | int] | str | int | None = None, min: float = 0.0) -> Result:
+    def filter(self: R, classes: Sequence[str | int] | str | int | None = None, min: float = 0.0) -> R:
         """Those detections that are of one of `classes` (names or numbers) and score at least `min`."""
         wanted = None if classes is None else {classes} if isinstance(classes, (str, int)) else set(classes)
         kept = tuple(d for d in self.detections if d.confidence >= min

@@ -22,7 +22,7 @@ def find_cfg(name: str) -> str:
 
     Raises `CfgError` when there is neither.
     """
-    if os.path.exists(name):
+    if os.path.exists(name) and not name.endswith(".weights"):
         return name
     folder, file = os.path.split(name)
     if folder in ("", "cfg"):
@@ -30,7 +30,12 @@ def find_cfg(name: str) -> str:
             path = os.path.join(root, "cfg", file)
             if os.path.isfile(path):
                 return path
-    raise CfgError(name, 0, "no such cfg file")
+    if name.endswith(".weights"):
+        raise CfgError(name, 0, "these are weights; the .cfg goes first, its .weights after it")
+    from darkfuse.host.suggest import near_file
+
+    shipped = [file for root in shipped_folders() for file in os.listdir(os.path.join(root, "cfg"))]
+    raise CfgError(name, 0, "no such cfg file" + near_file(name, [f for f in shipped if f.endswith(".cfg")]))
 
 
 def find_weights(cfg: str) -> str:

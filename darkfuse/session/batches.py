@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from darkfuse.detect.decode import decode, proposals
 from darkfuse.detect.types import Box, Result
 from darkfuse.errors import DarkfuseError, ImageError
+from darkfuse.host.units import format_bytes
 from darkfuse.session.choose import Chosen, Wishes, choose_batch
 from darkfuse.session.inputs import as_file_or_array
 from darkfuse.session.looking import Looking
@@ -57,6 +58,11 @@ class Batches(Looking):
     _chosen: Chosen
     _batched: Plan  # for several pictures
     _planned: int  # pictures at hand that it was made for
+
+    def __repr__(self) -> str:
+        size, budget = self.graph.input, self._chosen.budget.total
+        return (f"<Network {self.graph.path}: {len(self.graph.nodes)} layers, {size.w}x{size.h}, "
+                f"{len(self.names)} names, {format_bytes(budget) if budget else 'no'} budget>")
 
     def detect_each(self, images: Sequence[Any], thresh: float | None = None, nms: float | None = None,
                     letterbox: bool | None = None, nms_kind: str | None = None,
@@ -140,6 +146,9 @@ class Batches(Looking):
         thresh, nms, letterbox, nms_kind = answers
         thresh = self.dialect.thresh if thresh is None else thresh
         nms = self.dialect.nms if nms is None else nms
+        for name, value in (("thresh", thresh), ("nms", nms)):
+            if not 0 <= value <= 1:
+                raise DarkfuseError(f"{name}={value} is not between 0 and 1")
         if not self._detects:
             warnings.warn(f"{self.graph.path}: no [region] or [yolo] layer: it runs, but finds nothing",
                           stacklevel=2)

@@ -50,6 +50,8 @@ def as_file_or_array(image: Any, bgr: bool = False) -> Iterator[tuple[Any, Any]]
     read files, in a process of their own where memory is short. Raises `ImageError`.
     """
     if isinstance(image, (str, os.PathLike)):
+        if "://" in os.fspath(image):
+            raise ImageError(f"{image}: addresses are not fetched; download the picture first")
         yield image, image
     elif hasattr(image, "read") or isinstance(image, (bytes, bytearray)):
         import tempfile
@@ -60,7 +62,11 @@ def as_file_or_array(image: Any, bgr: bool = False) -> Iterator[tuple[Any, Any]]
         with tempfile.NamedTemporaryFile(prefix="darkfuse-") as file:
             file.write(data)
             file.flush()
-            yield file.name, bytes(data)
+            try:
+                yield file.name, bytes(data)
+            except ImageError as error:
+                name = getattr(image, "name", f"{len(data)} bytes given as a picture")
+                raise ImageError(str(error).replace(file.name, str(name), 1)) from None
     elif hasattr(image, "convert") and hasattr(image, "tobytes"):  # a Pillow image
         width, height = image.size
         yield memoryview(image.convert("RGB").tobytes()).cast("B", (height, width, 3)), image
@@ -71,8 +77,12 @@ def as_file_or_array(image: Any, bgr: bool = False) -> Iterator[tuple[Any, Any]]
 def _swapped(image: Any) -> Any:
     """An array's first three channels the other way round."""
     if not hasattr(image, "ndim") or image.ndim != 3 or image.shape[2] not in (3, 4):
-        raise ImageError("bgr=True wants an array (height, width, 3)")
+        raise ImageError("bgr=True wants an array (height, width, 3)" + _none(image))
     return image[..., [2, 1, 0, 3][: image.shape[2]]]
+
+
+def _none(image: Any) -> str:
+    return "" if image is not None else "; None is what cv2.imread gives for a file it cannot read"
 
 
 def as_picture(image: Any) -> Picture:
@@ -81,7 +91,8 @@ def as_picture(image: Any) -> Picture:
         view = memoryview(image)
     except TypeError:
         kind = type(image).__name__
-        raise ImageError(f"expected a path or a (height, width, 3) uint8 array, not {kind}") from None
+        raise ImageError(f"expected a path or a (height, width, 3) uint8 array, not {kind}"
+                         + _none(image)) from None
     shape = (*(view.shape or ()), 1) if view.ndim == 2 else view.shape or ()
     if len(shape) != 3 or shape[2] not in (1, 3, 4) or view.format != "B" or 0 in shape:
         raise ImageError(f"expected a (height, width, 3) uint8 array (or grey, or RGBA), not {view.shape} of "

@@ -217,9 +217,11 @@ def load_device(name: str | None = None, read_rate: int | None = None) -> Device
     try:
         return Device.from_json(read_text(path))
     except FileNotFoundError:
+        from darkfuse.host.suggest import did_you_mean
+
         known = ", ".join(sorted(BUILTIN))
-        raise DarkfuseError(f"no device profile '{name}': built in are {known}; "
-                            "measure this machine with 'darkfuse calibrate'") from None
+        raise DarkfuseError(f"no device profile '{name}': built in are {known}; measure this machine with "
+                            f"'darkfuse calibrate'{did_you_mean(str(name), BUILTIN)}") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise DarkfuseError(f"{path} is not a device profile ({error}); "
                             "write a new one with 'darkfuse calibrate'") from None
