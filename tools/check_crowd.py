@@ -3,9 +3,11 @@
 
     check_crowd.py --connections 2000 --rounds 4 --seconds 5
 
-In turns an honest client asks alone, and beside so many connections: half of them say nothing or a byte now
-and then, a tenth of them nonsense, the rest only connect; whoever is dropped comes again. Rates are compared
-round by round; descriptors, threads and memory of the service are told before and after.
+In turns an honest client asks alone, and beside so many connections from another process: half of them send a
+byte now and then, a tenth nonsense, the rest nothing; whoever is dropped comes again, forty a second. Rates
+are compared round by round, and the service's processor time for an honest picture is told, in which the
+crowd's own part is.
+Descriptors, threads and memory of the service are told before, at worst and after.
 """
 
 from __future__ import annotations
@@ -13,8 +15,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import multiprocessing
 import os
 import random
+import selectors
 import socket
 import statistics
 import subprocess
@@ -26,10 +30,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain checkout is enough to run this
 
+from darkfuse.errors import DarkfuseError
 from tools.check_serve import darkfuse, free_port, wait_ready
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
+NEWCOMER_S = 0.025
+SLOW_BYTES = 4  # connections that send one between two newcomers
 
 
 def main() -> int:
@@ -56,19 +63,53 @@ def main() -> int:
 def compare(args: argparse.Namespace, port: int, pid: int) -> dict[str, Any]:
     """Rates alone and in the crowd, and what the service holds."""
     honest(port, 1.0)
-    before, rates, failures, came = held(pid), [], 0, 0
+    before, rates, costs, failures, came = held(pid), [], [], 0, 0
     worst = dict(before)
     for _ in range(args.rounds):
+        began = processor_s(pid)
         alone, missed = honest(port, args.seconds)
-        with Crowd(port, args.connections) as crowd:
+        alone_s = processor_s(pid) - began
+        with Crowd(port, args.connections) as crowd, Watch(pid) as watch:
+            began = processor_s(pid)
             crowded, failed = honest(port, args.seconds)
-            worst = {name: max(value, worst[name]) for name, value in held(pid).items()}
+            crowded_s = processor_s(pid) - began
             came += crowd.came
+        worst = {name: max(value, worst[name]) for name, value in watch.worst.items()}
         failures += failed + missed
         rates.append((round(alone, 2), round(crowded, 2)))
+        costs.append((round(alone_s / alone / args.seconds * 1000, 2),
+                      round(crowded_s / crowded / args.seconds * 1000, 2)))
     return {"rates_alone_and_crowded": rates, "kept": round(statistics.median(b / a for a, b in rates), 3),
+            "processor_ms_alone_and_crowded": costs,
+            "kept_by_processor_time": round(statistics.median(a / b for a, b in costs), 3),
             "honest_failures": failures, "connections_that_came": came, "before": before, "worst": worst,
             "after": held(pid)}
+
+
+def processor_s(pid: int) -> float:
+    """Processor time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Watch:
+    """Looks at a process four times a second within the `with`; `worst` is the most of everything `held`."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid, self._stop, self.worst = pid, threading.Event(), held(pid)
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.25):
+            self.worst = {name: max(value, self.worst[name]) for name, value in held(self._pid).items()}
 
 
 def honest(port: int, seconds: float) -> tuple[float, int]:
@@ -101,50 +142,78 @@ def held(pid: int) -> dict[str, int]:
 
 
 class Crowd:
-    """`count` connections, in a process's own thread: opened at once, and again, slowly, when dropped."""
+    """`count` connections from another process, until the end of the `with`: see `crowd`.
+
+    Attributes
+    ----------
+    came : int
+        Connections made so far.
+    """
 
     def __init__(self, port: int, count: int) -> None:
-        self._port, self._count, self._stop = port, count, threading.Event()
-        self._socks: list[socket.socket] = []
-        self._random = random.Random(1)
-        self.came = 0
-        self._thread = threading.Thread(target=self._dribble, daemon=True)
+        apart = multiprocessing.get_context("spawn")
+        self._stop, self._all_there, self._came = apart.Event(), apart.Event(), apart.Value("i", 0)
+        self._process = apart.Process(target=crowd, daemon=True, args=(
+            port, count, self._stop, self._all_there, self._came))
+
+    @property
+    def came(self) -> int:
+        return int(self._came.value)
 
     def __enter__(self) -> Crowd:
-        for number in range(self._count):
-            self._open(number)
-        self._thread.start()
+        self._process.start()
+        if not self._all_there.wait(120):
+            raise DarkfuseError("the crowd does not get to the door")
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join()
-        for sock in self._socks:
-            sock.close()
+        self._process.join()
 
-    def _open(self, number: int) -> None:
+
+def crowd(port: int, count: int, stop: Any, all_there: Any, came: Any) -> None:
+    """Open `count` connections from 200 addresses; a newcomer for each that is dropped, forty a second.
+
+    Of ten, one says nonsense, five promise a picture of which a byte comes now and then, four say nothing.
+    """
+    rng, select = random.Random(1), selectors.DefaultSelector()
+
+    def enter(number: int) -> None:
         with contextlib.suppress(OSError):
-            sock = socket.create_connection(("127.0.0.1", self._port), 10, (f"127.0.0.{2 + number % 200}", 0))
+            sock = socket.create_connection(("127.0.0.1", port), 10, (f"127.0.0.{2 + number % 200}", 0))
             sock.setblocking(False)
-            self._socks.append(sock)
-            self.came += 1
+            select.register(sock, selectors.EVENT_READ, number)
+            came.value += 1
             if number % 10 == 0:
-                sock.send(self._random.randbytes(200) + b"\r\n\r\n")
-            elif number % 2 == 0:
+                sock.send(rng.randbytes(200) + b"\r\n\r\n")
+            elif number % 2:
                 sock.send(b"POST /detect HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n\r\n\x89")
 
-    def _dribble(self) -> None:
-        """A byte on some of the connections, and a newcomer for each that was closed, forty a second."""
-        number = 0
-        while not self._stop.wait(0.025):
-            number += 1
-            sock = self._socks[number % len(self._socks)]
+    def dropped(sock: socket.socket) -> bool:
+        with contextlib.suppress(BlockingIOError):
             try:
-                sock.send(b"x")
+                return not sock.recv(65536)
             except OSError:
+                return True
+        return False
+
+    for number in range(count):
+        enter(number)
+    all_there.set()
+    outside: list[int] = []  # numbers of those that were dropped
+    while not stop.wait(NEWCOMER_S):
+        for key, _ in select.select(0):
+            sock: Any = key.fileobj
+            if dropped(sock):
+                select.unregister(sock)
                 sock.close()
-                self._socks.remove(sock)
-                self._open(number)
+                outside.append(key.data)
+        if outside:
+            enter(outside.pop(0))
+        slow = [key for key in select.get_map().values() if key.data % 2]
+        for key in rng.sample(slow, min(SLOW_BYTES, len(slow))):
+            with contextlib.suppress(OSError):
+                key.fileobj.send(b"x")  # type: ignore[union-attr]
 
 
 if __name__ == "__main__":

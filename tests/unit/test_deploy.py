@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,29 @@ def test_compose_files(root: Path, name: str) -> None:
     assert ours[0]["read_only"] and ours[0]["cap_drop"] == ["ALL"]
     assert ours[0]["mem_limit"] == ours[0]["memswap_limit"]
     assert any(volume.endswith(":/var/tmp") for volume in ours[0]["volumes"])
+
+
+def test_lint_of_what_builds_the_image(root: Path) -> None:
+    hadolint = program("hadolint")
+    done = subprocess.run([hadolint, str(root / "deploy" / "Containerfile")], capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", COMPOSE)
+def test_compose_files_follow_the_specification(root: Path, name: str) -> None:
+    check = program("check-jsonschema")
+    file = root / "deploy" / f"compose.{name}.yaml"
+    done = subprocess.run([check, "--builtin-schema", "vendor.compose-spec", str(file)], capture_output=True,
+                          text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def program(name: str) -> str:
+    """Where a program is, beside this Python or on PATH."""
+    found = shutil.which(name, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if found is None:
+        pytest.skip(f"{name} is not installed (it comes with darkfuse[dev])")
+    return found
 
 
 def test_the_container_is_not_root(root: Path) -> None:
