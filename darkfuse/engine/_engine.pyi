@@ -8,8 +8,9 @@ def give_back(team: int = 0) -> int:
     """Let go of memory that comes back by itself when it is used: pages of program files, touched while
     starting, and free pages of the heap. Returns the bytes of files let go.
 
-    Does nothing, and returns 0, in a process with more other threads than the `team` that an engine has left
-    asleep (they load no libraries meanwhile), and where /proc does not tell what is mapped.
+    Lets go of no files, and returns 0, in a process with other threads than those of `host.quiet` and the
+    `team` that an engine has left asleep (they load no libraries meanwhile), and where /proc does not tell
+    what is mapped.
     """
 
 class Engine:

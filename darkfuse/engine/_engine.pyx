@@ -27,10 +27,11 @@ from darkfuse.engine.check import check
 from darkfuse.engine.check_ops import blocks, conv_output, fail, stride_of
 from darkfuse.errors import BudgetError, DarkfuseError, WeightsError
 from darkfuse.host.files import identity, stamp
+from darkfuse.host.quiet import quiet_threads
 from darkfuse.plan.program import slot_bytes
 
 cdef extern from "pages.h":
-    size_t df_give_back() nogil
+    size_t df_give_back(bint files)
 
 PHOTO_CHANNELS = (1, 3, 4)
 
@@ -39,10 +40,10 @@ cdef char *FLOAT32 = b"f"  # buffer format
 
 def give_back(team=0):
     try:
-        alone = len(os.listdir("/proc/self/task")) <= 1 + team
+        alone = len(os.listdir("/proc/self/task")) <= 1 + team + quiet_threads()
     except OSError:
         alone = False
-    return df_give_back() if alone else 0
+    return df_give_back(alone)
 
 
 cdef int poll_signals(void *engine) noexcept nogil:

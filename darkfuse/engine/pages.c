@@ -1,6 +1,5 @@
 /* Start-up touches pages that running does not need again, and they count as long as they are mapped. */
 #define _GNU_SOURCE
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -24,7 +23,7 @@ static size_t drop(const mapping *m)
     return m->bytes;
 }
 
-size_t df_give_back(void)
+size_t df_give_back(bool files)
 {
 #ifdef __GLIBC__
     /* Once a picture was freed, glibc would put the next ones into the heap, one above the other (1.3 MB a frame
@@ -33,7 +32,7 @@ size_t df_give_back(void)
     mallopt(M_TRIM_THRESHOLD, 256 << 10);
     malloc_trim(0);
 #endif
-    FILE *maps = fopen("/proc/self/smaps", "re");
+    FILE *maps = files ? fopen("/proc/self/smaps", "re") : NULL;
     if (!maps)
         return 0;
     size_t given = 0, inode, bytes;

@@ -79,6 +79,7 @@ import json, os, sys, threading, time
 sys.path.insert(0, sys.argv[1])
 from darkfuse.host import process
 from darkfuse.engine._engine import give_back
+from darkfuse.host.quiet import is_quiet
 
 def files():
     return process._status("RssFile:")
@@ -91,20 +92,24 @@ work = threading.Event()
 other = threading.Thread(target=work.wait)
 other.start()
 beside = give_back()
+is_quiet(other)
+quiet = give_back()
 work.set()
 other.join()
 while len(os.listdir("/proc/self/task")) > 1:  # joined, it still has to leave
     time.sleep(0.001)
-print(json.dumps([before, after, given, beside, give_back()]))
+decimal.Decimal(3).sqrt()
+print(json.dumps([before, after, given, beside, quiet, give_back()]))
 """
 
 
 def test_pages_of_program_files_are_given_back_and_return(root: Path) -> None:
     done = subprocess.run([sys.executable, "-c", GIVE_BACK, str(root)], capture_output=True, text=True,
                           check=True)
-    before, after, given, beside, again = json.loads(done.stdout)
+    before, after, given, beside, quiet, again = json.loads(done.stdout)
     if before is None:
         pytest.skip("this system does not tell what is mapped")
     assert after < before - (1 << 20) and given > before // 2
     assert beside == 0  # another thread could map memory where a file was
+    assert quiet > 0  # a thread of ours that does not
     assert again > 0

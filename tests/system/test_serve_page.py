@@ -25,7 +25,7 @@ def test_a_photo_dropped_on_the_page_is_looked_at(tmp_path: Path) -> None:
         expected = len(ask(serving, "POST", "/detect", PICTURE).json["objects"])
         browser.open(serving.door.url)
         browser.run(DROP, base64.b64encode(PICTURE).decode())
-        browser.wait("return document.querySelectorAll('#boxes rect').length == arguments[0]", expected)
+        browser.wait("return document.querySelectorAll('#boxes .box').length == arguments[0]", expected)
         assert browser.run("return document.querySelectorAll('#table tbody tr').length") == expected > 0
         assert browser.text("#said").startswith(f"{expected} object")
         browser.run(DROP, base64.b64encode(b"no picture").decode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -34,22 +35,32 @@ class Fetcher:
         self._there = threading.Condition()
         self._stop = False
         self._threads: list[threading.Thread] = []
+        self._door: Any = None
 
     def start(self, door: Door) -> None:
-        """Begin to fetch for `door`."""
-        for number in range(THREADS):
-            thread = threading.Thread(target=self._run, args=(door,), name=f"fetch-{number}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+        """Fetch for `door` from now on; threads begin with the first calls, for stacks are memory too."""
+        self._door = door
 
     def put(self, call: Any, seconds: float) -> bool:
         """Take a call; False when too many are under way."""
         with self._there:
             if len(self._calls) + self._busy >= self._places:
                 return False
+            if len(self._threads) < THREADS and len(self._calls) + self._busy >= len(self._threads):
+                self._begin()
+            if not self._threads:
+                return False
             self._calls.append((call, time.monotonic() + seconds))
             self._there.notify()
             return True
+
+    def _begin(self) -> None:
+        """One thread more, if the system has one left."""
+        name = f"fetch-{len(self._threads)}"
+        thread = threading.Thread(target=self._run, args=(self._door,), name=name, daemon=True)
+        with contextlib.suppress(RuntimeError):
+            thread.start()
+            self._threads.append(thread)
 
     def close(self) -> None:
         """Begin nothing new; a thread that waits for an answer ends with the process."""

@@ -16,6 +16,7 @@ import time
 from typing import Any
 
 from darkfuse.errors import DarkfuseError
+from darkfuse.host.quiet import is_quiet
 from darkfuse.live.web.http import CONTINUE, Refused, Request, answer, parse
 
 PLACES = 128  # connections; a page that is open has two
@@ -98,6 +99,7 @@ class Hub:
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
         try:
             self._thread.start()
+            is_quiet(self._thread)
         except RuntimeError:
             self._select.close()
             self._listener.close()
