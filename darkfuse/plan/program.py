@@ -45,8 +45,7 @@ def winograd_slots(slots: int, raw: int, block: int, filters: int) -> bool:
     return slots * raw >= min(block, filters) and (32 % raw == 0 or raw % 32 == 0 or raw >= filters)
 
 
-@dataclass(frozen=True)
-class Buffer:
+class Buffer(NamedTuple):
     """Bytes in the arena, 64-byte aligned. Alive from step `first` to step `last`, inclusive;
     first == -1 marks what is kept over frames (pinned weights, biases). `over` >= 0: this one is written over
     rows of that buffer that are dead by then, in the step where that one ends and this begins."""
@@ -59,8 +58,7 @@ class Buffer:
     over: int = -1
 
 
-@dataclass(frozen=True)
-class Tensor:
+class Tensor(NamedTuple):
     """One node's output map, or the window of it that a tile sees.
 
     layout : 'blocks' (slots, blocks, cols, 16) float32; 'image' (slots, cols, 3) float32 interleaved RGB;
@@ -89,8 +87,7 @@ class Tensor:
     apart: int = 0
 
 
-@dataclass(frozen=True)
-class Keep:
+class Keep(NamedTuple):
     """What a moving window carries between tiles. Before its producer runs at tile (i, j):
 
     1. columns ('full' only, j > 0): stored columns of [left[j], x[j][0]) move from where tile j - 1 had them
@@ -120,8 +117,7 @@ class Landing(NamedTuple):
     step: int
 
 
-@dataclass(frozen=True)
-class Weights:
+class Weights(NamedTuple):
     """One layer's weights: where they lie in the file, and where they go.
 
     The file part after `file_offset` is (filters, per_filter) float32. Biases and batch norm arrays are
@@ -166,8 +162,7 @@ class Weights:
                         self.raw_filters)
 
 
-@dataclass(frozen=True)
-class Op:
+class Op(NamedTuple):
     """One layer operation of a stage.
 
     kind : 'input' | 'conv' | 'maxpool' | 'avgpool' | 'upsample' | 'shortcut' | 'reorg' | 'copy' | 'export'
@@ -195,8 +190,7 @@ class Op:
     options: object | None = None  # read by attribute: size, stride, pad, activation, ...
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(NamedTuple):
     """Operations that run together, tile by tile over a grid of (rows, columns).
 
     first, last : steps, both included; one, or two

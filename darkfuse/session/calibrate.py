@@ -238,7 +238,7 @@ def _none_ahead(program: Program) -> Program:
     """The program with every read in its layer's own stage, so that a stage's time is all it takes."""
     first = {op.weights: stage.first for stage in program.stages for op in stage.ops}
     weights = tuple(
-        dataclasses.replace(w, landings=tuple(Landing(p.offset, max(p.step, first[n])) for p in w.landings))
+        w._replace(landings=tuple(Landing(p.offset, max(p.step, first[n])) for p in w.landings))
         for n, w in enumerate(program.weights))
     return dataclasses.replace(program, weights=weights)
 

@@ -66,7 +66,7 @@ def test_a_folder_is_no_weights_file(tmp_path):
 def test_memory_refused_is_one_clear_error(tmp_path):
     graph, weights = made(SMALL, tmp_path)
     program = program_of(graph, weights)
-    buffer = dataclasses.replace(program.buffers[0], offset=program.arena_bytes, bytes=1 << 50)
+    buffer = program.buffers[0]._replace(offset=program.arena_bytes, bytes=1 << 50)
     huge = dataclasses.replace(program, arena_bytes=program.arena_bytes + (1 << 50),
                                buffers=(*program.buffers, buffer))
     with pytest.raises(DarkfuseError, match="refuses"):

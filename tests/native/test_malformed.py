@@ -17,13 +17,13 @@ from darkfuse.plan.program import Landing, Program
 def changed(program: Program, table: str, number: int, **fields: Any) -> Program:
     """The program with fields of one row of a table changed."""
     rows = list(getattr(program, table))
-    rows[number] = replace(rows[number], **fields)
+    rows[number] = rows[number]._replace(**fields)
     return replace(program, **{table: tuple(rows)})
 
 
 def op_changed(program: Program, stage: int, number: int, **fields: Any) -> Program:
     ops = list(program.stages[stage].ops)
-    ops[number] = replace(ops[number], **fields)
+    ops[number] = ops[number]._replace(**fields)
     return changed(program, "stages", stage, ops=tuple(ops))
 
 

@@ -101,7 +101,7 @@ def test_an_output_lies_over_dead_rows_of_its_input():
     assert source.offset == written.offset
     end, row = program.arena_bytes, 4 * 64 * 26  # a row further on, what is written is still to be read
     places = {source: end, written: end + row}
-    buffers = tuple(dataclasses.replace(b, offset=places.get(b, b.offset)) for b in program.buffers)
+    buffers = tuple(b._replace(offset=places.get(b, b.offset)) for b in program.buffers)
     with pytest.raises(PlanError, match="layer 2 reads layer 1"):
         check_program(graph, dataclasses.replace(program, buffers=buffers, arena_bytes=end + 25 * row))
 
@@ -127,7 +127,7 @@ def test_a_one_strip_winograd_layer_may_write_where_its_input_was():
     # To do as much in strips would overwrite what the next strip reads
     with pytest.raises(PlanError, match="alive together"):
         check_program(graph, dataclasses.replace(strips, arena_bytes=program.arena_bytes, buffers=tuple(
-            dataclasses.replace(b, offset=read.offset) if b.name in (read.name, written.name) else b
+            b._replace(offset=read.offset) if b.name in (read.name, written.name) else b
             for b in strips.buffers)))
 
 

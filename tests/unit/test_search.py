@@ -21,11 +21,12 @@ from darkfuse.plan.layout.lower import lower
 from darkfuse.plan.layout.order import execution_orders
 from darkfuse.plan.price.device import BUILTIN, Device
 from darkfuse.plan.price.predict import predict
-from darkfuse.plan.search.candidates import NO_LIMIT, Candidates
+from darkfuse.plan.search.candidates import Candidates
 from darkfuse.plan.search.cuts import Cuts, columns_of_tiles, rows_of_tiles
 from darkfuse.plan.search.mafat import mafat_plan
 from darkfuse.plan.search.pieces import Pieces
 from darkfuse.plan.search.search import frontier, plan_for
+from darkfuse.plan.search.tiled import NO_LIMIT
 from darkfuse.plan.show.notation import parse_plan
 
 MB = 1 << 20
@@ -48,8 +49,7 @@ def every_option(spans: Candidates, a: int, b: int) -> list[Cost]:
     tail = spans.pieces[b - 1].leaf.shape
     columns = columns_of_tiles(tail.h, tail.w) if a <= spans.net.entry < b else []
     for grid, cache in [*rows_of_tiles(tail.h, tail.w), *columns]:
-        for tiled in spans.tiled(b, grid, cache):
-            options += spans.fused(tiled, b, grid, cache) if tiled.a == a else []
+        options += spans.fused(b, [(grid, cache)], NO_LIMIT, {a: (NO_LIMIT, NO_LIMIT)}).get(a, [])
     return [(option.stage, option.pinned, option.ms) for option in options]
 
 

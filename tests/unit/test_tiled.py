@@ -17,6 +17,7 @@ from darkfuse.plan.price.device import BUILTIN
 from darkfuse.plan.search.candidates import Candidates
 from darkfuse.plan.search.cuts import rows_of_tiles
 from darkfuse.plan.search.pieces import Pieces
+from darkfuse.plan.search.tiled import LONGEST, NO_LIMIT
 from darkfuse.plan.types import Plan
 
 CONV = "[convolutional]\nfilters={}\nsize={}\nstride={}\npad=1\nactivation=leaky\n"
@@ -49,14 +50,15 @@ def cases(graph: Graph, ends: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) 
     for b in ends or range(1, count + 1):
         tail = spans.pieces[b - 1].leaf.shape
         for grid, cache in rows_of_tiles(tail.h, tail.w):
-            for tiled in spans.tiled(b, grid, cache):
-                group = spans.group(spans.fused(tiled, b, grid, cache)[0].recipe, 0)
-                groups = (*single[: tiled.a], group, *single[b:])
+            worth = {a: (NO_LIMIT, NO_LIMIT) for a in range(max(b - LONGEST, 0), b)}
+            for a, options in spans.fused(b, [(grid, cache)], NO_LIMIT, worth).items():
+                assert options[0].recipe.residency == "pinned"
+                groups = (*single[:a], spans.group(options[0].recipe, 0), *single[b:])
                 program = lower(graph, Plan(graph.name, graph.fingerprint(), groups, 1, True))
                 blocks, ties = placed.pop()
                 packed = sum(aligned(x.bytes) for x in program.buffers if x.name.endswith("packed"))
-                yield Case(tiled.a, b, grid[0] == tail.h, bool(ties), tiled.stage,
-                           alive(blocks, ties)[tiled.a] - packed)
+                yield Case(a, b, grid[0] == tail.h, bool(ties), options[0].stage,
+                           alive(blocks, ties)[a] - packed)
 
 
 def residual(side: int, channels: int) -> Graph:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +147,7 @@ def source(program: Program) -> str:
     lines.append("};")
     stages = []
     for n, stage in enumerate(program.stages):
-        stage = replace(stage, ops=tuple(op for op in stage.ops if op.kind != "input"))
+        stage = stage._replace(ops=tuple(op for op in stage.ops if op.kind != "input"))
         lines.append(f"static df_op ops_{n}[] = {{")
         lines += [f"    {_op(program, op)}," for op in stage.ops] or ["    {0},"]
         lines.append("};")

@@ -119,7 +119,7 @@ cdef void sort(Span *spans, int count) noexcept nogil:
         gap //= 3
 
 
-def arrange(list members, int count, list orders, int tries, int64_t goal):
+def arrange(list members, int count, orders, int tries, int64_t goal):
     cdef Chains chains = Chains(members, count)
     cdef size_t room = count * sizeof(int64_t)
     cdef int *order = <int *>malloc(count * sizeof(int))

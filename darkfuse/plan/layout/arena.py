@@ -9,7 +9,7 @@ lower bound for networks.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -145,6 +145,9 @@ def _chains(blocks: Sequence[Block], ties: Sequence[Tie], numbers: Sequence[int]
     for number in numbers:
         if number in before:
             continue
+        if number not in after:
+            chains.append(((number, 0),))
+            continue
         chain = [(number, 0)]
         while number in after:
             tie = after[number]
@@ -155,20 +158,17 @@ def _chains(blocks: Sequence[Block], ties: Sequence[Tie], numbers: Sequence[int]
     return chains
 
 
-def _orders(members: Sequence[tuple[int, int, int, int, int]], count: int) -> list[list[int]]:
+def _orders(members: Sequence[tuple[int, int, int, int, int]], count: int) -> Iterator[list[int]]:
     """Orders in which chains may be placed: by size, by size and life together, by life, by beginning."""
     size, first, last = [0] * count, [1 << 62] * count, [0] * count
     for begin, end, chain, at, bytes_ in members:
         size[chain] = max(size[chain], at + bytes_)
         first[chain], last[chain] = min(first[chain], begin), max(last[chain], end)
     life = [end - begin + 1 for begin, end in zip(first, last)]
-    keys: list[Callable[[int], tuple[int, ...]]] = [
-        lambda n: (-size[n], -life[n], n),
-        lambda n: (-size[n] * life[n], n),
-        lambda n: (-life[n], -size[n], n),
-        lambda n: (first[n], -size[n], n),
-    ]
-    return [sorted(range(count), key=key) for key in keys]
+    by_size, by_life = [-n for n in size], [-n for n in life]
+    both = [n * m for n, m in zip(by_size, life)]
+    for keys in (by_size, by_life), (both,), (by_life, by_size), (first, by_size):
+        yield [chain for *_, chain in sorted(zip(*keys, range(count)))]
 
 
 def pack_tied(blocks: Sequence[Block], ties: Sequence[Tie]) -> tuple[list[Tie], Packing]:

@@ -115,10 +115,10 @@ def with_reads(draft: Draft, groups: tuple[Group, ...]) -> Draft:
     for number, w in enumerate(weights):
         if w.residency == "loaded":
             layer = layers[w.node]
-            weights[number] = replace(w, raw_filters=min(layer.raw, w.filters), slots=layer.slots)
+            weights[number] = w._replace(raw_filters=min(layer.raw, w.filters), slots=layer.slots)
             sizes[w.raw] = max(sizes.get(w.raw, 0), raw_bytes(draft.graph.node(w.node), layer))
     changed = replace(draft, plan=replace(draft.plan, groups=groups), layer_plan=layers, weights=weights)
-    changed.buffers = [replace(buffer, bytes=sizes.get(number, buffer.bytes))
+    changed.buffers = [buffer._replace(bytes=sizes[number]) if number in sizes else buffer
                        for number, buffer in enumerate(draft.buffers)]
     place(changed)
     return changed

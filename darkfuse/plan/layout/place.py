@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from darkfuse.plan.layout._ahead import landings_of
 from darkfuse.plan.layout.arena import Block, Packing, Tie, aligned, pack_tied
 from darkfuse.plan.layout.draft import Draft
 from darkfuse.plan.layout.overlap import ties
-from darkfuse.plan.program import Weights, arrived
+from darkfuse.plan.program import Buffer, Weights, arrived
 
 
 def place(draft: Draft) -> None:
@@ -25,8 +24,8 @@ def place(draft: Draft) -> None:
         tied, packing = pack_tied(blocks, tied)
     over = {tie.target: tie.source for tie in tied}
     draft.ties = list(tied)
-    draft.buffers = [replace(buffer, offset=at, over=over.get(number, -1))
-                     for number, (buffer, at) in enumerate(zip(draft.buffers, packing.offsets))]
+    draft.buffers = [Buffer(b.name, b.bytes, at, b.first, b.last, over.get(number, -1))
+                     for number, (b, at) in enumerate(zip(draft.buffers, packing.offsets))]
     draft.packed_bytes = packing.bytes
 
 
@@ -48,4 +47,4 @@ def land_reads(draft: Draft, arena: int) -> list[Weights]:
     found = landings_of(draft.buffers, draft.weights, until, arena)
     if "reads-ahead" in draft.without:
         found = [landings[:w.slots] for w, landings in zip(draft.weights, found)]
-    return [replace(w, landings=landings) if landings else w for w, landings in zip(draft.weights, found)]
+    return [w._replace(landings=landings) if landings else w for w, landings in zip(draft.weights, found)]

@@ -32,6 +32,7 @@ from darkfuse.plan.program import Buffer, Op, Program, Span, Stage, Tensor, Weig
 from darkfuse.plan.types import Plan
 
 FLOAT = 4
+Known = dict[tuple[object, ...], float]  # milliseconds of operations, by all that they depend on
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Prediction:
 
 
 def predict(graph: Graph, plan: Plan, device: Device | None = None, baseline: int = 0,
-            program: Program | None = None) -> Prediction:
+            program: Program | None = None, known: Known | None = None) -> Prediction:
     """Price a plan.
 
     Parameters
@@ -112,6 +113,9 @@ def predict(graph: Graph, plan: Plan, device: Device | None = None, baseline: in
         Bytes of the process beside the arena.
     program : Program, optional
         The plan lowered, where it is there already.
+    known : dict, optional
+        What operations were found to take, for the next plan of this graph, on this device, with as many
+        threads: most are alike from plan to plan.
 
     Raises
     ------
@@ -119,7 +123,7 @@ def predict(graph: Graph, plan: Plan, device: Device | None = None, baseline: in
         The plan does not fit the graph.
     """
     program = program or lower(graph, plan)
-    pricer = _Pricer(graph, plan, device or load_device(), program)
+    pricer = _Pricer(graph, plan, device or load_device(), program, {} if known is None else known)
     groups = tuple(pricer.group(number) for number in range(len(plan.groups)))
     if plan.batch > 1:
         groups = tuple(group.share(1 / plan.batch) for group in groups)
@@ -140,8 +144,8 @@ def predict(graph: Graph, plan: Plan, device: Device | None = None, baseline: in
 class _Pricer:
     """Prices the stages one after another, as they run: what waits for weights depends on those before."""
 
-    def __init__(self, graph: Graph, plan: Plan, device: Device, program: Program) -> None:
-        self.graph, self.plan, self.device, self.program = graph, plan, device, program
+    def __init__(self, graph: Graph, plan: Plan, device: Device, program: Program, known: Known) -> None:
+        self.graph, self.plan, self.device, self.program, self.known = graph, plan, device, program, known
         self.rates = device.at(plan.threads)
         self.timeline = Timeline(program)
         self.alive = alive_bytes(program.buffers, program.stages)
@@ -165,12 +169,19 @@ class _Pricer:
 
     def _op(self, op: Op) -> float:
         """Milliseconds of an operation with its weights in place."""
+        tensors = [self.program.tensors[n] for n in (*op.inputs, op.output)]
+        far = sum(_map_bytes(t) for t in tensors if _stored_bytes(t) > self.device.near_bytes)
+        key = (op.kind, op.node, op.kernel, op.strip, op.pool, op.dest_channel, far, op.y, op.x)
+        if key not in self.known:
+            self.known[key] = self._alone(op, tensors, far)
+        return self.known[key]
+
+    def _alone(self, op: Op, tensors: Sequence[Tensor], far: int) -> float:
         heights, widths = sizes(op.y), sizes(op.x)
         pixels = sum(size * n for size, n in heights) * sum(size * n for size, n in widths)
         tiles = sum(n for _, n in heights) * sum(n for _, n in widths)
         out = self.program.tensors[op.output]
         share = pixels / (out.height * out.width)  # more than 1 where tiles compute the same again
-        tensors = [self.program.tensors[n] for n in (*op.inputs, op.output)]
         if op.kind == "conv":
             ms = self._conv(op, heights, widths)
         elif op.kind in ("connected", "local"):
@@ -179,7 +190,6 @@ class _Pricer:
             ms = input_ms(self.rates, pixels, tiles)
         else:
             ms = bytes_ms(self.rates, share * sum(_map_bytes(t) for t in tensors), tiles)
-        far = sum(_map_bytes(t) for t in tensors if _stored_bytes(t) > self.device.near_bytes)
         return ms + far_ms(self.rates, share * far)
 
     def _conv(self, op: Op, heights: Sizes, widths: Sizes) -> float:

@@ -2,7 +2,7 @@
 
 ::
 
-    pieces ─▶ candidates (prices, tiled) ─▶ cuts ─▶ search ─▶ spend
+    pieces ─▶ candidates (prices, tiled, option) ─▶ cuts ─▶ search ─▶ spend
     layers    ways to run each span          where    the      what is left
     and maps  of layers, priced              to cut   answer   buys less waiting
 

@@ -32,14 +32,22 @@ cdef class Paths:
     cdef Edge *edge
     cdef Way *way
     cdef int64_t *floor
+    # of one question: ways that can be part of an answer, their numbers, and those between two cuts
+    cdef Way *few
+    cdef int *numbers
+    cdef Edge *between
 
     def __cinit__(self, int count, list spans):
-        cdef int n = 0, number
+        cdef int n = 0, number, many
         self.count, self.edges = count, len(spans)
         self.edge = <Edge *>malloc((self.edges + 1) * sizeof(Edge))
         self.way = <Way *>malloc((sum([len(options) for _, _, options in spans]) + 1) * sizeof(Way))
         self.floor = <int64_t *>malloc((count + 1) * sizeof(int64_t))
-        if self.edge == NULL or self.way == NULL or self.floor == NULL:
+        many = sum([len(options) for _, _, options in spans]) + 1
+        self.few = <Way *>malloc(many * sizeof(Way))
+        self.numbers = <int *>malloc(many * sizeof(int))
+        self.between = <Edge *>malloc((self.edges + 1) * sizeof(Edge))
+        if NULL in (self.edge, self.way, self.floor, self.few, self.numbers, self.between):
             raise MemoryError
         for number, (a, b, options) in enumerate(spans):
             self.edge[number] = Edge(a, b, n, n + len(options))
@@ -49,6 +57,9 @@ cdef class Paths:
         self._set_floors()
 
     def __dealloc__(self):
+        free(self.few)
+        free(self.numbers)
+        free(self.between)
         free(self.edge)
         free(self.way)
         free(self.floor)
@@ -112,6 +123,40 @@ cdef class Paths:
     def smallest(self, int64_t limit, int keep):
         return self._labels(limit, keep, 0.0, NEVER, [0.0] * (self.count + 1), False)
 
+    cdef int _screen(self, int64_t limit, double price, double slowest, list rest, bint timed) except -1:
+        """Note ways that can be part of an answer: what a path must take before and after such a way is no
+        less than the least at this price. Timed: of ways between two cuts, none that a faster one beats. No
+        path's largest stage is less than the floor, so that smaller ones are alike."""
+        cdef int number, n, m, many = 0
+        cdef double least, after
+        cdef Way way
+        cdef double *start = <double *>malloc((self.count + 1) * sizeof(double))
+        if start == NULL:
+            raise MemoryError
+        for n in range(self.count + 1):
+            start[n] = NEVER if n else 0.0
+        for number in range(self.edges):
+            edge = self.edge[number]
+            self.between[number] = Edge(edge.a, edge.b, many, many)
+            after = rest[edge.b]
+            for n in range(edge.first, edge.last):
+                way = self.way[n]
+                least = start[edge.a] + way.ms + price * way.pinned
+                start[edge.b] = min(start[edge.b], least)
+                if timed:
+                    way.stage = max(way.stage, self.floor[0])
+                if way.stage + way.pinned > limit or least + after + price * way.stage > slowest:
+                    continue
+                m = self.between[number].first if timed else many
+                while m < many and (self.few[m].stage > way.stage or self.few[m].pinned > way.pinned):
+                    m += 1
+                if m == many:
+                    self.few[many], self.numbers[many] = way, n
+                    many += 1
+            self.between[number].last = many
+        free(start)
+        return 0
+
     cdef list _labels(self, int64_t limit, int keep, double price, double slowest, list rest, bint timed):
         """Labels at the last cut; `timed`: none that another beats in time, stage and pinned bytes, else none
         that another beats in stage and pinned bytes."""
@@ -126,7 +171,7 @@ cdef class Paths:
         for cut in range(self.count + 1):
             found[cut] = Labels(NULL, 0, 0)
         try:
-            # No path's largest stage is less than the floor: labels below it are alike
+            self._screen(limit, price, slowest, rest, timed)
             add(&kept, Label(0.0, self.floor[0] if timed else 0, 0, -1, -1))
             for cut in range(self.count + 1):
                 if cut:
@@ -134,21 +179,22 @@ cdef class Paths:
                     thin(&found[cut], keep, price, self.floor[0], timed, &kept)
                     free(found[cut].at)
                     found[cut].at = NULL
-                while number < self.edges and self.edge[number].a == cut:
-                    edge = self.edge[number]
+                while number < self.edges and self.between[number].a == cut:
+                    edge = self.between[number]
                     floor, room = self.floor[edge.b], slowest - <double>rest[edge.b]
                     for at in range(begin, kept.count):
                         before = kept.at[at]
                         left, most = room - before.ms - price * before.pinned, limit - before.pinned
                         quick = left - price * max(before.stage, floor)
                         for n in range(edge.first, edge.last):
-                            way = self.way[n]
+                            way = self.few[n]
                             if timed and way.ms > quick:
                                 break  # ways come fastest first
                             stage = max(way.stage, before.stage)
                             if stage + way.pinned <= most \
                                     and way.ms + price * (way.pinned + max(stage, floor)) <= left:
-                                label = Label(before.ms + way.ms, stage, before.pinned + way.pinned, at, n)
+                                label = Label(before.ms + way.ms, stage, before.pinned + way.pinned, at,
+                                              self.numbers[n])
                                 add(&found[edge.b], label)
                     number += 1
             return [self._told(&kept, n) for n in range(begin, kept.count)]

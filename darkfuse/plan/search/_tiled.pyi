@@ -1,15 +1,28 @@
 from typing import Any
 
+from darkfuse.plan.search.option import Option
+
 class Tiler:
     """Prices tiled groups of one network; `plan.search.tiled.tiler` makes one."""
 
     def __init__(self, pieces: list[tuple[Any, ...]], leaves: list[tuple[Any, ...]],
                  roots: list[tuple[Any, ...]], entry: int, input_root: int, near: int, threads: int,
                  far_ms: float, input_ms: float, input_tile: float, batch: int) -> None: ...
-    def groups(self, b: int, grid: tuple[int, int], cache: str, across: int, limit: int,
-               longest: int) -> list[tuple[int, int, int, int, int, float, float, float]]:
-        """Groups that end before piece `b`, over a grid of its last map, from the shortest on to one of
-        `longest` pieces, or until the line buffers alone leave no room for more within `limit` bytes.
-        `across` are bytes alive whatever the group does. Each as a `plan.search.tiled.Tiled`."""
+    def ways(self, b: int, grids: list[tuple[tuple[int, int], str]], across: int, limit: int,
+             worth: dict[int, tuple[int, int]]) -> dict[int, list[Option]]:
+        """Ways to run groups that end before piece `b`, over grids of its last map. Per first piece, those
+        that no other beats in stage bytes, pinned bytes and time at once.
+
+        Parameters
+        ----------
+        grids : list of (grid, cache)
+        across : int
+            Bytes alive whatever the group does.
+        limit : int
+            Bytes; ways beyond are left out.
+        worth : dict of int to (int, int)
+            First pieces of groups wanted; and stage bytes (weights left out) from which on there is something
+            at least as good, whatever the kernels, and with direct kernels.
+        """
     def strips(self, a: int, b: int, grid: tuple[int, int], cache: str) -> list[int]:
         """Per piece of the group [a, b), the strip of its Winograd kernel; -1 where another is as fast."""

@@ -6,17 +6,16 @@ tile depends on its readers alone, and these come after it: going backwards, eve
 See _tiled.pyi.
 """
 from libc.stdint cimport int64_t
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport calloc, free, realloc
 
 from darkfuse.plan.price._grid cimport ConvCost, Size
 from darkfuse.plan.search._network cimport Network
+from darkfuse.plan.search._offers cimport Offer, Offers, offer
+from darkfuse.plan.search._pairs cimport Pair, most_shared
+from darkfuse.plan.search.option import Option, Recipe
 from darkfuse.plan.search._reach cimport Asked, Line, Part, Reach, ask, axis, before, shift
 
 cdef int64_t HEAVIEST = 16 << 20  # bytes of weights in one fused group
-
-ctypedef struct Pair:
-    int64_t less
-    int source, target
 
 
 cdef class Tiler(Network):
@@ -35,13 +34,31 @@ cdef class Tiler(Network):
         free(self.lines)
         free(self.pairs)
 
-    def groups(self, int b, tuple grid, str cache, int64_t across, int64_t limit, int longest):
+    def ways(self, int b, list grids, int64_t across, int64_t limit, dict worth):
+        cdef int n, low = min(worth)
+        make = tuple.__new__
+        cdef Offers *offers = <Offers *>calloc(b - low, sizeof(Offers))
+        if offers == NULL:
+            raise MemoryError
+        try:
+            for n, ((down, over), cache) in enumerate(grids):
+                self._start(b, down, over, cache, across)
+                self._groups(n, low, limit, worth, offers)
+            return {low + n: [make(Option, (offer.stage, offer.pinned, offer.ms, make(Recipe, (
+                low + n, b, *grids[offer.grid], "direct" if offer.direct else "fast",
+                "loaded" if offer.loaded else "pinned", None)))) for offer in offers[n].at[:offers[n].count]]
+                    for n in range(b - low) if offers[n].count}
+        finally:
+            for n in range(b - low):
+                free(offers[n].at)
+            free(offers)
+
+    cdef int _groups(self, int grid, int low, int64_t limit, dict worth, Offers *offers) except -1:
+        """Groups over one grid, each a piece longer, until none can fit `limit`."""
         cdef int a
-        cdef int64_t packed = 0, reader = 0, scratch
+        cdef int64_t packed = 0, reader = 0, scratch, stage, most, most_direct, across = self.inside
         cdef double loading = 0.0, far
-        cdef list found = []
-        self._start(b, grid[0], grid[1], cache, across)
-        for a in range(b - 1, max(b - longest, 0) - 1, -1):
+        for a in range(self.b - 1, low - 1, -1):
             piece = &self.pieces[a]
             packed += piece.packed
             if not piece.tiles or packed > HEAVIEST:
@@ -50,12 +67,19 @@ cdef class Tiler(Network):
             reader, loading = max(reader, piece.reader), loading + piece.loading
             if across + self.held // (2 if self.sum_count else 1) > limit:  # a sum may lie over an operand
                 break
-            if piece.layers:
-                scratch = aligned(self.shared) + self.threads * aligned(self.thread)
-                far = self.far * self.far_ms
-                found.append((a, self.inside + self.held - self._saved(a), scratch, packed, reader,
-                              self.fast_ms + far, self.direct_ms + far, loading))
-        return found
+            if not piece.layers or a not in worth:
+                continue
+            most, most_direct = worth[a]
+            stage = self.inside + self.held - self._saved(a)
+            scratch = aligned(self.shared) + self.threads * aligned(self.thread)
+            far = self.far * self.far_ms
+            if stage + scratch < most:
+                offer(&offers[a - low], Offer(self.batch * (self.fast_ms + far), loading, stage + scratch, packed, grid,
+                                              False, False), reader, limit)
+            if scratch and stage < most_direct:
+                offer(&offers[a - low], Offer(self.batch * (self.direct_ms + far), loading, stage, packed, grid,
+                                              True, False), reader, limit)
+        return 0
 
     def strips(self, int a, int b, tuple grid, str cache):
         cdef int n
@@ -249,8 +273,8 @@ cdef class Tiler(Network):
 
     cdef int64_t _overlapping(self, int a, dict over) except -1:
         """Bytes that maps written by the group share with maps it is the last to read, each with one."""
-        cdef int64_t saved = 0, less
-        cdef int m, n, source, target, first, room = self.born_count * self.dying_count, pairs = 0, best
+        cdef int64_t less
+        cdef int m, n, source, target, first, room = self.born_count * self.dying_count, pairs = 0
         operands = set(over.values())
         if room > self.pair_room:
             more = <Pair *>realloc(self.pairs, room * sizeof(Pair))
@@ -274,19 +298,7 @@ cdef class Tiler(Network):
                 if less > 0:
                     self.pairs[pairs] = Pair(less, source, target)
                     pairs += 1
-        while pairs:  # those that share most first
-            best = 0
-            for n in range(1, pairs):
-                if shares_more(&self.pairs[n], &self.pairs[best]):
-                    best = n
-            saved += self.pairs[best].less
-            source, target, m = self.pairs[best].source, self.pairs[best].target, 0
-            for n in range(pairs):
-                if self.pairs[n].source != source and self.pairs[n].target != target:
-                    self.pairs[m] = self.pairs[n]
-                    m += 1
-            pairs = m
-        return saved
+        return most_shared(self.pairs, pairs)
 
     cdef int _operand(self, int number, int a) noexcept:
         """The storage that the sum of a piece takes over in a group that begins with piece `a`, or -1."""
@@ -312,12 +324,6 @@ cdef class Tiler(Network):
 
 cdef inline int64_t aligned(int64_t size) noexcept nogil:
     return (size + 63) & ~<int64_t>63
-
-
-cdef inline bint shares_more(const Pair *one, const Pair *other) noexcept nogil:
-    if one.less != other.less:
-        return one.less > other.less
-    return one.source > other.source or one.source == other.source and one.target > other.target
 
 
 cdef inline double total(const Part *part) noexcept nogil:

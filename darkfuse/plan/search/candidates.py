@@ -6,7 +6,7 @@ that exact number.
 """
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from darkfuse.plan.layout.arena import aligned
 from darkfuse.plan.layout.reads import streamed_ways
@@ -15,35 +15,11 @@ from darkfuse.plan.layout.wiring import FILTERED
 from darkfuse.plan.price.cost import bytes_ms, conv_ms, input_ms, streamed_ms
 from darkfuse.plan.price.device import Device
 from darkfuse.plan.program import reader_bytes
+from darkfuse.plan.search.option import Option, Recipe
 from darkfuse.plan.search.pieces import Piece, Pieces
 from darkfuse.plan.search.prices import Prices
-from darkfuse.plan.search.tiled import LONGEST, NO_LIMIT, Tiled, tiler
+from darkfuse.plan.search.tiled import tiler
 from darkfuse.plan.types import Group, LayerPlan
-
-
-class Option(NamedTuple):
-    """One way to run a span of pieces.
-
-    stage : bytes in the arena while the group runs, all maps alive then included;  pinned : bytes kept over
-    frames;  ms : milliseconds;  recipe : everything a `Group` is made of (see `Candidates.group`)
-    """
-
-    stage: int
-    pinned: int
-    ms: float
-    recipe: Recipe
-
-
-class Recipe(NamedTuple):
-    """Pieces [a, b), and how; `single` is the layer's own plan when the span is one untiled piece."""
-
-    a: int
-    b: int
-    grid: tuple[int, int]
-    cache: str
-    kernels: str  # 'fast': the fastest kernel of each layer;  'direct'
-    residency: str
-    single: LayerPlan | None = None
 
 
 class Candidates:
@@ -57,6 +33,7 @@ class Candidates:
         self.prices = Prices(pieces, device, threads)
         self.rates = self.prices.rates
         self._tiler = tiler(self.prices)
+        self._alone: dict[int, list[Option]] = {}
         self._across = [pieces.across(b) for b in range(len(self.pieces) + 1)]
 
     def after(self, at: int) -> int:
@@ -74,50 +51,36 @@ class Candidates:
 
     # -- tiled groups ---------------------------------------------------------------------------------
 
-    def tiled(self, b: int, grid: tuple[int, int], cache: str, limit: int = NO_LIMIT,
-              longest: int = LONGEST) -> list[Tiled]:
-        """Groups of up to `longest` pieces that end before piece `b`, the shortest first, until none can fit
-        `limit` bytes; none for a grid finer than its map."""
-        tail = self.pieces[b - 1].leaf.shape
-        if grid[0] > tail.h or grid[1] > tail.w:
-            return []
-        return [Tiled(*found)
-                for found in self._tiler.groups(b, grid, cache, self._across[b], limit, longest)]
-
-    def fused(self, tiled: Tiled, b: int, grid: tuple[int, int], cache: str, limit: int = NO_LIMIT,
-              worth: int = NO_LIMIT, worth_direct: int = NO_LIMIT) -> list[Option]:
-        """A tiled group with the fastest kernels or direct ones, its weights pinned or loaded.
+    def fused(self, b: int, grids: Sequence[tuple[tuple[int, int], str]], limit: int,
+              worth: dict[int, tuple[int, int]]) -> dict[int, list[Option]]:
+        """Tiled groups that end before piece `b`, with the fastest kernels or direct ones, their weights
+        pinned or loaded: per first piece, the ways that no other beats.
 
         Parameters
         ----------
+        grids : sequence of (grid, cache)
+            Those finer than the group's last map are passed over.
         limit : int
             Bytes; options beyond are left out.
-        worth, worth_direct : int
-            Stage bytes (weights left out) from which on the caller has something at least as good, whatever
-            the kernels, and with direct kernels.
+        worth : dict of int to (int, int)
+            First pieces of the groups wanted; and stage bytes (weights left out) from which on the caller has
+            something at least as good, whatever the kernels, and with direct kernels.
         """
-        a, stage, scratch, packed, reader, fast, direct, loading = tiled
-        fast, direct = self.net.batch * fast, self.net.batch * direct
-        if stage > limit or stage >= worth:
-            return []
-        ways = []
-        if stage + scratch < worth:
-            ways.append(("fast", stage + scratch, fast))
-        if scratch and stage < worth_direct:
-            ways.append(("direct", stage, direct))
-        found = []
-        for kernels, size, ms in ways:
-            if size + packed <= limit:
-                found.append(Option(size, packed, ms, Recipe(a, b, grid, cache, kernels, "pinned")))
-            if size + packed + reader <= limit and self.pinned.isdisjoint(range(a, b)):
-                found.append(Option(size + packed + reader, 0, ms + loading,
-                                    Recipe(a, b, grid, cache, kernels, "loaded")))
-        return found
+        tail = self.pieces[b - 1].leaf.shape
+        grids = [(grid, cache) for grid, cache in grids if grid[0] <= tail.h and grid[1] <= tail.w]
+        if not worth or not grids:
+            return {}
+        return self._tiler.ways(b, grids, self._across[b], limit, worth)
 
     # -- groups of one piece --------------------------------------------------------------------------
 
     def single(self, at: int) -> list[Option]:
         """Every way to run one layer's operations on their own, whole maps."""
+        if at not in self._alone:
+            self._alone[at] = self._single(at)
+        return self._alone[at]
+
+    def _single(self, at: int) -> list[Option]:
         piece, end = self.pieces[at], self.after(at)
         more = self.pieces[at + 1 : end]
         stage = self.net.outside_bytes(at, end)

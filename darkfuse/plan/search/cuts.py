@@ -9,10 +9,12 @@ as no cut holds more labels than are kept; the tests compare with brute force.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from operator import itemgetter
 from typing import NamedTuple
 
 from darkfuse.plan.search._paths import Paths
-from darkfuse.plan.search.candidates import Candidates, Option
+from darkfuse.plan.search.candidates import Candidates
+from darkfuse.plan.search.option import Option
 from darkfuse.plan.search.tiled import LONGEST, NO_LIMIT
 
 ROUGH = 24  # labels kept at a cut in a rough search
@@ -55,7 +57,7 @@ def columns_of_tiles(height: int, width: int) -> list[tuple[tuple[int, int], str
 def pareto(options: Iterable[Option]) -> list[Option]:
     """Options that no other beats in stage bytes, pinned bytes and time at once, fastest first."""
     kept: list[Option] = []
-    for option in sorted(options, key=lambda o: (o.ms, o.stage, o.pinned)):
+    for option in sorted(options, key=itemgetter(2, 0, 1)):  # ms, stage, pinned
         stage, pinned = option[:2]
         for other in kept:
             if other[0] <= stage and other[1] <= pinned:
@@ -81,37 +83,37 @@ class Cuts:
         self._asked: dict[int, list[Label]] = {}
         self.count = len(spans.pieces)
         self.starts = [a for a, piece in enumerate(spans.pieces) if piece.layers]  # copies stay with a layer
-        self.alone = {a: spans.single(a) for a in self.starts}
+        self.whole: dict[int, tuple[int, int]] = {}  # stage bytes of single pieces, pinned: fastest, direct
         self._found: dict[tuple[int, int], list[Option]] = {}  # by span
         for a in self.starts:
-            fits = [option for option in self.alone[a] if option.stage + option.pinned <= limit]
+            alone = spans.single(a)
+            pinned = [option.stage for option in alone if option.recipe.residency == "pinned"] or [NO_LIMIT]
+            self.whole[a] = pinned[0], pinned[-1]
+            fits = [option for option in alone if option.stage + option.pinned <= limit]
             self._found[a, spans.after(a)] = pareto(fits)
         # Groups that begin with the first pieces may be long: maps are large there.
         self._price(rows_of_tiles, lambda a, b: b <= LONGEST or b - a <= SHORT)
+        self._index()
         self.tight = thorough or self.floors[0] * TIGHT >= limit
         if self.tight:
             entry = spans.net.entry
             self._price(rows_of_tiles, lambda a, b: b > LONGEST and SHORT < b - a <= LONGEST)
             self._price(columns_of_tiles, lambda a, b: a <= entry and b - a <= LONGEST)
+            self._index()
 
     def _price(self, grids: Callable[[int, int], list[tuple[tuple[int, int], str]]],
                wanted: Callable[[int, int], bool]) -> None:
         """Add options of all spans that are wanted, over some grids."""
-        limit = self.limit
         for b in [*self.starts, self.count][1:]:
-            long = max((b - a for a in range(max(0, b - LONGEST), b) if wanted(a, b)), default=0)
-            if not long:
-                continue
-            tail, worth = self.spans.pieces[b - 1].leaf.shape, self._worth(b)
-            found: dict[int, list[Option]] = {}
-            for grid, cache in grids(tail.h, tail.w):
-                for tiled in self.spans.tiled(b, grid, cache, limit, long):
-                    if wanted(tiled.a, b):
-                        most, direct = worth[tiled.a]
-                        found.setdefault(tiled.a, []).extend(
-                            self.spans.fused(tiled, b, grid, cache, limit, most, direct))
-            for a, options in found.items():
-                self._found[a, b] = pareto([*self._found.get((a, b), ()), *options])
+            worth = {a: most for a, most in self._worth(b).items() if wanted(a, b)}
+            if worth:
+                tail = self.spans.pieces[b - 1].leaf.shape
+                found = self.spans.fused(b, grids(tail.h, tail.w), self.limit, worth)
+                for a, options in found.items():
+                    before = self._found.get((a, b))
+                    self._found[a, b] = pareto([*before, *options] if before else options)
+
+    def _index(self) -> None:
         self.edges = [(*span, options) for span, options in sorted(self._found.items()) if options]
         self.options = [option for _, _, options in self.edges for option in options]
         self.paths = Paths(self.count, self.edges)
@@ -127,9 +129,8 @@ class Cuts:
         for a in range(b - 1, max(b - LONGEST, 0) - 1, -1):
             if self.spans.prices.gains[a]:
                 most = direct = NO_LIMIT
-            if a in self.alone:
-                pinned = [option.stage for option in self.alone[a] if option.recipe.residency == "pinned"]
-                most, direct = max(most, *pinned[:1] or [NO_LIMIT]), max(direct, *pinned[-1:] or [NO_LIMIT])
+            if a in self.whole:
+                most, direct = max(most, self.whole[a][0]), max(direct, self.whole[a][1])
                 found[a] = most, min(most, direct)
         return found
 
@@ -212,7 +213,7 @@ class Bound(NamedTuple):
 def _smallest_options(options: list[Option]) -> list[Option]:
     """The staircase in (stage, pinned)."""
     kept: list[Option] = []
-    for option in sorted(options, key=lambda o: (o.stage, o.pinned, o.ms)):
+    for option in sorted(options, key=itemgetter(0, 1, 2)):  # stage, pinned, ms
         if not kept or option.pinned < kept[-1].pinned:
             kept.append(option)
     return kept

@@ -19,7 +19,7 @@ from darkfuse.plan.layout.reads import loaded_way
 from darkfuse.plan.layout.weights import raw_bytes
 from darkfuse.plan.price.cost import read_ms
 from darkfuse.plan.price.device import Device
-from darkfuse.plan.price.predict import Prediction, alive_bytes, predict
+from darkfuse.plan.price.predict import Known, Prediction, alive_bytes, predict
 from darkfuse.plan.program import PAGE, Program, slot_bytes
 from darkfuse.plan.types import LayerPlan, Plan
 
@@ -46,24 +46,28 @@ def spend(draft: Draft, others: Iterable[Draft], limit: int, device: Device) -> 
     Plan
         With its bytes, and its time as `predict` has it.
     """
-    wary = replace(device, read=WARY * device.read)
-    best = first = _try(_larger_loads(draft, limit), wary, limit)
+    wary, known = replace(device, read=WARY * device.read), Known()
+    best = first = _try(_larger_loads(draft, limit), wary, known, limit)
     if first.found.waiting_ms > WORTH * first.found.ms:
-        best = _best([first, *(_try(_larger_loads(other, limit), wary, limit) for other in others)], limit)
+        for other in others:  # the more they leave, the less they wait and the more they compute
+            tried = _try(_larger_loads(other, limit), wary, known, limit)
+            best = _best([best, tried], limit)
+            if tried.found.ms - tried.found.waiting_ms >= best.found.ms:
+                break
     if best.program.arena_bytes - best.draft.packed_bytes > limit // 50:
-        best = _best([best, _try(best.draft, wary)], limit)
+        best = _best([best, _try(best.draft, wary, known)], limit)
     if best.found.reading_ms > BUSY * best.found.ms:
-        best = _best([best, _try(lay_out(draft.graph, _kept(draft, limit, wary)), wary)], limit)
-    return _timed(best.draft, best.program, device)
+        best = _best([best, _try(lay_out(draft.graph, _kept(draft, limit, wary)), wary, known)], limit)
+    return _timed(best.draft, best.program, device, known)
 
 
 def timed(draft: Draft, device: Device) -> Plan:
     """A plan with its bytes and milliseconds as `predict` has them."""
-    return _timed(draft, finish(draft), device)
+    return _timed(draft, finish(draft), device, Known())
 
 
-def _timed(draft: Draft, program: Program, device: Device) -> Plan:
-    found = predict(draft.graph, draft.plan, device, program=program)
+def _timed(draft: Draft, program: Program, device: Device, known: Known) -> Plan:
+    found = predict(draft.graph, draft.plan, device, program=program, known=known)
     groups = tuple(replace(group, predicted_ms=round(cost.ms, 3))
                    for group, cost in zip(draft.plan.groups, found.groups))
     return replace(draft.plan, groups=groups, arena_bytes=found.arena_bytes, predicted_ms=round(found.ms, 3),
@@ -76,10 +80,10 @@ class _Try(NamedTuple):
     found: Prediction
 
 
-def _try(draft: Draft, device: Device, limit: int = 0) -> _Try:
+def _try(draft: Draft, device: Device, known: Known, limit: int = 0) -> _Try:
     """What a plan takes where reads ahead have all the room up to `limit`."""
     program = finish(draft, max(0, (limit - draft.packed_bytes) // PAGE * PAGE))
-    return _Try(draft, program, predict(draft.graph, draft.plan, device, program=program))
+    return _Try(draft, program, predict(draft.graph, draft.plan, device, program=program, known=known))
 
 
 def _best(tried: Sequence[_Try], limit: int) -> _Try:

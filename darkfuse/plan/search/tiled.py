@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from darkfuse.plan.layout.weights import FLOAT, wino_scratch_floats, wino_u_floats
 from darkfuse.plan.price.cost import bytes_ms, conv_cost, far_ms, input_ms
@@ -12,25 +11,6 @@ from darkfuse.plan.search.prices import Prices
 
 NO_LIMIT = 1 << 62
 LONGEST = 16  # pieces in one fused group
-
-
-class Tiled(NamedTuple):
-    """One tiled group that begins with piece `a`.
-
-    stage : bytes of maps and line buffers while it runs, biases included;  scratch : Winograd's, on top
-    packed, reader : bytes of packed weights, and of the slots they are read into
-    fast, direct : milliseconds with the fastest kernels, and without Winograd
-    loading : milliseconds to load the weights
-    """
-
-    a: int
-    stage: int
-    scratch: int
-    packed: int
-    reader: int
-    fast: float
-    direct: float
-    loading: float
 
 
 def tiler(prices: Prices) -> Tiler:
