@@ -2,3 +2,4 @@
 
 from darkfuse.compat.dnn import *  # noqa: F403
 from darkfuse.compat.dnn import __all__ as __all__
+from darkfuse.compat.dnn import __doc__ as __doc__  # what `help` shows

@@ -31,14 +31,15 @@ def run(args: argparse.Namespace) -> int:
     """Detect in each photo and print its line."""
     from darkfuse.cli.valid import opened
     from darkfuse.detect.dataset import photos, truths
-    from darkfuse.detect.decode import class_count
+    from darkfuse.detect.decode import by_objectness, class_count
     from darkfuse.detect.validation import Recall
 
     net, data = opened(args)
     chosen, classes, recall = photos(data.path), class_count(net.graph), Recall()
     with net:
         for photo in chosen:
-            width, height, boxes = net.proposals(photo.image, args.thresh, args.nms)
-            there = [truth for truth in truths(photo, width, height, classes) if not truth[5]]
-            print(recall.add(boxes, there, width, height), flush=True)
+            found = net.candidates(photo.image, args.thresh, letterbox=False)
+            boxes = [one.box for one in by_objectness(found, args.nms)]
+            there = [truth for truth in truths(photo, 1, 1, classes) if not truth[5]]
+            print(recall.add(boxes, there), flush=True)
     return 0

@@ -22,14 +22,17 @@ from typing import TYPE_CHECKING, Any
 from darkfuse.errors import DarkfuseError, ImageError
 
 if TYPE_CHECKING:
+    from darkfuse.detect.candidate import Candidate
     from darkfuse.session.network import Network
 
 __all__ = [
-    "BOX", "DETECTION", "IMAGE", "METADATA", "bbox2points", "class_colors", "copy_image_from_bytes",
-    "decode_detection", "detect", "detect_image", "do_nms_sort", "draw_boxes", "free_detections",
-    "free_image", "get_network_boxes", "load_image", "load_image_color", "load_meta", "load_net",
-    "load_net_custom", "load_network", "make_image", "network_height", "network_width", "predict_image",
-    "predict_image_letterbox", "print_detections", "remove_negatives",
+    "BOX", "DETECTION", "DETNUMPAIR", "IMAGE", "METADATA", "bbox2points", "class_colors",
+    "copy_image_from_bytes", "decode_detection", "detect", "detect_image", "do_nms_obj",
+    "do_nms_sort", "draw_boxes", "free_batch_detections", "free_detections", "free_image", "free_network_ptr",
+    "get_network_boxes", "init_cpu", "load_image", "load_image_color", "load_meta", "load_net",
+    "load_net_custom", "load_network", "make_image", "network_height", "network_predict_batch",
+    "network_width", "predict_image", "predict_image_letterbox", "print_detections",
+    "remove_negatives", "reset_rnn", "rgbgr_image", "set_gpu",
 ]
 
 Detection = tuple[str, str, tuple[float, float, float, float]]
@@ -37,12 +40,16 @@ Detection = tuple[str, str, tuple[float, float, float, float]]
 
 @dataclass
 class IMAGE:
-    """A picture: `pixels` is (h, w, c) uint8, RGB, where Darknet holds planar floats."""
+    """A picture: `pixels` is (h, w, c) uint8, RGB, where Darknet holds planar floats.
+
+    For `network_predict_batch` it may be what Darknet's own scripts make: a pointer to floats 0..1, planar,
+    several pictures after one another.
+    """
 
     w: int
     h: int
     c: int
-    pixels: bytearray = field(repr=False)
+    pixels: Any = field(repr=False)
 
 
 @dataclass
@@ -63,6 +70,14 @@ class DETECTION:
     classes: int
     prob: list[float]
     objectness: float
+
+
+@dataclass
+class DETNUMPAIR:
+    """Boxes of one picture of a batch, and how many."""
+
+    num: int
+    dets: list[DETECTION]
 
 
 @dataclass
@@ -171,12 +186,15 @@ def get_network_boxes(net: Network, w: int, h: int, thresh: float, hier: float =
                       relative: int = 0, num: Any = None, letter: int = 0) -> list[DETECTION]:
     """Boxes of the picture named before, in pixels of one of that width and height; none suppressed.
 
-    A list, where ctypes gave a pointer and a count; `num`, if it has a `value`, gets the count.
+    With `relative` they are fractions of it. A list, where ctypes gave a pointer and a count; `num`, a
+    `c_int` or a pointer to one, gets the count.
     """
     image, letterbox = net.pending  # type: ignore[attr-defined]
-    found = _boxes(net, image, thresh, letterbox or bool(letter), w, h)
+    found = _boxes(net, image, thresh, letterbox or bool(letter), *((1, 1) if relative else (w, h)))
     if hasattr(num, "value"):
         num.value = len(found)
+    elif num is not None:
+        num[0] = len(found)
     return found
 
 
@@ -184,24 +202,53 @@ def _boxes(net: Network, image: IMAGE, thresh: float, letterbox: bool, w: int, h
     from darkfuse.detect.decode import class_count
 
     view = memoryview(image.pixels).cast("B", (image.h, image.w, image.c))
-    result = net.detect(view, thresh, 0.0, letterbox, "plain")
-    classes, found = class_count(net.graph), []
-    for box, labels in result.by_box():
-        prob = [0.0] * classes
-        for label in labels:
-            prob[label.class_id] = label.confidence
-        found.append(DETECTION(BOX(box.cx * w, box.cy * h, box.w * w, box.h * h), classes, prob, max(prob)))
+    classes = class_count(net.graph)
+    return [DETECTION(BOX(c.box.cx * w, c.box.cy * h, c.box.w * w, c.box.h * h), classes,
+                      [c.probs.get(at, 0.0) for at in range(classes)], c.objectness)
+            for c in net.candidates(view, thresh, letterbox)]
+
+
+def network_predict_batch(net: Network, images: IMAGE, batch_size: int, w: int, h: int, thresh: float,
+                          hier: float = 0.5, map: Any = None, relative: int = 0,
+                          letter: int = 0) -> list[DETNUMPAIR]:
+    """Boxes, as `get_network_boxes` gives them, of several pictures that follow one another in `images`."""
+    from darkfuse.host.extras import need
+
+    np: Any = need("numpy", "network_predict_batch")
+    planar = np.ctypeslib.as_array(images.pixels, (batch_size, images.c, images.h, images.w))
+    found = []
+    for picture in np.rint(planar * 255).clip(0, 255).astype(np.uint8).transpose(0, 2, 3, 1):
+        one = IMAGE(images.w, images.h, images.c, bytearray(picture.tobytes()))
+        dets = _boxes(net, one, thresh, bool(letter), *((1, 1) if relative else (w, h)))
+        found.append(DETNUMPAIR(len(dets), dets))
     return found
+
+
+def _candidates(detections: Sequence[DETECTION]) -> list[Candidate]:
+    from darkfuse.detect.candidate import Candidate
+    from darkfuse.detect.types import Box
+
+    return [Candidate(Box(d.bbox.x, d.bbox.y, d.bbox.w, d.bbox.h),
+                      {c: p for c, p in enumerate(d.prob) if p > 0}, d.objectness) for d in detections]
+
+
+def do_nms_obj(detections: list[DETECTION], num: int, classes: int, nms: float) -> None:
+    """Set to 0 all scores of boxes that one with more objectness overlaps by more than `nms`, whatever their
+    classes are."""
+    from darkfuse.detect.decode import by_objectness
+
+    given = _candidates(detections[:num])
+    kept = {id(one) for one in by_objectness(given, nms)}
+    for detection, candidate in zip(detections, given):
+        if id(candidate) not in kept:
+            detection.objectness, detection.prob = 0.0, [0.0] * detection.classes
 
 
 def do_nms_sort(detections: list[DETECTION], num: int, classes: int, nms: float) -> None:
     """Set to 0, class by class, the scores of boxes that a better one overlaps by more than `nms`."""
-    from darkfuse.detect.candidate import Candidate
     from darkfuse.detect.nms import Suppression, nms_sort
-    from darkfuse.detect.types import Box
 
-    given = [Candidate(Box(d.bbox.x, d.bbox.y, d.bbox.w, d.bbox.h),
-                       {c: p for c, p in enumerate(d.prob) if p > 0}) for d in detections[:num]]
+    given = _candidates(detections[:num])
     kept = iter(nms_sort(given, Suppression(nms)))
     survivor = next(kept, None)
     for detection, candidate in zip(detections, given):
@@ -214,6 +261,32 @@ def do_nms_sort(detections: list[DETECTION], num: int, classes: int, nms: float)
 
 def free_detections(detections: list[DETECTION], num: int) -> None:
     """Nothing to do: they are Python's."""
+
+
+def free_batch_detections(detections: list[DETNUMPAIR], num: int) -> None:
+    """Nothing to do: they are Python's."""
+
+
+def free_network_ptr(net: Network) -> None:
+    """Give the network's memory back."""
+    net.close()
+
+
+def set_gpu(number: int) -> None:
+    """Accepted: darkfuse computes on the processor."""
+
+
+def init_cpu() -> None:
+    """Accepted: there is nothing to prepare."""
+
+
+def reset_rnn(net: Network) -> None:
+    """Accepted: darkfuse runs no recurrent layers."""
+
+
+def rgbgr_image(image: IMAGE) -> None:
+    """Let red and blue change places, in place."""
+    image.pixels[0::3], image.pixels[2::3] = image.pixels[2::3], image.pixels[0::3]
 
 
 def remove_negatives(detections: Sequence[DETECTION], class_names: Sequence[str],

@@ -23,7 +23,11 @@ class LayerFacts(NamedTuple):
 
     name: str
     type: str
-    preferableTarget: int = 0
+
+    @property
+    def preferableTarget(self) -> int:
+        """DNN_TARGET_CPU: darkfuse computes on the processor."""
+        return 0
 
     def outputNameToIndex(self, outputName: str) -> int:
         """-1: outputs of Darknet's layers have no names of their own."""

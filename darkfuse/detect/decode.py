@@ -89,18 +89,11 @@ def decode(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thr
         The network has no detection layer; there is no such NMS kind.
     """
     rule = suppression(graph, nms, nms_kind)
-    found: list[Candidate] = []
-    for node in detection_nodes(graph):
-        found += decode_layer(graph, node, raw[node.index], thresh, words)
-    broken, found = len(found), [candidate for candidate in found if is_finite(candidate)]
-    broken -= len(found)
+    found, broken = candidates(graph, raw, image_w, image_h, thresh, letterbox, words)
     if broken:
         boxes = "1 box" if broken == 1 else f"{broken} boxes"
         warnings.warn(f"{path or graph.path}: {boxes} left out that the network gave as no finite numbers; "
                       "are these the weights of this cfg?", stacklevel=3)
-    if letterbox:
-        found = [Candidate(undo_letterbox(c.box, image_w, image_h, graph.input.w, graph.input.h), c.probs)
-                 for c in found]
     if graph.dialect.region_nms and all(node.kind == "region" for node in detection_nodes(graph)):
         found = nms_sort(found, Suppression(graph.dialect.region_nms))
     if graph.dialect.one_label:
@@ -115,17 +108,30 @@ def decode(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thr
     return Result(tuple(detections), image_w, image_h, path, seconds, broken)
 
 
-def proposals(graph: Graph, raw: Mapping[int, Any], thresh: float, nms: float) -> list[Box]:
-    """Boxes by objectness alone, as Darknet's `detector recall` takes them, as fractions of the input.
+def candidates(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thresh: float,
+               letterbox: bool, words: Sequence[int] = (),
+               classless: bool = False) -> tuple[list[Candidate], int]:
+    """Boxes of all layers, as fractions of the image, none suppressed; and how many were not finite.
 
-    `raw` is `decode`'s. Objectness must exceed `thresh`; of boxes that overlap by more than `nms` the best is
-    left, whatever their classes are.
+    Parameters are those of `decode`; `classless` keeps boxes whose objectness exceeds the threshold, whatever
+    their classes are, as Darknet's `get_network_boxes` does.
     """
     found: list[Candidate] = []
     for node in detection_nodes(graph):
-        found += decode_layer(graph, node, raw[node.index], thresh, classless=True)
-    alike = [Candidate(c.box, {0: c.objectness}) for c in found if c.objectness > thresh]
-    return [c.box for c in nms_sort([c for c in alike if is_finite(c)], Suppression(nms))]
+        found += decode_layer(graph, node, raw[node.index], thresh, words, classless)
+    finite = [candidate for candidate in found if is_finite(candidate)]
+    if letterbox:
+        for one in finite:
+            one.box = undo_letterbox(one.box, image_w, image_h, graph.input.w, graph.input.h)
+    return finite, len(found) - len(finite)
+
+
+def by_objectness(found: Sequence[Candidate], nms: float) -> list[Candidate]:
+    """Of boxes that overlap by more than `nms` the one with the most objectness, whatever their classes are:
+    Darknet's `do_nms_obj`."""
+    alike = [Candidate(c.box, {0: c.objectness}) for c in found]
+    kept = {id(one.box) for one in nms_sort(alike, Suppression(nms))}
+    return [c for c in found if id(c.box) in kept]
 
 
 def decoder(kind: str) -> Callable[..., list[Candidate]]:

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 class Box(NamedTuple):
-    """Centre and size as fractions of the image; may reach past its edges, as Darknet's do."""
+    """Centre and size as fractions of the image; may reach past its edges, as Darknet's do.
+
+    `Result.xyxy` has the same boxes as corners in pixels, within the image.
+    """
 
     cx: float
     cy: float
@@ -31,7 +34,14 @@ class Label(NamedTuple):
 class Detection:
     """One label on one box; a box that passes for several classes makes several detections.
 
-    `confidence` is objectness times class probability.
+    Attributes
+    ----------
+    class_id : int
+    name : str
+        The class's name, or its number where the network has no names.
+    confidence : float
+        Objectness times class probability, 0..1.
+    box : Box
     """
 
     class_id: int
@@ -45,9 +55,18 @@ R = TypeVar("R", bound="Result")
 
 @dataclass(frozen=True, repr=False)
 class Result:
-    """All detections of one image.
+    """All detections of one image: a sequence of `Detection`, and what is done with them.
 
-    Labels of the same box stand next to each other; boxes and labels run from most to least confident.
+    Labels of the same box stand next to each other; boxes and labels run from most to least confident. What
+    `Network.detect` gives has its picture too, for `plot`, `save`, `show` and `crop`.
+
+        >>> found = net.detect("dog.jpg")
+        >>> found
+        <Result of dog.jpg, 768x576: dog 84%, truck 78%, bicycle 60%, car 46%>
+        >>> [(d.name, round(d.confidence, 2)) for d in found.filter(min=0.7)]
+        [('dog', 0.84), ('truck', 0.78)]
+        >>> found.save("boxes.jpg")
+        'boxes.jpg'
 
     Attributes
     ----------

@@ -62,10 +62,9 @@ class Recall:
         self.pictures = self.objects = self.found = self.proposals = 0
         self.overlap = 0.0
 
-    def add(self, boxes: Sequence[Box], there: Sequence[Truth], width: int, height: int) -> str:
-        """Count a picture of `width` x `height` pixels; `boxes` are fractions of it (`decode.proposals`)."""
-        corners = [((cx - w / 2) * width, (cy - h / 2) * height, (cx + w / 2) * width, (cy + h / 2) * height)
-                   for cx, cy, w, h in boxes]
+    def add(self, boxes: Sequence[Box], there: Sequence[Truth]) -> str:
+        """Count a picture; boxes (`decode.by_objectness`) and what is there are fractions of it."""
+        corners = [(cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2) for cx, cy, w, h in boxes]
         self.proposals += len(corners)
         for truth in there:
             best = max((overlap(box, truth[1:5]) for box in corners), default=0.0)

@@ -7,8 +7,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from darkfuse.detect.decode import decode, proposals
-from darkfuse.detect.types import Box, Result
+from darkfuse.detect.candidate import Candidate
+from darkfuse.detect.decode import candidates, decode
+from darkfuse.detect.types import Result
 from darkfuse.errors import DarkfuseError, ImageError
 from darkfuse.host.units import format_bytes
 from darkfuse.session.choose import Chosen, Wishes, choose_batch
@@ -121,12 +122,12 @@ class Batches(Looking):
                 found.append(one)
         return found
 
-    def proposals(self, image: Any, thresh: float = 0.001, nms: float = 0.4) -> tuple[int, int, list[Box]]:
-        """A picture's width and height, and boxes by objectness alone, as Darknet's `detector recall` takes
-        them: from the picture stretched, whatever their classes are. Boxes are fractions of the picture."""
-        width, height, _ = self._see(image, "stretch")
+    def candidates(self, image: Any, thresh: float, letterbox: bool) -> list[Candidate]:
+        """A picture's boxes before any is suppressed, those without a class above the threshold too: what
+        Darknet's `get_network_boxes` gives. Boxes are fractions of the picture."""
+        width, height, _ = self._see(image, self._fit(letterbox))
         raw = {index: self._engine.output(index) for index in self.graph.outputs}
-        return width, height, proposals(self.graph, raw, thresh, nms)
+        return candidates(self.graph, raw, width, height, thresh, letterbox, classless=True)[0]
 
     def _use_batches(self, pictures: int) -> int:
         """Plan for so many pictures; how many there will be at a time."""

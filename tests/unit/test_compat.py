@@ -157,3 +157,31 @@ def test_darknets_script_answers_in_its_own_shapes(files: tuple[str, str], tmp_p
     with pytest.raises(darkfuse.DarkfuseError, match="takes 12288 bytes"):
         darknet.copy_image_from_bytes(picture, b"123")
     assert darknet.bbox2points((10, 10, 4, 6)) == (8, 7, 12, 13)
+
+
+def test_darknets_script_in_its_other_forms(files: tuple[str, str]) -> None:
+    """As darknet.py itself calls them: a count behind a pointer, fractions, a batch of planar floats."""
+    net = darknet.load_net_custom(files[0].encode(), files[1].encode(), 0, 1)
+    side = darknet.network_width(net), darknet.network_height(net)
+    picture = darknet.make_image(*side, 3)
+    darknet.copy_image_from_bytes(picture, bytes(range(256)) * 48)
+    count = darknet.pointer(darknet.c_int(0))
+    darknet.predict_image(net, picture)
+    boxes = darknet.get_network_boxes(net, *side, 0.005, 0.5, None, 0, count, 0)
+    assert count[0] == len(boxes) > 0 and all(box.objectness > 0.005 for box in boxes)
+    assert all(p < box.objectness for box in boxes for p in box.prob)
+    part = darknet.get_network_boxes(net, *side, 0.005, 0.5, None, 1)[0].bbox
+    assert (part.x * side[0], part.h * side[1]) == pytest.approx((boxes[0].bbox.x, boxes[0].bbox.h))
+
+    pixels = np.frombuffer(picture.pixels, np.uint8).reshape(side[1], side[0], 3)
+    planar = np.concatenate([pixels.transpose(2, 0, 1)] * 2).astype(np.float32).ravel() / 255
+    batch = darknet.IMAGE(*side, 3, planar.ctypes.data_as(darknet.POINTER(darknet.c_float)))
+    pairs = darknet.network_predict_batch(net, batch, 2, *side, 0.005, 0.5, None, 0, 0)
+    assert [pair.dets for pair in pairs] == [boxes, boxes] and pairs[0].num == len(boxes)
+    darknet.do_nms_obj(boxes, len(boxes), 2, 0.3)
+    left = [box for box in boxes if box.objectness]
+    assert 0 < len(left) < len(boxes) and not any(p for box in boxes if not box.objectness for p in box.prob)
+    darknet.rgbgr_image(picture)
+    assert picture.pixels[:3] == bytes((2, 1, 0))
+    darknet.free_batch_detections(pairs, 2)
+    darknet.free_network_ptr(net)

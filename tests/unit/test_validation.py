@@ -39,11 +39,11 @@ def test_coco_numbers() -> None:
 
 def test_recall_is_counted_as_darknet_does() -> None:
     recall = Recall()
-    there = [(3, 50.0, 37.5, 150.0, 62.5, False), (0, 0.0, 0.0, 10.0, 10.0, False)]
+    there = [(3, 0.25, 0.375, 0.75, 0.625, False), (0, 0.0, 0.0, 0.05, 0.1, False)]
     boxes = [found.box for found in FOUND]
-    first = recall.add(boxes, there, 200, 100)
+    first = recall.add(boxes, there)
     assert first == "    0     1     2\tRPs/Img: 2.00\tIOU: 50.00%\tRecall:50.00%"
-    assert recall.add(boxes, [], 200, 100).startswith("    1     1     2\tRPs/Img: 2.00")
+    assert recall.add(boxes, []).startswith("    1     1     2\tRPs/Img: 2.00")
 
 
 def test_anchors_are_the_clusters_there_are() -> None:
