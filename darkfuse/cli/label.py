@@ -7,6 +7,8 @@ from typing import Any
 
 from darkfuse.cli import arguments
 
+FORMS = (".json", ".parquet")  # written of the lines when all are there
+
 
 def add(subparsers: Any) -> None:
     """Add the verb."""
@@ -17,12 +19,19 @@ def add(subparsers: Any) -> None:
                     "that was broken off, however that happened, is gone on with by --resume.")
     parser.add_argument("files", nargs="+", metavar="FILE", help="x.cfg, x.weights; folders (with all below "
                         "them), tar files, lists (.txt) of paths, pictures")
-    parser.add_argument("--out", required=True, metavar="PATH", help="FILE.jsonl for the lines; FILE.json, "
-                        "written in COCO's form when all is done, the lines beside it; or a folder for a "
-                        "file of lines of each shard")
+    parser.add_argument("--out", required=True, metavar="PATH", help="FILE.jsonl for the lines; FILE.json "
+                        "(COCO's form) or FILE.parquet, written when all is done, the lines beside it; or a "
+                        "folder for a file of lines of each shard")
     parser.add_argument("--shard", type=shard, default=(0, 1), metavar="i/n", help="only part i of n, "
                         "for as many processes or machines: 0/4 to 3/4")
     parser.add_argument("--resume", action="store_true", help="go on where a run was broken off")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--workers", type=cluster_address, metavar="local:N", help="with so many processes of "
+                       "this machine, each with --threads (default its part of the cores) and --mem of its "
+                       "own")
+    where.add_argument("--dask", metavar="ADDRESS", help="with the workers of a Dask scheduler, "
+                       "tcp://host:8786, which must see files by the same paths; --mem and --threads are "
+                       "each worker's")
     arguments.add_answers(parser)
     arguments.add_pictures(parser)
     parser.add_argument("--names", metavar="FILE", help="class names, one a line, or a Darknet .data file")
@@ -37,47 +46,115 @@ def shard(text: str) -> tuple[int, int]:
     return int(number), int(count)
 
 
+def cluster_address(text: str) -> str:
+    """`local:N`, with N from 1 to 256."""
+    kind, _, count = text.partition(":")
+    if kind != "local" or not count.isdecimal() or not 1 <= int(count) <= 256:
+        raise argparse.ArgumentTypeError(f"{text} is not local:N, so many processes of this machine, N 1 "
+                                         "to 256")
+    return text
+
+
 def run(args: argparse.Namespace) -> int:
     """Label what has no line yet. Pictures that cannot be read have a line that says why; the status is 0."""
-    import sys
+    from contextlib import ExitStack
 
     from darkfuse.cli.detect import PICTURES, sort_files
     from darkfuse.cli.progress import Progress
     from darkfuse.errors import DarkfuseError
-    from darkfuse.live.label import Results, Work, label, write_coco
+    from darkfuse.live.label import Results, at_once_for, label
     from darkfuse.live.sources import items
-    from darkfuse.session.network import load
+    from darkfuse.session.batches import batch_wish
 
     cfg, weights, data, sources = sort_files(args.files)
     if not sources:
         raise DarkfuseError("say which pictures: folders, tar files, lists of paths")
-    number, shards = args.shard
-    path = lines_path(args.out, number, shards)
-    with Results(path, args.resume) as results:
-        net = load(cfg, weights, names=args.names or data, **arguments.loading(args),
-                   **arguments.pictures(args), **arguments.running(args))
-        before, now, bad, seconds = len(results.marks), 0, results.bad, 0.0
-        with net, Progress("pictures", None) as bar:
-            for progress in label(net, items(sources, PICTURES), results,
-                                  Work(arguments.answers(args), number, shards)):
-                now, bad, seconds = progress.now, progress.bad, progress.seconds
-                bar.update(progress.now)
-        if args.out.endswith(".json"):
-            write_coco(results, args.out, list(net.names))
-    rate = f", {now / seconds:.2f} a second" if seconds else ""
-    print(f"{path}: {now} pictures{rate}; {before} were done before; {bad} of all cannot be read",
-          file=sys.stderr)
+    out, path = out_paths(args.out, *args.shard)
+    check_form(out)
+    load = {"cfg": cfg, "weights": weights, "names": args.names or data, **arguments.loading(args),
+            **arguments.pictures(args), **arguments.running(args)}
+    with Results(path, args.resume) as results, ExitStack() as stack:
+        looks, names = lookers(args.dask or args.workers, load, arguments.answers(args), stack)
+        before, now, bad, seconds, peak = len(results.marks), 0, results.bad, 0.0, 0
+        bar = stack.enter_context(Progress("pictures", None))
+        for progress in label(items(sources, PICTURES), results, looks, args.shard,
+                              at_once_for(batch_wish(args.batch))):
+            now, bad, seconds, peak = progress.now, progress.bad, progress.seconds, progress.peak_bytes
+            bar.update(progress.now)
+        stack.close()  # the network's memory, before all lines are gone through
+        write_form(results, out, names)
+    say(path, before, now, bad, seconds, peak)
     return 0
 
 
-def lines_path(out: str, number: int, shards: int) -> str:
-    """Where the lines go, for `--out` and a shard."""
+def lookers(cluster: str | None, load: dict[str, Any], answers: dict[str, Any], stack: Any) -> Any:
+    """Who looks at pictures, this process or a cluster, open as long as `stack`; and the names of classes."""
+    import os
+    import sys
+
+    if not cluster:
+        from darkfuse.live.label import here
+        from darkfuse.session.network import load as load_network
+
+        net = stack.enter_context(load_network(**load))
+        return here(net, answers), net.names
+    from darkfuse.graph import load_graph
+    from darkfuse.graph.weights import weight_offsets
+    from darkfuse.live.cluster import Cluster, Settings
+    from darkfuse.model.locate import DEFAULT_CFG, find_cfg, find_weights
+    from darkfuse.session.inputs import names_of
+
+    # What is wrong with the files is said before anything is started
+    graph = load_graph(find_cfg(load["cfg"] or DEFAULT_CFG), load["width"], load["height"], load["dialect"])
+    weights = load["weights"] or find_weights(graph.path)
+    weight_offsets(graph, weights)
+    names = names_of(graph, weights, load["names"])
+    for name in ("cfg", "weights", "names", "plan"):
+        if load[name] and os.path.exists(load[name]):
+            load[name] = os.path.abspath(load[name])
+    workers = stack.enter_context(Cluster(cluster, Settings(tuple(load.items()), tuple(answers.items()))))
+    print(f"dashboard: {workers.dashboard}", file=sys.stderr)
+    return workers.looks, names
+
+
+def out_paths(out: str, number: int, shards: int) -> tuple[str, str]:
+    """Where the labels go, for `--out` and a shard, and where their lines."""
     import os
 
     part = f"-{number:05d}-of-{shards:05d}" if shards > 1 else ""
-    if out.endswith(".jsonl"):
-        return f"{out[:-6]}{part}.jsonl"
-    if out.endswith(".json"):
-        return f"{out[:-5]}{part}.jsonl"
+    stem, ending = os.path.splitext(out)
+    if ending in (".jsonl", *FORMS):
+        return f"{stem}{part}{ending}", f"{stem}{part}.jsonl"
     os.makedirs(out, exist_ok=True)
-    return os.path.join(out, f"labels{part}.jsonl")
+    path = os.path.join(out, f"labels{part}.jsonl")
+    return path, path
+
+
+def check_form(out: str) -> None:
+    """Raise `DarkfuseError` where what writes that form is not installed."""
+    if out.endswith(".parquet"):
+        from darkfuse.host.extras import need
+
+        need("pyarrow", "Parquet")
+
+
+def write_form(results: Any, out: str, names: Any) -> None:
+    """Write all lines in the form that the ending says, where it is another."""
+    from darkfuse.live import forms
+
+    if out.endswith(".json"):
+        forms.write_coco(results, out, names)
+    elif out.endswith(".parquet"):
+        forms.write_parquet(results, out)
+
+
+def say(path: str, before: int, now: int, bad: int, seconds: float, peak: int) -> None:
+    """What has been done, for people."""
+    import sys
+
+    from darkfuse.host.units import format_bytes
+
+    rate = f", {now / seconds:.2f} a second" if seconds else ""
+    most = f", in {format_bytes(peak)} a process at most" if peak else ""
+    print(f"{path}: {now} pictures{rate}{most}; {before} were done before; {bad} of all cannot be read",
+          file=sys.stderr)

@@ -10,7 +10,7 @@ from darkfuse.errors import DarkfuseError
 # Of each library: the extra of `pip install "darkfuse[EXTRA]"` that brings it.
 EXTRAS = {
     "numpy": "array", "cv2": "camera", "multipart": "serve", "paho.mqtt.client": "serve", "zmq": "serve",
-    "dask": "cluster", "distributed": "cluster",
+    "distributed": "cluster", "pyarrow": "parquet", "pyarrow.parquet": "parquet",
 }
 
 

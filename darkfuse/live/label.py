@@ -14,18 +14,18 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any, Callable, NamedTuple
 
 from darkfuse.errors import DarkfuseError, ImageError
-from darkfuse.host.files import WholeFile
+from darkfuse.host import process
 from darkfuse.live.sources import Item
 
 if TYPE_CHECKING:
     from darkfuse.detect.types import Result
     from darkfuse.session.network import Network
 
-AT_ONCE = 64  # pictures looked at before their lines are written
+AT_ONCE, LEAST_AT_ONCE = 64, 8  # pictures looked at before their lines are written
 IN_MEMORY = 2 << 20  # bytes of pictures out of tar files among them
 RECENT = 4096  # marks that are not sorted in yet
 
@@ -118,13 +118,17 @@ class Results:
         self.marks = array.array("Q", sorted(found))
 
 
-@dataclass(frozen=True)
-class Work:
-    """What to label with, and which part: shard `number` of `shards`, counted from 0."""
+class Labels(NamedTuple):
+    """What was seen in some pictures: their marks, a line for each, how many could not be read, and the most
+    memory of the process that looked at them, where the system tells."""
 
-    answers: dict[str, Any] = field(default_factory=dict)
-    number: int = 0
-    shards: int = 1
+    marks: list[int]
+    lines: list[str]
+    bad: int
+    peak_bytes: int | None
+
+
+Looks = Callable[[Iterator[list[Item]]], Iterator[Labels]]
 
 
 @dataclass
@@ -135,10 +139,24 @@ class Progress:
     bad: int
     now: int = 0
     seconds: float = 0.0
+    peak_bytes: int = 0
 
 
-def label(net: Network, pictures: Iterable[Item], results: Results, work: Work) -> Iterator[Progress]:
-    """Detect in every picture that has no line yet, and write its line; gives the progress now and then.
+def label(pictures: Iterable[Item], results: Results, looks: Looks, part: tuple[int, int] = (0, 1),
+          at_once: int = AT_ONCE) -> Iterator[Progress]:
+    """Have every picture that has no line yet looked at, and write its line; gives the progress now and then.
+
+    Parameters
+    ----------
+    pictures : iterable of Item
+    results : Results
+    looks : callable
+        Takes lists of pictures, as many at a time as it likes, and gives their labels in any order:
+        `here(net, answers)`, or `cluster.Cluster.looks`.
+    part : tuple of int
+        Shard i of n, counted from 0.
+    at_once : int
+        Pictures that are looked at together before their lines are written.
 
     Raises
     ------
@@ -146,28 +164,52 @@ def label(net: Network, pictures: Iterable[Item], results: Results, work: Work) 
         A source or the results fail; what is written by then stays, and can be gone on with.
     """
     progress, began = Progress(len(results.marks), results.bad), time.monotonic()
-    own = (item for item in pictures if item.mark % work.shards == work.number and not results.has(item.mark))
-    while batch := _some(own):
-        seen = list(net.detect_each([item.image for item in batch], **work.answers))
-        results.add(map(_line, batch, seen), (item.mark for item in batch))
-        progress.bad += sum(isinstance(one, ImageError) for one in seen)
-        progress.now += len(seen)
-        progress.done += len(seen)
+    underway: set[int] = set()  # handed out and not written yet: a picture may be in two sources
+    number, shards = part
+    own = (item for item in pictures if item.mark % shards == number
+           and item.mark not in underway and not results.has(item.mark))
+    for found in looks(_lots(own, underway, at_once)):
+        results.add(found.lines, found.marks)
+        underway.difference_update(found.marks)
+        progress.bad += found.bad
+        progress.now += len(found.marks)
+        progress.done += len(found.marks)
         progress.seconds = time.monotonic() - began
+        progress.peak_bytes = max(progress.peak_bytes, found.peak_bytes or 0)
         yield progress
 
 
-def _some(own: Iterator[Item]) -> list[Item]:
-    """The next pictures to look at together, none twice."""
-    batch: dict[int, Item] = {}
+def here(net: Network, answers: dict[str, Any]) -> Looks:
+    """Look at pictures in this process, with the keywords of `Network.detect`."""
+    return lambda lots: (look(net, lot, answers) for lot in lots)
+
+
+def look(net: Network, lot: Sequence[Item], answers: dict[str, Any]) -> Labels:
+    """Detect in some pictures."""
+    seen = list(net.detect_each([item.image for item in lot], **answers))
+    return Labels([item.mark for item in lot], list(map(_line, lot, seen)),
+                  sum(isinstance(one, ImageError) for one in seen), process.peak_rss_bytes())
+
+
+def at_once_for(batch: int | None) -> int:
+    """Pictures to look at before their lines are written, where so many at a time are asked for: whole
+    batches of them, for fewer at a time would each cost a wait for storage."""
+    return batch * -(-LEAST_AT_ONCE // batch) if batch else AT_ONCE
+
+
+def _lots(own: Iterator[Item], underway: set[int], at_once: int) -> Iterator[list[Item]]:
+    """The pictures, some to look at together, none twice."""
+    lot: list[Item] = []
     held = 0
-    while len(batch) < AT_ONCE and held < IN_MEMORY:
-        item = next(own, None)
-        if item is None:
-            break
-        batch[item.mark] = item
+    for item in own:
+        underway.add(item.mark)
+        lot.append(item)
         held += len(item.image) if isinstance(item.image, bytes) else 0
-    return list(batch.values())
+        if len(lot) == at_once or held >= IN_MEMORY:
+            yield lot
+            lot, held = [], 0
+    if lot:
+        yield lot
 
 
 def _line(item: Item, seen: Any) -> str:
@@ -182,33 +224,3 @@ def _line(item: Item, seen: Any) -> str:
         if result.not_finite:
             told["not_finite"] = result.not_finite
     return json.dumps(told, separators=(",", ":"))
-
-
-def write_coco(results: Results, path: str, names: Sequence[str]) -> None:
-    """All lines in COCO's form: images, categories, and annotations with scores, boxes in pixels.
-
-    Raises `DarkfuseError` when it cannot be written.
-    """
-    categories = [{"id": number, "name": name} for number, name in enumerate(names)]
-    with WholeFile(path, "the labels") as file:
-        file.write('{"images": [')
-        for number, told in enumerate(results.lines()):
-            image = {"id": number, "file_name": told["filename"], "width": told.get("width", 0),
-                     "height": told.get("height", 0)}
-            file.write(",\n"[: 2 * (number > 0)] + json.dumps(image))
-        file.write(f'],\n"categories": {json.dumps(categories)},\n"annotations": [')
-        count = 0
-        for number, told in enumerate(results.lines()):
-            for found in told.get("objects", ()):
-                file.write(",\n"[: 2 * (count > 0)] + json.dumps(_annotation(count, number, told, found)))
-                count += 1
-        file.write("]}\n")
-
-
-def _annotation(count: int, image: int, told: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-    box = found["relative_coordinates"]
-    wide, high = box["width"] * told["width"], box["height"] * told["height"]
-    left, top = box["center_x"] * told["width"] - wide / 2, box["center_y"] * told["height"] - high / 2
-    return {"id": count, "image_id": image, "category_id": found["class_id"], "area": round(wide * high, 2),
-            "bbox": [round(edge, 2) for edge in (left, top, wide, high)], "iscrowd": 0,
-            "score": found["confidence"]}

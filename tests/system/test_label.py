@@ -151,3 +151,31 @@ def test_a_source_that_cannot_be_read_is_one_line(source, says, tmp_path, capsys
     assert main(words([source], tmp_path / "boxes.jsonl")) == 2
     said = capsys.readouterr().err
     assert says in said
+
+
+def test_parquet_has_the_lines(collection, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    sources, names = collection
+    out = tmp_path / "boxes.parquet"
+    assert main(words(sources[1:2], out, "--shard", "1/2")) == 0
+    rows = parquet.read_table(tmp_path / "boxes-00001-of-00002.parquet").to_pylist()
+    lines = told(tmp_path / "boxes-00001-of-00002.jsonl")
+    assert rows
+    for row in rows:
+        line = lines.pop(row["filename"])
+        none = dict.fromkeys(("error", "not_finite", "width", "height"))
+        assert row == {**none, "objects": [], **line}
+    assert not lines
+
+
+@pytest.mark.parametrize(("more", "says"), [
+    (("--workers", "2"), "2 is not local:N"),
+    (("--workers", "local:2", "--dask", "tcp://127.0.0.1:1"), "not allowed with"),
+    (("--dask", "tcp://127.0.0.1:1"), "tcp://127.0.0.1:1: no Dask scheduler with workers answers"),
+    (("--dask", "nothing://127.0.0.1:1"), "nothing://127.0.0.1:1: no Dask scheduler with workers answers"),
+])
+def test_a_cluster_that_is_not_there_is_one_line(more, says, tmp_path, command):
+    pytest.importorskip("distributed")
+    done = command("darkfuse", *words([str(PICTURES[0])], tmp_path / "boxes.jsonl", *more), timeout=60)
+    assert done.returncode == 2 and says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
