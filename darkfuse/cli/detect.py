@@ -189,8 +189,12 @@ class Job:
             print(self.net.stats_line(), file=sys.stdout if self.to_stdout else sys.stderr, flush=True)
 
 
-def sort_files(files: list[str]) -> tuple[str | None, str | None, str | None, list[str]]:
-    """Positional arguments as (cfg, weights, data file, pictures), told apart by their endings."""
+def sort_files(files: list[str], others: tuple[str, ...] = ()
+               ) -> tuple[str | None, str | None, str | None, list[str]]:
+    """Positional arguments as (cfg, weights, data file, pictures), told apart by their endings.
+
+    `others`: endings of what else may stand for pictures.
+    """
     rest = list(files)
     data = rest.pop(0) if rest and rest[0].endswith(".data") else None
     cfg = rest.pop(0) if rest and rest[0].endswith(".cfg") else None
@@ -205,7 +209,7 @@ def sort_files(files: list[str]) -> tuple[str | None, str | None, str | None, li
     for name in rest:
         if name.endswith((".cfg", ".weights", ".data")):
             raise DarkfuseError(f"{name} is not a picture; the order is CFG WEIGHTS IMAGE...")
-    if cfg is None and rest and not may_be_picture(rest[0]):
+    if cfg is None and rest and not (may_be_picture(rest[0]) or rest[0].lower().endswith(others)):
         raise DarkfuseError(f"{rest[0]}: neither a .cfg nor a picture; the order is CFG WEIGHTS IMAGE...")
     return cfg, weights, data, rest
 

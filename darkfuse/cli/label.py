@@ -63,10 +63,10 @@ def run(args: argparse.Namespace) -> int:
     from darkfuse.cli.progress import Progress
     from darkfuse.errors import DarkfuseError
     from darkfuse.live.label import Results, at_once_for, label
-    from darkfuse.live.sources import items
+    from darkfuse.live.sources import LISTS, TARS, items
     from darkfuse.session.batches import batch_wish
 
-    cfg, weights, data, sources = sort_files(args.files)
+    cfg, weights, data, sources = sort_files(args.files, TARS + LISTS)
     if not sources:
         raise DarkfuseError("say which pictures: folders, tar files, lists of paths")
     out, path = out_paths(args.out, *args.shard)

@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 from darkfuse.errors import DarkfuseError
 
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
+LISTS = (".txt", ".list")
+
 
 class Item(NamedTuple):
     """A picture: its name in the results, and a file, or what is in one."""
@@ -42,9 +45,9 @@ def items(sources: Iterable[str], endings: tuple[str, ...]) -> Iterator[Item]:
         try:
             if os.path.isdir(source):
                 yield from _folder(source, endings)
-            elif source.lower().endswith((".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")):
+            elif source.lower().endswith(TARS):
                 yield from _tar(source, endings)
-            elif source.lower().endswith((".txt", ".list")):
+            elif source.lower().endswith(LISTS):
                 with open(source, encoding="utf-8", errors="surrogateescape") as lines:
                     names = (line.rstrip("\r\n") for line in lines)
                     yield from (Item(name, name) for name in names if name.strip())

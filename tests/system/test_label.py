@@ -153,6 +153,13 @@ def test_a_source_that_cannot_be_read_is_one_line(source, says, tmp_path, capsys
     assert says in said
 
 
+def test_lists_and_tar_files_come_first_without_a_model(collection, tmp_path):
+    sources, _ = collection
+    out = tmp_path / "boxes.jsonl"
+    assert main(["label", sources[2], sources[1], "--size", "64", "--threads", "1", "--out", str(out)]) == 0
+    assert len(told(out)) == 41
+
+
 def test_parquet_has_the_lines(collection, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     sources, names = collection
