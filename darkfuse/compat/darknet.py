@@ -338,7 +338,7 @@ def draw_boxes(detections: Sequence[Detection], image: Any, colors: dict[str, tu
     """Draw them on an array (h, w, 3), in place, with OpenCV; returns it."""
     from darkfuse.media.opencv import opencv
 
-    cv2 = opencv(quiet=False)
+    cv2 = opencv(quiet=False, purpose="draw_boxes")
     for label, confidence, bbox in detections:
         left, top, right, bottom = bbox2points(bbox)
         cv2.rectangle(image, (left, top), (right, bottom), colors[label], 1)

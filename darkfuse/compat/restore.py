@@ -32,7 +32,7 @@ def restore(always: bool = False) -> Any:
     from darkfuse.compat import models, read
     from darkfuse.media.opencv import opencv
 
-    cv2 = opencv(quiet=False)
+    cv2 = opencv(quiet=False, purpose="restore")
     if hasattr(cv2.dnn, "readNetFromDarknet") and not always:
         return cv2
     theirs = getattr(cv2.dnn, "readNet", None)

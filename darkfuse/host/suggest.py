@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-NEAR = 0.6  # of difflib's ratio: three letters of five
+NEAR = 0.7  # of difflib's ratio: seven letters of ten
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -19,13 +19,15 @@ _QUIET = {
 }
 
 
-def opencv(quiet: bool = True) -> Any:
+def opencv(quiet: bool = True, purpose: str = "video") -> Any:
     """The `cv2` module. Costs some 45 MB with numpy, so it is called only where video is.
 
     Parameters
     ----------
     quiet : bool
         Load it lean and silent; False leaves it as the program it belongs to expects it.
+    purpose : str
+        What it is for, at the head of the message where it is missing.
 
     Raises
     ------
@@ -35,7 +37,7 @@ def opencv(quiet: bool = True) -> Any:
     if quiet:
         for name, value in _QUIET.items():
             os.environ.setdefault(name, value)
-    cv2 = need("cv2", "video")
+    cv2 = need("cv2", purpose)
     if quiet:
         cv2.setNumThreads(1)  # the cores belong to the network
     return cv2
