@@ -19,7 +19,7 @@ COMMANDS: dict[tuple[str, str], list[str]] = {
     ("detector", "valid"): ["valid"],
     ("detector", "recall"): ["recall"],
     ("detector", "calc_anchors"): ["anchors"],
-    ("classifier", "predict"): ["classify"],
+    ("classifier", "predict"): ["classify", "--words", "alexeyab"],
     ("classifier", "valid"): ["valid"],
     ("test", ""): ["detect", "--words", "alexeyab"],
 }

@@ -121,11 +121,14 @@ def detected(net: Network, data: Any, args: argparse.Namespace) -> None:
 def classified(net: Network, data: Any) -> None:
     """Print how often the right class is the best one, and among the best; it is the one in the path."""
     from darkfuse.detect.dataset import listed_paths
+    from darkfuse.model.names import read_names
 
+    labels = read_names(data.labels) if data.labels else net.names
+    print(" TOP calculation...\n")
     best = int(data.values.get("top", "1")) if data.values.get("top", "1").isdigit() else 1
     ones = first = among = 0
     for path in listed_paths(data.path):
-        right = next((at for at, name in enumerate(net.names) if name in path), -1)
+        right = next((at for at, name in enumerate(labels) if name in path), -1)
         found = [label.class_id for label in net.classify(path, best)]
         ones, first, among = ones + 1, first + (found[0] == right), among + (right in found)
         print(f"{ones - 1}: top 1: {first / ones:f}, top {best}: {among / ones:f}", flush=True)

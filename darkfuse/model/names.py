@@ -12,14 +12,15 @@ MAX_BYTES = 8 << 20
 
 @dataclass(frozen=True)
 class DataFile:
-    """A `.data` file: `key=value` lines. `values` keeps them all; `names` and `words` (its `map=`) are the
-    paths that were found, or None."""
+    """A `.data` file: `key=value` lines. `values` keeps them all; `names`, `words` (its `map=`) and `labels`
+    (of a classifier: what stands in the paths of photos) are the paths that were found, or None."""
 
     path: str
     values: dict[str, str]
     classes: int | None
     names: str | None
     words: str | None = None
+    labels: str | None = None
 
 
 def read_lines(path: str, what: str) -> list[str]:
@@ -70,7 +71,8 @@ def read_data(path: str) -> DataFile:
                 raise CfgError(path, number, f"classes={value} is not a whole number")
             classes = int(value)
     names = _found(path, values.get("names") or values.get("labels"))
-    return DataFile(path, values, classes, names, _found(path, values.get("map")))
+    return DataFile(path, values, classes, names, _found(path, values.get("map")),
+                    _found(path, values.get("labels")))
 
 
 def _found(data: str, name: str | None) -> str | None:

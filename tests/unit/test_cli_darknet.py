@@ -35,7 +35,8 @@ from darkfuse.errors import DarkfuseError
     ("detector calc_anchors coco.data -num_of_clusters 9 -width 416 -height 416",
      "anchors coco.data -num_of_clusters 9 -width 416 -height 416"),
     ("classifier valid i.data x.cfg x.weights", "valid i.data x.cfg x.weights"),
-    ("classifier predict i.data x.cfg x.weights dog.jpg", "classify i.data x.cfg x.weights dog.jpg"),
+    ("classifier predict i.data x.cfg x.weights dog.jpg",
+     "classify --words alexeyab i.data x.cfg x.weights dog.jpg"),
     ("detect x.cfg x.weights dog.jpg", "detect x.cfg x.weights dog.jpg"),
 ])
 def test_commands_become_ours(theirs: str, ours: str) -> None:

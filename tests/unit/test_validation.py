@@ -176,8 +176,20 @@ def test_a_classifier_is_scored(tmp_path: Path, capsys, monkeypatch: pytest.Monk
     (tmp_path / "list").write_text("red.png\nblue.png\n")
     (tmp_path / "c.data").write_text("names=c.names\nvalid=list\ntop=3\n")
     assert main(["classifier", "valid", "c.data", "c.cfg", "c.weights"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    first, blank, *lines = capsys.readouterr().out.splitlines()
+    assert (first, blank) == (" TOP calculation...", "")
     assert [line.partition(":")[0] for line in lines] == ["0", "1"] and lines[1].endswith("top 3: 1.000000")
+
+    (tmp_path / "d.data").write_text("names=shown\nlabels=c.names\nvalid=list\ntop=3\nclasses=3\n")
+    (tmp_path / "shown").write_text("warm\nmild\ncold\n")  # what a person reads; paths have the labels
+    assert main(["classifier", "valid", "d.data", "c.cfg", "c.weights"]) == 0
+    assert capsys.readouterr().out.splitlines()[2:] == lines
+    assert main(["classifier", "predict", "d.data", "c.cfg", "c.weights", "red.png"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[:2] == [" classes = 3, output in cfg = 3 ", "16 16"]
+    assert re.fullmatch(r"red\.png: Predicted in \d+\.\d{6} milli-seconds\.", printed[2])
+    scores = [re.fullmatch(r"(?:warm|mild|cold): ([01]\.\d{6})", line) for line in printed[3:]]
+    assert len(scores) == 3 and all(scores)
 
 
 def test_a_wrong_order_is_said(data: Path, capsys) -> None:
