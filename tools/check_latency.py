@@ -236,7 +236,7 @@ def summary(budgets: Sequence[Budget]) -> str:
 def network(name: str, folder: Path, args: argparse.Namespace) -> Iterator[Budget]:
     """One network, budget by budget."""
     graph, device = load_graph(str(ROOT / "cfg" / f"{name}.cfg")), load_device(args.device)
-    index = weight_offsets(graph, str(weights_of(name, folder, args.weights)))
+    index = weight_offsets(graph, str(weights_of(ROOT / "cfg" / f"{name}.cfg", folder, args.weights)))
     threads = args.threads or process.cpu_count()
     budgets = [int(word) for word in args.budgets.split(",")] if args.budgets else BUDGETS.get(name, (16, 64))
     for number, budget in enumerate(budgets):

@@ -3,8 +3,9 @@
 
     check_prediction.py --weights DIR > table.txt
 
-Every network gets budgets from the least that works to everything resident. The plan goes into a cfg, a fresh
-process detects in two photos with it and draws them, and says its peak (VmHWM). Exits with 1 when a peak is
+Every network (of cfg/, or of `shapes`) gets budgets from the least that works to everything resident. The
+plan goes into a cfg, a fresh process detects in two photos with it and draws them, or classifies them, and
+says its peak (VmHWM). Exits with 1 when a peak is
 above its prediction, or more than 3% and a megabyte below.
 """
 
@@ -20,6 +21,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain checkout is enough to run this
 
+import shapes
+
 from darkfuse.cli.main import Parser
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph import load_graph
@@ -30,7 +33,8 @@ from darkfuse.plan.show.annotate import annotate
 from darkfuse.session.whatif import Answer, Planner
 
 ROOT = Path(__file__).resolve().parent.parent
-NETWORKS = ("darkfuse-voc7", "yolov2-tiny", "yolov3-tiny", "yolov2-voc", "yolov2", "yolov3")
+NETWORKS = ("darkfuse-voc7", "yolov2-tiny", "yolov3-tiny", "yolov7-tiny", "enet-coco", "resnet50", "yolov2",
+            "yolov3", "vgg-16", "yolov4")
 MB = 1 << 20
 
 
@@ -68,14 +72,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def checked(name: str, folder: Path, args: argparse.Namespace) -> Iterator[tuple[Answer, int]]:
     """Plans of one network and the peak of a process that ran each."""
-    graph = load_graph(str(ROOT / "cfg" / f"{name}.cfg"))
-    weights = weights_of(name, folder, args.weights)
+    written = ROOT / "cfg" / f"{name}.cfg"
+    if not written.is_file() and name in shapes.NETWORKS:
+        written = folder / f"{name}.cfg"
+        written.write_text(shapes.cfg(name), encoding="utf-8")
+    graph = load_graph(str(written))
+    weights = weights_of(written, folder, args.weights)
+    detects = any(graph.node(n).kind in ("yolo", "region", "detection") for n in graph.outputs)
     planner = Planner(graph, load_device(), args.threads or process.cpu_count())
     photo = make_photo(folder / f"{name}.png", graph.input.w, graph.input.h)
     for answer in plans(planner, args.plans):
         cfg = folder / f"{name}.planned.cfg"
         cfg.write_text(annotate(graph.cfg, answer.plan), encoding="utf-8", errors="surrogateescape")
-        yield answer, peak_of(cfg, weights, photo, folder)
+        yield answer, peak_of(cfg, weights, photo, folder if detects else None)
 
 
 def plans(planner: Planner, count: int) -> Iterator[Answer]:
@@ -88,26 +97,28 @@ def plans(planner: Planner, count: int) -> Iterator[Answer]:
     yield everything
 
 
-def peak_of(cfg: Path, weights: Path, photo: Path, folder: Path) -> int:
-    """VmHWM of a process that detects twice, as it says itself after the second photo."""
-    done = subprocess.run(
-        [sys.executable, "-m", "darkfuse", "detect", str(cfg), str(weights), str(photo), str(photo),
-         "--out", str(folder / "drawn"), "--json", "-",
-         "--thresh", "1"],  # random weights see tens of thousands of objects; people do not
-        cwd=ROOT, capture_output=True, text=True)
+def peak_of(cfg: Path, weights: Path, photo: Path, drawn: Path | None) -> int:
+    """VmHWM of a process that detects and draws twice, or classifies where there is no folder to draw in, as
+    it says itself after the second photo."""
+    words = ["classify"]
+    if drawn:  # random weights see tens of thousands of objects; people do not
+        words = ["detect", "--out", str(drawn / "drawn"), "--thresh", "1"]
+    done = subprocess.run([sys.executable, "-m", "darkfuse", words[0], str(cfg), str(weights), str(photo),
+                           str(photo), "--json", "-", *words[1:]], cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
-        raise DarkfuseError(f"detect failed: {done.stderr.strip()}")
+        raise DarkfuseError(f"{words[0]} failed: {done.stderr.strip()}")
     return int(json.loads(done.stdout)[-1]["stats"]["peak_rss_bytes"])
 
 
-def weights_of(name: str, folder: Path, known: Sequence[str]) -> Path:
+def weights_of(cfg: Path, folder: Path, known: Sequence[str]) -> Path:
     """The network's weights: trained ones, those in the folders given, or random ones."""
+    name = cfg.stem
     for place in [ROOT / "weights", *map(Path, known)]:
         if (place / f"{name}.weights").is_file():
             return place / f"{name}.weights"
     made = folder / f"{name}.weights"
     subprocess.run([sys.executable, str(ROOT / "tools" / "make_weights.py"),
-                    str(ROOT / "cfg" / f"{name}.cfg"), str(made)], check=True, stdout=subprocess.DEVNULL)
+                    str(cfg), str(made)], check=True, stdout=subprocess.DEVNULL)
     return made
 
 

@@ -96,7 +96,7 @@ def compare(folder: Path, args: argparse.Namespace) -> int:
     """The parts asked for, and the least memory of each search; returns the exit status."""
     graph = load_graph(str(ROOT / "cfg" / "yolov2-16.cfg"))
     device, threads = load_device(), args.threads or process.cpu_count()
-    index = weight_offsets(graph, str(weights_of("yolov2-16", folder, args.weights)))
+    index = weight_offsets(graph, str(weights_of(ROOT / "cfg" / "yolov2-16.cfg", folder, args.weights)))
     planner, parts = Planner(graph, device, threads), args.parts or PARTS
     slower = table(Bench(graph, index, device), planner, args.rounds) if "table" in parts else 0
     ours, theirs = plan_for(graph, 0, threads, False, device), mafat_smallest(graph, threads)

@@ -14,7 +14,7 @@ from darkfuse.host.files import WholeFile
 def add(subparsers: Any) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
-        "anchors", help="anchors for a set of labels (AlexeyAB's detector calc_anchors)", allow_abbrev=False,
+        "anchors", allow_abbrev=False,
         description="Cluster the boxes of all photos that a .data file lists after train= by k-means, with "
                     "1 - IoU as distance, print the anchors in pixels of the network and write them to "
                     "anchors.txt, and how many boxes each class has, for counters_per_class= of a cfg, to "

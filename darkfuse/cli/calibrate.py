@@ -9,7 +9,7 @@ from typing import Any
 def add(subparsers: Any) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
-        "calibrate", help="measure this machine for the planner",
+        "calibrate",
         description="Measure how fast this machine computes and reads, in some 10 s, and keep the "
                     "profile in the cache folder, where planning finds it. The machine should have "
                     "nothing else to do.")

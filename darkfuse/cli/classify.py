@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def add(subparsers: Any) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
-        "classify", help="name what pictures show", allow_abbrev=False,
+        "classify", allow_abbrev=False,
         usage="darkfuse classify [DATA] CFG [WEIGHTS] IMAGE... [options]",
         description="The best classes of pictures (files, folders, or '-' for paths on standard input) by "
                     "a network that classifies. DATA is a Darknet .data file that says where the names are.")

@@ -11,7 +11,7 @@ SHELLS = ("bash", "zsh", "fish")
 def add(subparsers: Any) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
-        "completion", help="print the completion of a shell", allow_abbrev=False,
+        "completion", allow_abbrev=False,
         description="Print a shell's completion. bash: eval \"$(darkfuse completion bash)\" in ~/.bashrc; "
                     "zsh: the same in ~/.zshrc; fish: darkfuse completion fish | source.")
     parser.add_argument("shell", choices=SHELLS)

@@ -11,7 +11,7 @@ from darkfuse.cli import arguments
 def add(subparsers: Any) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
-        "demo", help="live boxes from a camera or a video, in a window or a browser", allow_abbrev=False,
+        "demo", allow_abbrev=False,
         usage="darkfuse demo [CFG] [WEIGHTS] [FILM | --camera N] [options]",
         description="Detect in a camera's picture or in a video while it runs, and show the boxes in a "
                     "window (where there is a screen), in a browser (--http), or write them down. q, Esc or "

@@ -23,7 +23,7 @@ FILMS = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".ts"
 def add(subparsers: Any) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
-        "detect", help="find objects in pictures", allow_abbrev=False,
+        "detect", allow_abbrev=False,
         usage="darkfuse detect [CFG] [WEIGHTS] IMAGE... [options]",
         description="Find objects in pictures: files, folders, or '-' for paths on standard input. Without "
                     "CFG the small model that comes with darkfuse is used; without WEIGHTS those called like "

@@ -11,7 +11,7 @@ MARKS = {"ok": " ", "note": "-", "warn": "!"}
 
 def add(subparsers: Any) -> None:
     """Add the verb."""
-    parser = subparsers.add_parser("doctor", help="say what this machine has, and what would get in the way")
+    parser = subparsers.add_parser("doctor")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
 
 

@@ -17,7 +17,6 @@ def add(subparsers: Any) -> None:
     )
     parser = subparsers.add_parser(
         "download",
-        help="fetch weights of well-known models",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Fetch weights of well-known models over https, going on where an earlier try stopped.",
         epilog=f"Known files:\n{sizes}",

@@ -10,7 +10,7 @@ from darkfuse.cli import arguments
 
 def add(subparsers: Any) -> None:
     """Add the verb."""
-    parser = subparsers.add_parser("info", help="print the layers of a network and what they weigh")
+    parser = subparsers.add_parser("info")
     parser.add_argument("cfg", metavar="CFG", help="the network's .cfg")
     parser.add_argument("weights", metavar="WEIGHTS", nargs="?", help="its .weights, to check that they fit")
     arguments.add_dialect(parser)

@@ -13,7 +13,7 @@ FORMS = (".json", ".parquet")  # written of the lines when all are there
 def add(subparsers: Any) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
-        "label", help="find objects in a whole collection of pictures", allow_abbrev=False,
+        "label", allow_abbrev=False,
         usage="darkfuse label [CFG] [WEIGHTS] SOURCE... --out FILE.jsonl [options]",
         description="Detect in every picture of a collection once, and write a line of JSON for each. A run "
                     "that was broken off, however that happened, is gone on with by --resume.")

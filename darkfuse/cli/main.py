@@ -12,7 +12,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from darkfuse.cli.order import options_first
@@ -23,8 +23,24 @@ from darkfuse.host.lazy import lazy
 lazy("inspect")  # `dataclasses` imports it, up to Python 3.12 for nothing we use: 0.8 MB
 argparse._ = str  # type: ignore[attr-defined]  # no catalogue has its words: looking takes 0.3 MB
 
-VERBS = ("detect", "classify", "info", "plan", "calibrate", "map", "valid", "recall", "anchors", "download",
-         "demo", "serve", "watch", "label", "doctor", "completion")
+VERBS = {
+    "detect": "find objects in pictures",
+    "classify": "name what pictures show",
+    "info": "print the layers of a network and what they weigh",
+    "plan": "will it fit, how fast, and with what plan",
+    "calibrate": "measure this machine for the planner",
+    "map": "score a network on a folder of labelled photos (VOC and COCO mAP)",
+    "valid": "write Darknet's result files of a set of photos (its detector valid)",
+    "recall": "how many labelled objects some box covers (Darknet's detector recall)",
+    "anchors": "anchors for a set of labels (AlexeyAB's detector calc_anchors)",
+    "download": "fetch weights of well-known models",
+    "demo": "live boxes from a camera or a video, in a window or a browser",
+    "serve": "answer over HTTP what is in pictures, for cameras and printers",
+    "watch": "detect in each picture that appears in a folder",
+    "label": "find objects in a whole collection of pictures",
+    "doctor": "say what this machine has, and what would get in the way",
+    "completion": "print the completion of a shell",
+}
 FAMILIES = ("detector", "classifier", "test")  # Darknet's own, see `cli.darknet`
 
 _DARKNET_SPELLING = re.compile(r"-([a-z]{2}[a-z_-]*)((?:=.*)?)", re.DOTALL)
@@ -98,11 +114,18 @@ def darknet_spellings(arguments: Sequence[str]) -> list[str]:
     return result
 
 
-def build_parser(verbs: Sequence[str]) -> tuple[Parser, dict[str, Any]]:
-    """Parser with the named verbs added, and their modules by name."""
+class _Verbs(argparse._SubParsersAction):  # type: ignore[type-arg]
+    def add_parser(self, name: str, **options: Any) -> Any:
+        return super().add_parser(name, help=VERBS[name], **options)
+
+
+def build_parser(verbs: Iterable[str], named: Iterable[str] = ()) -> tuple[Parser, dict[str, Any]]:
+    """Parser with some verbs added, and their modules by name; others are `named` without their options."""
     parser = Parser(prog="darkfuse", description="Run Darknet models in little memory.")
     parser.add_argument("--version", action="store_true", help="print the version and exit")
-    subparsers = parser.add_subparsers(dest="verb", metavar="VERB")
+    subparsers = parser.add_subparsers(dest="verb", metavar="VERB", action=_Verbs)
+    for verb in named:
+        subparsers.add_parser(verb)
     modules: dict[str, Any] = {}
     for verb in verbs:
         modules[verb] = importlib.import_module(f"darkfuse.cli.{verb}")
@@ -154,7 +177,10 @@ def _run(given: list[str]) -> int:
 
         near = did_you_mean(chosen, [*VERBS, *FAMILIES])
         return _fail(f"there is no verb {chosen}" + (near or "; there are " + ", ".join(VERBS)))
-    parser, modules = build_parser([chosen] if chosen in VERBS else VERBS)
+    if {"-h", "--help", "--version"}.issuperset(arguments):  # nothing about any one verb: none is imported
+        parser, modules = build_parser((), VERBS)
+    else:
+        parser, modules = build_parser(VERBS if chosen is None else [chosen])
     if chosen is not None:
         at = arguments.index(chosen) + 1
         arguments[at:] = options_first(parser.verbs()[chosen], arguments[at:])

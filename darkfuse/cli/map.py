@@ -14,7 +14,7 @@ from darkfuse.errors import DarkfuseError, DatasetError
 def add(subparsers: Any) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
-        "map", help="score a network on a folder of labelled photos (VOC and COCO mAP)", allow_abbrev=False,
+        "map", allow_abbrev=False,
         usage="darkfuse map CFG [WEIGHTS] DATA [options]",
         description="Score a network on labelled photos: average precision of each class, as VOC and as COCO "
                     "count it, or as AlexeyAB's detector map does.")

@@ -11,7 +11,7 @@ from darkfuse.cli import arguments
 def add(subparsers: Any) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
-        "plan", help="will it fit, how fast, and with what plan", allow_abbrev=False,
+        "plan", allow_abbrev=False,
         description="Plan a network for an amount of memory and explain the plan. A cfg with a plan in it is "
                     "explained as it is, unless --mem or --config ask for another.")
     parser.add_argument("cfg", metavar="CFG", nargs="?", help="the network's .cfg; those that come with "

@@ -11,7 +11,7 @@ from darkfuse.cli import arguments
 def add(subparsers: Any) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
-        "recall", help="how many labelled objects some box covers (Darknet's detector recall)",
+        "recall",
         usage="darkfuse recall DATA CFG [WEIGHTS] [options]", allow_abbrev=False,
         description="After each photo that DATA lists after valid=: its number, objects found and objects "
                     "there so far, boxes a photo, mean IoU of objects with their best box, and recall at IoU "

@@ -11,7 +11,7 @@ from darkfuse.cli import arguments
 def add(subparsers: Any) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
-        "serve", help="answer over HTTP what is in pictures, for cameras and printers",
+        "serve",
         usage="darkfuse serve [CFG] [WEIGHTS] [--http [HOST:]PORT] [--mem SIZE] [options]",
         description="Load one network and answer over HTTP: POST /detect, and what clients of Obico, "
                     "DeepStack and CodeProject.AI send. / is a page to try it with, /metrics is for "

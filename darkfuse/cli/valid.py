@@ -22,7 +22,7 @@ LAYER_TYPES = {"region": 27, "yolo": 28, "Gaussian_yolo": 29}  # the fork's numb
 def add(subparsers: Any) -> None:
     """Add the verb."""
     parser = subparsers.add_parser(
-        "valid", help="write Darknet's result files of a set of photos (its detector valid)",
+        "valid",
         usage="darkfuse valid DATA CFG [WEIGHTS] [options]", allow_abbrev=False,
         description="Detect in every photo that DATA lists after valid= and write what Darknet's detector "
                     "valid writes into the folder results= names: a file a class (eval=voc, the default), "

@@ -13,7 +13,7 @@ def add(subparsers: Any) -> None:
     from darkfuse.cli.demo import _frames
 
     parser = subparsers.add_parser(
-        "watch", help="detect in each picture that appears in a folder", allow_abbrev=False,
+        "watch", allow_abbrev=False,
         usage="darkfuse watch FOLDER [CFG] [WEIGHTS] [options]",
         description="Detect in each picture that appears in FOLDER, as soon as it is complete, and write a "
                     "line of JSON for it. Ctrl-C ends it. Without CFG the small model that comes with "

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from darkfuse.errors import PlanError
 from darkfuse.graph import Graph, Node, Shape
@@ -147,6 +148,8 @@ class Wiring:
     def root(self, view: View) -> View:
         """The same channels, as a view of the outermost storage."""
         storage, channel = view.storage, view.channel
+        if self.storages[storage].parent < 0:
+            return view
         while self.storages[storage].parent >= 0:
             channel += self.storages[storage].at
             storage = self.storages[storage].parent
@@ -175,7 +178,7 @@ class Wiring:
     def _points(self, sources: tuple[View, ...]) -> tuple[tuple[tuple[Step, ...], ...], ...]:
         """Steps of an operation that reads just the positions it writes, along rows and along columns."""
         maps = [self.storages[source.storage] for source in sources]
-        return tuple((Step(m.height),) for m in maps), tuple((Step(m.width),) for m in maps)
+        return tuple([_every(m.height) for m in maps]), tuple([_every(m.width) for m in maps])
 
     def _layer(self, node: Node) -> View:
         sources = tuple(self.views[i] for i in node.inputs)
@@ -265,6 +268,11 @@ class Wiring:
         self.leaves.append(Leaf(node.index, node.index, "copy", (view,), rows, columns, shape, out,
                                 start, 0 if aligned else at))
         return len(self.leaves) - 1
+
+
+@lru_cache(maxsize=256)
+def _every(length: int) -> tuple[Step, ...]:
+    return (Step(length),)
 
 
 def poolable(graph: Graph, conv: Node) -> int:
