@@ -28,7 +28,31 @@ FIGURES_S = 5.0  # between two tellings of frames a second and memory
 IMAGE_S = 2.0  # between two pictures
 CLEAR_S = 5.0  # a class is seen until it was not for so long
 MOST_CLASSES = 100
+RETRY_S = (1, 60)  # first and longest pause before it connects again
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
+
+
+class Client(mqtt.Client):  # type: ignore[misc]
+    """paho's client, whose thread goes on after an answer that is no MQTT.
+
+    Before its version 2.2 its parser raises `struct.error` and others where a packet is too short, and its
+    thread would end there with a traceback: nothing would be told any more.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(mqtt.CallbackAPIVersion.VERSION2, client_id=name)
+        self.ended = threading.Event()
+
+    def loop_forever(self, timeout: float = 1.0, retry_first_connection: bool = False) -> Any:
+        """What paho's thread runs: connects anew, after a pause, where its own loop gave up."""
+        while True:
+            try:
+                return super().loop_forever(timeout, retry_first_connection)
+            except Exception:
+                if self.ended.wait(RETRY_S[0]):
+                    return None
+                with contextlib.suppress(OSError):
+                    self.reconnect()
 
 
 class Publisher:
@@ -64,7 +88,7 @@ class Publisher:
         self._shown: dict[str, bool] = {}
         self._figures_at = self._image_at = 0.0
         self._lock = threading.Lock()
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=f"darkfuse-{self.name}")
+        self._client = Client(f"darkfuse-{self.name}")
         self._client.max_queued_messages_set(100)
         if parts.username is not None:
             self._client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
@@ -72,7 +96,7 @@ class Publisher:
             self._client.tls_set()
         self._client.will_set(f"{self.base}/available", "offline", qos=1, retain=True)
         self._client.on_connect = self._connected
-        self._client.reconnect_delay_set(1, 60)
+        self._client.reconnect_delay_set(*RETRY_S)
         self._client.connect_async(parts.hostname, port or _PORTS[parts.scheme], keepalive=30)
         self._client.loop_start()
         stack.callback(self.close)
@@ -117,6 +141,7 @@ class Publisher:
 
     def close(self) -> None:
         """Say goodbye; what a broker that does not answer should still have is given up."""
+        self._client.ended.set()
         with contextlib.suppress(ValueError, RuntimeError):
             if self._client.is_connected():
                 self._client.publish(f"{self.base}/available", "offline", qos=1,

@@ -16,6 +16,7 @@ import ctypes
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -105,6 +106,8 @@ class Walk:
             prepare(folder)
             with needs(self.name, folder):
                 self._import_all(folder)
+                for name in COMMANDS[self.name].anew:
+                    (folder / name).unlink(missing_ok=True)
                 status, _, said = forked(self.shim, folder, self.words, -1, 0, 0, False)
                 if status:
                     raise SystemExit(f"{self.name}: does not run at all: {said}")
@@ -132,7 +135,7 @@ class Walk:
         _, calls, _ = forked(self.shim, folder, self.words, kind, 0, error, kill)
         for n in range(1, calls + 1, self.every):
             for old in self.outputs:
-                if self.name == "download":  # what is there is not asked for again
+                if old in COMMANDS[self.name].anew:
                     (folder / old).unlink(missing_ok=True)
                 elif n % 2:
                     (folder / old).write_text("earlier")
@@ -167,7 +170,8 @@ class Walk:
             wrong.append(f"signal {os.WTERMSIG(status)}: {said[-300:]}")
         elif status and ("Traceback" in said or not said.strip()):
             wrong.append(f"status {status >> 8}: {said[-600:]}")
-        wrong += self._torn(folder, status)
+        reported = COMMANDS[self.name].goes_on and bool(re.search(r"^darkfuse: .*cat\.jpg: ", said, re.M))
+        wrong += self._torn(folder, status or int(reported))
         if kill or own:  # the next run sweeps what is left
             again = forked(self.shim, folder, self.words, -1, 0, 0, False)
             if again[0]:

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import socket
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -33,30 +34,32 @@ def page() -> Any:
 
 
 @functools.cache
-def service() -> Any:
+def serving() -> Any:
     """`serve` with a small network. It fetches no pictures: who knows where from."""
     sys.path.insert(0, str(PICTURE.parent.parent))
     from serving import Serving, opened
 
     stack = contextlib.ExitStack()
-    serving: Serving = stack.enter_context(opened(api=("deepstack", "codeproject")))
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="darkfuse-fuzz-"))
+    made: Serving = stack.enter_context(opened(api=("deepstack", "codeproject"), zmq=f"ipc://{folder}/zmq"))
 
     def turn() -> None:
         while True:
-            serving.turn(1.0)
+            made.turn(1.0)
 
     threading.Thread(target=turn, daemon=True).start()
     _KEEP.append(stack)
-    return serving.door
+    return made
 
 
 _KEEP: list[Any] = []  # lives as long as the process
 
 
 def can_serve() -> bool:
-    """Whether `serve` has what it needs here."""
+    """Whether `serve` has what it needs here, for all of its forms."""
     try:
-        need("multipart", "serve")
+        for module in ("multipart", "paho.mqtt.client", "zmq"):
+            need(module, "serve")
     except DarkfuseError:
         return False
     return True

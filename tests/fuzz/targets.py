@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import messages
 import pictures
 import sockets
 import uploads
@@ -198,5 +199,10 @@ TARGETS = {
 }
 if sockets.can_serve():
     TARGETS["upload"] = Target(uploads.read, uploads.seeds, uploads.WORDS)
-    TARGETS["serve"] = Target(lambda data: sockets.ask(sockets.service(), data), sockets.service_seeds,
+    TARGETS["serve"] = Target(lambda data: sockets.ask(sockets.serving().door, data), sockets.service_seeds,
                               HTTP_WORDS + uploads.WORDS, 1 << 16)
+    TARGETS["mqtt"] = Target(lambda data: messages.broker().tell(data), messages.mqtt_seeds,
+                             messages.MQTT_WORDS)
+    TARGETS["zmq"] = Target(messages.asked, messages.zmq_seeds, messages.ZMQ_WORDS)
+    TARGETS["detector"] = Target(lambda data: messages.frigate().ask(data), messages.zmq_seeds,
+                                 messages.ZMQ_WORDS)

@@ -86,16 +86,19 @@ class Serving:
         self._service.gauges, self._service.ready = self._gauges, lambda: self.door.ready
         if wishes.mqtt is not None:  # before memory is shared out: its code counts too
             from darkfuse.live.mqtt import Publisher, classes_of
+        beside = BESIDE_BYTES
         if wishes.zmq is not None:
-            from darkfuse.live.serve.zmq import Detector
-        self.net = stack.enter_context(self._load())
+            from darkfuse.live.serve import zmq
+
+            beside += zmq.BESIDE_BYTES
+        self.net = stack.enter_context(self._load(beside))
         self._warm()
         self.elastic = Elastic(self.net, self.jobs.wake)
         self.door.routes += self.elastic.routes()
         for number, before in self.elastic.listen():
             stack.callback(signal.signal, number, before)
         self.publisher = Publisher(wishes.mqtt, classes_of(self.net), stack) if wishes.mqtt else None
-        self.frigate = Detector(wishes.zmq, self.net, self.jobs, stack) if wishes.zmq else None
+        self.frigate = zmq.Detector(wishes.zmq, self.net, self.jobs, stack) if wishes.zmq else None
         self.door.ready = True
         notify("READY=1")
         self._told = time.monotonic()
@@ -153,12 +156,12 @@ class Serving:
             fetcher.start(door)
         return door
 
-    def _load(self) -> Network:
+    def _load(self, beside: int) -> Network:
         from darkfuse.session.network import load
 
         wishes = self.wishes
         return load(wishes.cfg, wishes.weights, mem=wishes.mem, names=wishes.names,
-                    beside_bytes=BESIDE_BYTES, **wishes.loading)
+                    beside_bytes=beside, **wishes.loading)
 
     def _warm(self) -> None:
         """One frame before anybody waits for one: what is wrong with the network is said now."""

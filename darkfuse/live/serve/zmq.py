@@ -20,7 +20,9 @@ from darkfuse.live.serve.queue import Job, Queue
 ROWS = 20
 LEAST_SCORE = 0.01  # Frigate has thresholds of its own
 WAIT_S = 10.0  # for a picture's turn and its answer
-MOST_BYTES = 32 << 20  # of a message
+MOST_BYTES = 2 << 20  # of a part of a message: a picture of 836 x 836, or as large as the network's own
+MOST_HEAD = 4096  # bytes of what it says before
+BESIDE_BYTES = 3 * MOST_BYTES  # a message of libzmq's, the same as Python's, and in the other order
 zmq: Any = need("zmq", "--zmq")
 
 
@@ -38,7 +40,8 @@ class Detector:
         self._context = zmq.Context(io_threads=1)
         self._socket = self._context.socket(zmq.REP)
         self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.MAXMSGSIZE, MOST_BYTES)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, max(MOST_BYTES, 3 * net.graph.input.w * net.graph.input.h))
+        self._socket.setsockopt(zmq.RCVHWM, 1)  # a peer waits for its answer before it asks again
         self._socket.setsockopt(zmq.RCVTIMEO, 200)
         try:
             self._socket.bind(endpoint)
@@ -61,22 +64,18 @@ class Detector:
     def _run(self) -> None:
         while not self._stop:
             try:
-                parts = self._socket.recv_multipart()
+                parts = [self._socket.recv()]
             except zmq.Again:
                 continue
+            while self._socket.getsockopt(zmq.RCVMORE):
+                part = self._socket.recv()
+                if len(parts) < 2:  # what is beyond is not for us
+                    parts.append(part)
             self._socket.send(self._answer(parts))
 
     def _answer(self, parts: list[bytes]) -> bytes:
-        try:
-            head = json.loads(parts[0])
-            if head.get("model_request"):
-                return json.dumps({"model_available": True, "model_loaded": True}).encode()
-            if head.get("model_data"):  # it sends the model it has; ours stays
-                return json.dumps({"model_saved": True, "model_loaded": True}).encode()
-            picture = as_picture(head, parts[1])
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
-            return rows([])
-        return self._look(picture)
+        picture = asked(parts)
+        return picture if isinstance(picture, bytes) else self._look(picture)
 
     def _look(self, picture: Any) -> bytes:
         done = threading.Event()
@@ -97,6 +96,21 @@ class Detector:
         return rows(found)
 
 
+def asked(parts: list[bytes]) -> Any:
+    """The picture that a message asks about, or the bytes of the answer where that needs no looking."""
+    try:
+        if len(parts[0]) > MOST_HEAD:
+            return rows([])
+        head = json.loads(parts[0])
+        if head.get("model_request"):
+            return json.dumps({"model_available": True, "model_loaded": True}).encode()
+        if head.get("model_data"):  # it sends the model it has; ours stays
+            return json.dumps({"model_saved": True, "model_loaded": True}).encode()
+        return as_picture(head, parts[1])
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError):
+        return rows([])
+
+
 def as_picture(head: dict[str, Any], data: bytes) -> Any:
     """A tensor of bytes, [1, height, width, 3] or [1, 3, height, width], as a picture. Raises ValueError."""
     shape = [int(side) for side in head["shape"]]
@@ -110,7 +124,7 @@ def as_picture(head: dict[str, Any], data: bytes) -> Any:
         pixels, plane = bytearray(len(data)), height * width
         for channel in range(3):
             pixels[channel::3] = data[channel * plane : (channel + 1) * plane]
-        data = bytes(pixels)
+        return memoryview(pixels).cast("B", (height, width, 3))
     return memoryview(data).cast("B", (height, width, 3))
 
 
