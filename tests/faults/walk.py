@@ -106,8 +106,7 @@ class Walk:
             prepare(folder)
             with needs(self.name, folder):
                 self._import_all(folder)
-                for name in COMMANDS[self.name].anew:
-                    (folder / name).unlink(missing_ok=True)
+                self._begin(folder)
                 status, _, said = forked(self.shim, folder, self.words, -1, 0, 0, False)
                 if status:
                     raise SystemExit(f"{self.name}: does not run at all: {said}")
@@ -134,11 +133,7 @@ class Walk:
     def _walk(self, folder: Path, word: str, kind: int, error: int, kill: bool) -> None:
         _, calls, _ = forked(self.shim, folder, self.words, kind, 0, error, kill)
         for n in range(1, calls + 1, self.every):
-            for old in self.outputs:
-                if old in COMMANDS[self.name].anew:
-                    (folder / old).unlink(missing_ok=True)
-                elif n % 2:
-                    (folder / old).write_text("earlier")
+            self._begin(folder, n % 2 == 1)
             status, _, said = forked(self.shim, folder, self.words, kind, n, error, kill)
             self.cases += 1
             self.kills += kill
@@ -146,12 +141,21 @@ class Walk:
             for what in self._wrong(folder, status, said, kill):
                 self.faults.append(f"{self.name}: {word} {n}: {what}")
 
+    def _begin(self, folder: Path, earlier: bool = False) -> None:
+        """Have outputs as they may be found: an earlier file, that of the last case, or none."""
+        for name in self.outputs:
+            if name in COMMANDS[self.name].anew:
+                (folder / name).unlink(missing_ok=True)
+            elif earlier:
+                (folder / name).write_text("earlier")
+
     def _kill_at_any_time(self, folder: Path) -> None:
         """Beside the steps of files: kills at moments spread over a run."""
         began = time.monotonic()
         forked(self.shim, folder, self.words, -1, 0, 0, False)
         whole = time.monotonic() - began
         for number in range(self.moments):
+            self._begin(folder)
             status, _, said = forked(self.shim, folder, self.words, -1, 0, 0, True,
                                      max(0.002, whole * (number + 0.5) / self.moments))
             self.cases, self.kills = self.cases + 1, self.kills + 1
