@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from darkfuse.cli.darknet import COMMANDS, FAMILIES, FLAGS
+
 SHELLS = ("bash", "zsh", "fish")
 
 
@@ -37,12 +39,22 @@ def words() -> dict[str, list[str]]:
 
 def bash(options: dict[str, list[str]], zsh: bool = False) -> str:
     """A function for bash; zsh runs it too, once told to."""
-    cases = "\n".join(f'    {verb}) words="{" ".join(of)}" ;;' for verb, of in options.items())
+    families = {family: " ".join(second for first, second in COMMANDS if first == family)
+                for family, second in COMMANDS if second}
+    cases = "\n".join([f'    {verb}) words="{" ".join(of)}" ;;' for verb, of in options.items()]
+                      + [f'    {"|".join(FAMILIES)}) words="{" ".join(FLAGS)}" ;;'])
+    seconds = "\n".join(f'      {family}) COMPREPLY=($(compgen -W "{those}" -- "$word")); return ;;'
+                        for family, those in families.items())
     head = "autoload -U +X compinit bashcompinit && compinit && bashcompinit\n" if zsh else ""
     return f"""{head}_darkfuse() {{
   local word="${{COMP_WORDS[COMP_CWORD]}}" words=""
   if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W "{" ".join(options)}" -- "$word")); return
+    COMPREPLY=($(compgen -W "{" ".join([*options, *FAMILIES])}" -- "$word")); return
+  fi
+  if [ "$COMP_CWORD" -eq 2 ]; then
+    case "${{COMP_WORDS[1]}}" in
+{seconds}
+    esac
   fi
   case "${{COMP_WORDS[1]}}" in
 {cases}
@@ -57,7 +69,9 @@ complete -o filenames -F _darkfuse darkfuse"""
 
 def fish(options: dict[str, list[str]]) -> str:
     """Lines for fish."""
-    lines = [f"complete -c darkfuse -n __fish_use_subcommand -a {verb}" for verb in options]
+    lines = [f"complete -c darkfuse -n __fish_use_subcommand -a {verb}" for verb in (*options, *FAMILIES)]
+    lines += [f"complete -c darkfuse -n '__fish_seen_subcommand_from {family}' -a {command}"
+              for family, command in COMMANDS if command]
     lines += [f"complete -c darkfuse -n '__fish_seen_subcommand_from {verb}' -l {option[2:]}"
               for verb, of in options.items() for option in of]
     return "\n".join(lines)

@@ -29,6 +29,9 @@ _DROPPED = {"-i": 1, "-gpus": 1, "-nogpu": 0, "-benchmark": 0, "-benchmark_layer
             "-hier": 1, "-time_limit_sec": 1, "-avgframes": 1, "-s": 1}
 _RENAMED = {"-out_filename": "--out", "-c": "--camera", "-mjpeg_port": "--http", "-json_port": "--json-port"}
 _OF_MAP = {"-thresh": "--conf-thresh"}  # its own threshold is fixed there
+# Flags that a shell completes; those of one command only are among them
+FLAGS = ("-thresh", "-ext_output", "-save_labels", "-letter_box", "-dont_show", "-out", "-prefix", "-points",
+         "-iou_thresh", "-num_of_clusters", "-width", "-height", *_RENAMED)
 _PORTS = ("-mjpeg_port", "-json_port")
 
 

@@ -25,10 +25,10 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "detect", allow_abbrev=False,
         usage="darkfuse detect [CFG] [WEIGHTS] IMAGE... [options]",
-        description="Find objects in pictures: files, folders, or '-' for paths on standard input. Without "
-                    "CFG the small model that comes with darkfuse is used; without WEIGHTS those called like "
-                    "the cfg, in weights/ beside the cfg's folder.")
-    parser.add_argument("files", nargs="*", metavar="FILE", help="x.cfg, x.weights, pictures, folders, -")
+        description="Find objects in pictures (files, folders, or '-' for paths on standard input) or a "
+                    "film. Without CFG the small model that comes with darkfuse is used; without WEIGHTS "
+                    "those called like the cfg, in weights/ beside the cfg's folder.")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="x.cfg, x.weights, pictures, folders, film")
     arguments.add_answers(parser)
     arguments.add_pictures(parser)
     parser.add_argument("--out", default="predictions", metavar="NAME",

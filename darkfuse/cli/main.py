@@ -121,7 +121,9 @@ class _Verbs(argparse._SubParsersAction):  # type: ignore[type-arg]
 
 def build_parser(verbs: Iterable[str], named: Iterable[str] = ()) -> tuple[Parser, dict[str, Any]]:
     """Parser with some verbs added, and their modules by name; others are `named` without their options."""
-    parser = Parser(prog="darkfuse", description="Run Darknet models in little memory.")
+    parser = Parser(prog="darkfuse", description="Run Darknet models in little memory.",
+                    epilog="Darknet's own commands work too, with its flags: detector test, demo, map, "
+                           "valid, recall, calc_anchors; classifier predict, valid; test.")
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB", action=_Verbs)
     for verb in named:

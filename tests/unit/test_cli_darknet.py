@@ -130,5 +130,9 @@ def test_completion_knows_verbs_and_options(shell: str, capsys) -> None:
     text = capsys.readouterr().out
     assert "detect" in text and ("--thresh" in text or "-l thresh" in text)
     if shell == "bash":
-        asked = text + '\nCOMP_WORDS=(darkfuse det); COMP_CWORD=1; _darkfuse; echo "${COMPREPLY[@]}"'
-        assert subprocess.run(["bash", "-c", asked], capture_output=True, text=True).stdout == "detect\n"
+        for typed, offered in (("det", "detect detector"), ("detector ca", "calc_anchors"),
+                               ("detector test -ext", "-ext_output"), ("plan --wha", "--what-if")):
+            line = f"COMP_WORDS=(darkfuse {typed}); COMP_CWORD={len(typed.split())}; _darkfuse"
+            done = subprocess.run(["bash", "-c", f'{text}\n{line}; echo "${{COMPREPLY[@]}}"'],
+                                  capture_output=True, text=True)
+            assert done.stdout == offered + "\n"
