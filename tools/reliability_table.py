@@ -4,7 +4,7 @@
     python tools/reliability_table.py            # rewrite the part between the two marks
     python tools/reliability_table.py --check    # exit with 1 if it is out of date
 
-`tests/fuzz/run.py`, `tests/faults/walk.py` and `tests/faults/endure.py` write that file, with --record.
+`tests/fuzz/run.py` and `limits.py`, `tests/faults/walk.py` and `endure.py` write that file, with --record.
 """
 
 from __future__ import annotations
@@ -29,6 +29,14 @@ def fuzzed(counts: dict[str, Any]) -> list[str]:
     lines = ["| fuzz target | executions | faults | slowest |", "|---|---|---|---|"]
     return lines + [f"| {name} | {one['executions']:,} | {one['faults']} | {one['slowest_ms']} ms |"
                     for name, one in sorted(counts.items(), key=lambda pair: -pair[1]["executions"])]
+
+
+def limited(counts: dict[str, Any]) -> list[str]:
+    """One line a command."""
+    lines = ["| command in a cgroup | its budget | inputs | most it took | killed, or a wrong end |",
+             "|---|---|---|---|---|"]
+    return lines + [f"| {name} | {one['limit_mb']} MB | {one['inputs']:,} | {one['peak_mb']} MB "
+                    f"| {one['faults']} |" for name, one in sorted(counts.items())]
 
 
 def walked(counts: dict[str, Any]) -> list[str]:
@@ -59,7 +67,7 @@ def endured(counts: dict[str, Any]) -> list[str]:
 def table() -> str:
     """The part of the document between the marks."""
     counts = json.loads(COUNTS.read_text())
-    makers = {"fuzz": fuzzed, "faults": walked, "endure": endured}
+    makers = {"fuzz": fuzzed, "limits": limited, "faults": walked, "endure": endured}
     parts = [maker(counts[name]) for name, maker in makers.items() if counts.get(name)]
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 

@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+CACHES = "/usr/lib/ccache"  # compilers that remember, where Debian's ccache is installed
 LEFT_OUT = shutil.ignore_patterns("build", "dist", ".*", "*.so", "*.egg-info", "__pycache__", "_engine.c",
                                   "_kernels.c")
 
@@ -46,6 +47,8 @@ def main(argv: Sequence[str]) -> int:
     copy = copied(sanitizer)
     environment["DARKFUSE_SANITIZE"] = sanitizer
     built = {k: v for k, v in environment.items() if k != "LD_PRELOAD"}  # compilers are not to be watched
+    if Path(CACHES).is_dir():
+        built["PATH"] = f"{CACHES}:{built.get('PATH', '')}"
     build = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
     subprocess.run(build, cwd=copy, env=built, check=True)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *tests]

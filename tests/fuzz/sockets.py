@@ -79,9 +79,9 @@ def service_seeds() -> list[bytes]:
     return [bare + picture, form + body, *(GET % path for path in SERVE)]
 
 
-def ask(there: Any, data: bytes) -> bytes:
+def send(port: int, data: bytes) -> bytes:
     """Send it, say that there is no more, and read until the server has nothing more to say."""
-    with socket.create_connection(("127.0.0.1", there.port), WAIT_S) as connection:
+    with socket.create_connection(("127.0.0.1", port), WAIT_S) as connection:
         cut = len(data) // 2 if len(data) % 3 == 0 else len(data)
         answer = b""
         try:
@@ -92,6 +92,12 @@ def ask(there: Any, data: bytes) -> bytes:
                 answer += more
         except ConnectionError:  # refused before it was all sent, which a server may do
             pass
+    return answer
+
+
+def ask(there: Any, data: bytes) -> bytes:
+    """The answer of a server in this process, which must still live."""
+    answer = send(there.port, data)
     if answer and not answer.startswith(b"HTTP/1.1 "):
         raise AssertionError(f"an answer that begins with {answer[:40]!r}")
     if answer.startswith(b"HTTP/1.1 500"):
