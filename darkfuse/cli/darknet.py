@@ -14,7 +14,7 @@ from darkfuse.errors import DarkfuseError
 # Darknet's command: our verb, and what is added to say it in AlexeyAB's words.
 COMMANDS: dict[tuple[str, str], list[str]] = {
     ("detector", "test"): ["detect", "--words", "alexeyab"],
-    ("detector", "demo"): ["demo"],
+    ("detector", "demo"): ["demo", "--words", "alexeyab"],
     ("detector", "map"): ["map", "--words", "alexeyab"],
     ("detector", "valid"): ["valid"],
     ("detector", "recall"): ["recall"],

@@ -26,7 +26,7 @@ def add(subparsers: Any) -> None:
                         "camera would show it, dropping frames detection has no time for")
     parser.add_argument("--mem", metavar="SIZE", help=arguments.MEM_HELP)
     arguments.add_answers(parser)
-    parser.add_argument("--out", metavar="FILE.mp4", help="write the video with its boxes")
+    parser.add_argument("--out", metavar="FILE.mp4", help="write the video with its boxes; an .avi too")
     parser.add_argument("--json-lines", metavar="FILE", help="write each frame's boxes as a line of JSON "
                         "(-: to stdout)")
     parser.add_argument("--http", type=arguments.address, metavar="[HOST:]PORT", help="show it in a "
@@ -39,6 +39,10 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--no-window", dest="window", action="store_false", help="open no window")
     parser.add_argument("--fps-limit", type=_rate, default=0.0, metavar="N",
                         help="look at no more than N frames a second")
+    parser.add_argument("--words", choices=("darkfuse", "alexeyab"), default="darkfuse", help="print nothing "
+                        "of each frame, or what AlexeyAB's detector demo prints")
+    parser.add_argument("--ext-output", action="store_true", help="print each frame's boxes, and where they "
+                        "are in pixels")
     parser.add_argument("--frames", type=_frames, metavar="N", help="stop after N frames")
     parser.add_argument("--names", metavar="FILE", help="class names, one a line, or a Darknet .data file")
     parser.add_argument("--threads", type=arguments.threads, metavar="N", help="default: one a core")
@@ -60,14 +64,23 @@ def run(args: argparse.Namespace) -> int:
         args.video = rest.pop()
     if rest:
         raise DarkfuseError(f"{rest[0]}: one film at a time, or one camera")
+    fork = args.words == "alexeyab" and args.json_lines != "-"
+    printed = "corners" if args.ext_output else "boxes" if fork else ""
+    if printed and args.json_lines == "-":
+        raise DarkfuseError("--json-lines - and --ext-output: standard output is for one of them")
+    if fork:
+        print("Demo", f"video file: {args.video}" if args.video else f"Webcam index: {args.camera or 0}",
+              sep="\n", flush=True)
     lines = run_live(Wishes(
         source=args.video or args.camera or 0, cfg=cfg, weights=weights, names=args.names or data,
         threads=args.threads, mem=args.mem, exact=args.exact, loading=arguments.loading(args),
         answers=arguments.answers(args), realtime=args.realtime, out=args.out, json_lines=args.json_lines,
         http=args.http, mqtt=args.mqtt, json_port=args.json_port, prefix=args.prefix, window=args.window,
-        fps_limit=args.fps_limit, frames=args.frames))
+        fps_limit=args.fps_limit, frames=args.frames, printed=printed))
+    if fork:
+        print("input video stream closed. ")
     for line in lines:
-        print(line, file=sys.stderr if args.json_lines == "-" else sys.stdout)
+        print(line, file=sys.stderr if fork or args.json_lines == "-" else sys.stdout)
     return 0
 
 

@@ -38,6 +38,20 @@ def _line(d: Detection, result: Result, corners: bool) -> str:
             f"height: {box.h * result.height:4.0f})")
 
 
+def film_lines(result: Result, corners: bool, fps: float, mean_fps: float) -> list[str]:
+    """What AlexeyAB's `detector demo` prints of a frame: a line a box, then frames a second."""
+    lines = ["Objects:", ""]
+    for box, labels in result.by_box():
+        text = ", ".join(f"{d.name}: {d.confidence * 100:.0f}% " for d in labels)
+        if corners:
+            left, top = (int(max(0.0, at) * size) for at, size in
+                         ((box.cx - box.w / 2, result.width), (box.cy - box.h / 2, result.height)))
+            wide, high = min(box.w, 1.0) * result.width, min(box.h, 1.0) * result.height
+            text += f"\t(left_x: {left:4d}   top_y: {top:4d}   width: {wide:4.0f}   height: {high:4.0f})"
+        lines.append(text)
+    return [*lines, "", f"FPS:{fps:.1f} \t AVG_FPS:{mean_fps:.1f}"]
+
+
 def label_lines(result: Result) -> list[str]:
     """Boxes as Darknet trains on them, and as its `-save_labels` writes: class, centre, size as fractions."""
     return [f"{labels[0].class_id} {box.cx:.4f} {box.cy:.4f} {box.w:.4f} {box.h:.4f}"

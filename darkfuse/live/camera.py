@@ -221,6 +221,11 @@ class Live:
         record = self.record(frame, result, latency)
         if self.lines is not None:
             self.lines.write(json.dumps(record, separators=(",", ":")))
+        if self.wishes.printed:
+            from darkfuse.detect.report import film_lines
+
+            rates = self.fps(), self.done / max(now - self._began, 1e-3)
+            print(*film_lines(result, self.wishes.printed == "corners", *rates), sep="\n", flush=True)
         self._held, self._boxes = frame, (result, record)
         watched = self.server is not None and self.server.wants_picture()
         announced = self.publisher is not None and self.publisher.wants_image()

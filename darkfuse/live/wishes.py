@@ -11,7 +11,8 @@ from typing import Any
 class Wishes:
     """What a person asked for; `loading` and `answers` are more keywords of `load` and `Network.detect`,
     `http` and `json_port` are (host, port), `json_lines` a path or `-`, `prefix` begins the names of
-    pictures, one a frame; `fps_limit` is 0 for none."""
+    pictures, one a frame; `fps_limit` is 0 for none; `printed` is what is said of each frame: '', 'boxes' or
+    'corners', where they are too."""
 
     source: int | str
     cfg: str | None = None
@@ -32,6 +33,7 @@ class Wishes:
     window: bool = True
     fps_limit: float = 0.0
     frames: int | None = None
+    printed: str = ""
 
 
 def say(line: str) -> None:

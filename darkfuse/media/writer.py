@@ -20,11 +20,13 @@ BYTES, PIXEL_BYTES = 3 << 20, 9
 # table, of which each frame takes some 20 bytes
 ROOM, FRAME_ROOM = 2 << 20, 24
 
+CODECS = {".mp4": ("avc1", "mp4v"), ".avi": ("DIVX",)}  # the first for browsers
 LONGEST = 10.0  # seconds one frame is shown at most, when nothing came after it
 
 
 class Writer:
-    """An .mp4 file: H.264, which browsers play, or MPEG-4 Part 2, which every build of OpenCV can write.
+    """An .mp4 file: H.264, which browsers play, or MPEG-4 Part 2, which every build of OpenCV can write. An
+    .avi file is MPEG-4 Part 2, as Darknet's.
 
     Parameters
     ----------
@@ -44,22 +46,23 @@ class Writer:
     Raises
     ------
     ImageError
-        The name does not end in .mp4, or the file cannot be written.
+        The name ends neither in .mp4 nor in .avi, or the file cannot be written.
     """
 
     def __init__(self, path: str, width: int, height: int, fps: float, timed: bool,
                  browsers: bool = False) -> None:
-        if not path.lower().endswith(".mp4"):
-            raise ImageError(f"{path}: the video is written as MPEG-4; give it a name that ends in .mp4")
+        ending = os.path.splitext(path)[1].lower()
+        if ending not in CODECS:
+            raise ImageError(f"{path}: the video is written as MPEG-4; name it .mp4 or .avi")
         self._cv2, self.path, self._size = opencv(), path, (width, height)
         self._fps, self._timed = fps, timed
         self._start, self.frames, self._begun = 0.0, 0, 0
         self._video: Any = None
-        self._file = WholeFile(path, "the video", ImageError, ending=".mp4", check=self._check)
+        self._file = WholeFile(path, "the video", ImageError, ending=ending, check=self._check)
         self._file.__enter__()
         try:
             self._has_room()
-            for codec in ("avc1", "mp4v") if browsers else ("mp4v",):
+            for codec in CODECS[ending][0 if browsers else -1 :]:
                 with quiet() if codec == "avc1" else contextlib.nullcontext():  # OpenCV reports what it lacks
                     self._video = self._cv2.VideoWriter(
                         self._file.part, self._cv2.VideoWriter_fourcc(*codec), fps, self._size)
@@ -122,11 +125,23 @@ class Writer:
 
     def _check(self, part: str) -> None:
         try:
-            check_whole(part, self.frames, self._begun)
+            if part.endswith(".avi"):
+                check_frames(self._cv2, part, self.frames)
+            else:
+                check_whole(part, self.frames, self._begun)
         except ImageError as error:
             full = os.fstatvfs(self._file.file.fileno()).f_bavail == 0
             why = os.strerror(errno.ENOSPC) if full else f"the encoder left it in part, {error}"
             raise ImageError(f"{self.path}: cannot write the video: {why}") from None
+
+
+def check_frames(cv2: Any, path: str, frames: int) -> None:
+    """Raise `ImageError` for a video whose index has fewer frames."""
+    video = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
+    there = int(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
+    video.release()
+    if there < frames:
+        raise ImageError(f"with {there} of {frames} frames")
 
 
 @contextlib.contextmanager

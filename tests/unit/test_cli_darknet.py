@@ -12,7 +12,7 @@ import pytest
 
 from darkfuse.cli.darknet import translated
 from darkfuse.cli.main import main
-from darkfuse.detect.report import alexeyab_lines, label_lines
+from darkfuse.detect.report import alexeyab_lines, film_lines, label_lines
 from darkfuse.detect.types import Box, Detection, Result
 from darkfuse.errors import DarkfuseError
 
@@ -22,10 +22,12 @@ from darkfuse.errors import DarkfuseError
      "detect --words alexeyab coco.data x.cfg x.weights dog.jpg -thresh .25 -ext_output -dont_show "
      "--json r.json"),
     ("detector demo coco.data x.cfg x.weights film.mp4 -out_filename o.avi -mjpeg_port 8090",
-     "demo coco.data x.cfg x.weights film.mp4 --out o.avi --http 0.0.0.0:8090"),
+     "demo --words alexeyab coco.data x.cfg x.weights film.mp4 --out o.avi --http 0.0.0.0:8090"),
     ("detector demo coco.data x.cfg x.weights film.mp4 -prefix out -json_port 8070 -dont_show",
-     "demo coco.data x.cfg x.weights film.mp4 -prefix out --json-port 0.0.0.0:8070 -dont_show"),
-    ("detector demo coco.data x.cfg x.weights -c 1", "demo coco.data x.cfg x.weights --camera 1"),
+     "demo --words alexeyab coco.data x.cfg x.weights film.mp4 -prefix out --json-port 0.0.0.0:8070 "
+     "-dont_show"),
+    ("detector demo coco.data x.cfg x.weights -c 1",
+     "demo --words alexeyab coco.data x.cfg x.weights --camera 1"),
     ("detector map coco.data x.cfg x.weights -thresh .3 -iou_thresh .75 -points 11",
      "map --words alexeyab coco.data x.cfg x.weights --conf-thresh .3 -iou_thresh .75 -points 11"),
     ("detector test -i 0 x.data -thresh 0.3 x.cfg -out r.json x.weights a.jpg",
@@ -122,6 +124,17 @@ def test_labels_are_saved_as_darknet_trains_on_them() -> None:
     assert label_lines(result) == ["2 0.8000 0.5000 0.1000 0.2000", "5 0.3000 0.5000 0.2000 0.2000"]
     assert alexeyab_lines(result) == ["x.jpg: Predicted in 500.000000 milli-seconds.", "dog: 80%", "fox: 70%",
                                       "cat: 90%"]
+
+
+def test_frames_of_a_film_are_printed_as_the_fork_does() -> None:
+    box, edge = Box(0.5, 0.5, 0.2, 0.1), Box(0.02, 0.9, 0.1, 0.3)
+    result = Result((Detection(7, "truck", 0.7, box), Detection(2, "car", 0.25, box),
+                     Detection(0, "person", 0.5, edge)), 768, 576, "", 0.5)
+    assert film_lines(result, False, 4.26, 3.0) == [
+        "Objects:", "", "truck: 70% , car: 25% ", "person: 50% ", "", "FPS:4.3 \t AVG_FPS:3.0"]
+    assert film_lines(result, True, 1.0, 1.0)[2:4] == [
+        "truck: 70% , car: 25% \t(left_x:  307   top_y:  259   width:  154   height:   58)",
+        "person: 50% \t(left_x:    0   top_y:  432   width:   77   height:  173)"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
