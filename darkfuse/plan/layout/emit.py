@@ -146,7 +146,8 @@ def _stage(draft: Draft, known: dict[tuple[int, int, int], int], number: int,
         y, x = draft.layout.rows[at].spans, draft.layout.columns[at].spans
         kernel = layer.kernel if layer and leaf.kind == "conv" else "none"
         macs, u_bytes, t_bytes = _work(draft, leaf, kernel, layer.strip if layer else 0, y, x)
-        shared, per_thread = max(shared, u_bytes), max(per_thread, t_bytes)
+        if kernel == "winograd":
+            shared, per_thread = max(shared, u_bytes), max(per_thread, t_bytes)
         ops.append(Op(
             kind=leaf.kind,
             node=leaf.node,

@@ -229,12 +229,14 @@ class Wiring:
         shape = node.out_shape
         self.storages.append(Storage(shape.c, shape.h, shape.w, "blocks"))
         whole = len(self.storages) - 1
-        made = [max(self._place.get(self.leaves[n].layer, -1) for n in view.leaves) for view, _, _ in pieces]
+        made = {view: max([self._place.get(self.leaves[n].layer, -1) for n in view.leaves])
+                for view in {self.views[index] for index in node.inputs}}
+        latest = max(made.values())
         leaves: list[int] = []
         at = 0
         for number, (view, start, count) in enumerate(pieces):
             last = number == len(pieces) - 1
-            near = max(made) - made[number] <= FAR
+            near = latest - made[view] <= FAR
             if near and self._adopt(view, start, count, whole, at, last):
                 leaves += view.leaves
             else:

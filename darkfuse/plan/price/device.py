@@ -52,8 +52,7 @@ class Rates:
 
     def scaled(self, factor: float) -> Rates:
         """The same team `factor` times as fast."""
-        values = dataclasses.asdict(self)
-        return Rates(**{k: v if k.endswith("_us") else v * factor for k, v in values.items()})
+        return Rates(**{k: v if k.endswith("_us") else v * factor for k, v in vars(self).items()})
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,8 @@ class Device:
         return self.rates[nearest].scaled(threads / nearest)
 
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True) + "\n"
+        values = {**vars(self), "rates": {n: vars(rates) for n, rates in self.rates.items()}}
+        return json.dumps(values, indent=1, sort_keys=True) + "\n"
 
     @staticmethod
     def from_json(text: str) -> Device:
@@ -90,7 +90,7 @@ class Device:
         raw = parse_json(text)
         raw["rates"] = {int(n): Rates(**values) for n, values in raw["rates"].items()}
         device = Device(**raw)
-        rates = [v for r in device.rates.values() for v in dataclasses.asdict(r).values()]
+        rates = [v for r in device.rates.values() for v in vars(r).values()]
         numbers = [device.read, device.pixels, *rates]
         if not device.rates or not all(isinstance(v, (int, float)) and 0 < v < math.inf for v in numbers):
             raise ValueError("a rate is missing or not positive")
