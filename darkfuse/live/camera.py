@@ -195,7 +195,7 @@ class Live:
                     return
                 self._show_again()
                 if self.publisher is not None:
-                    self.publisher.clear()
+                    self.publisher.clear(self.net.budget.total)
                 if capture.lost != self._last.get("lost", False):
                     self._tell(lost=capture.lost)
                 continue

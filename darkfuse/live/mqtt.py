@@ -115,13 +115,16 @@ class Publisher:
             if now - self._figures_at < FIGURES_S:
                 return
             self._figures_at = now
+        self._tell(frames_a_second, budget)
+
+    def _tell(self, frames_a_second: float, budget: int | None) -> None:
         megabyte = 1 << 20
         self._say("figures", json.dumps({
             "fps": round(frames_a_second, 2), "memory": round((process.rss_bytes() or 0) / megabyte, 1),
             "budget": None if budget is None else round(budget / megabyte, 1)}))
 
-    def clear(self) -> None:
-        """No frame came: what is no longer seen is told all the same. Call now and then."""
+    def clear(self, budget: int | None) -> None:
+        """No frame came: what is no longer seen is told all the same, and figures. Call now and then."""
         with self._lock:
             now = time.monotonic()
             gone = [(name, topic) for name, topic in self._classes
@@ -129,6 +132,11 @@ class Publisher:
             for _, topic in gone:
                 self._shown[topic] = False
                 self._say(f"{topic}/state", "OFF")
+            idle = self._figures_at and now - self._figures_at >= 2 * FIGURES_S
+            if idle:
+                self._figures_at = now
+        if idle:
+            self._tell(0.0, budget)
 
     def wants_image(self) -> bool:
         """Whether it is time for another picture."""

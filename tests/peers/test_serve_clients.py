@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -88,7 +89,10 @@ def test_a_zmq_peer_as_frigate_is(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_schemathesis(tmp_path: Path) -> None:
-    """Cases made of the service's own description: no answer but those it names."""
+    """Cases made of the service's own description: no answer but those it names.
+
+    DARKFUSE_CASES is how many of them for each address, 450: more than 5,000 in all.
+    """
     pytest.importorskip("schemathesis")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -109,6 +113,9 @@ def test_schemathesis(tmp_path: Path) -> None:
              "--phases", "examples,coverage,fuzzing", "--suppress-health-check", "all", "--no-color"],
             capture_output=True, text=True, cwd=tmp_path)
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+        count = re.search(r"(\d+) generated", done.stdout)
+        assert count is not None and int(count[1]) >= 10 * int(cases)
+        print(f"{count[1]} cases")  # pytest -s
         assert process.poll() is None
     finally:
         process.terminate()

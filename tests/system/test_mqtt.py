@@ -107,7 +107,11 @@ def test_what_is_no_longer_seen_is_told(broker: int, home: Home, monkeypatch: py
         publisher.see(["a person"], 1.0, None)
         home.until("darkfuse/yard/a_person/state", b"ON")
         assert home.latest.get("darkfuse/yard/dog/state") == b"OFF"
-        wait_for(lambda: publisher.clear() or home.latest["darkfuse/yard/a_person/state"] == b"OFF")
+        wait_for(lambda: publisher.clear(None) or home.latest["darkfuse/yard/a_person/state"] == b"OFF")
+        assert json.loads(home.latest["darkfuse/yard/figures"])["fps"] == 1.0
+        monkeypatch.setattr("darkfuse.live.mqtt.FIGURES_S", 0.1)
+        wait_for(lambda: publisher.clear(32 << 20) or b'"fps": 0.0' in home.latest["darkfuse/yard/figures"])
+        assert json.loads(home.latest["darkfuse/yard/figures"])["budget"] == 32
 
 
 def test_a_killed_process_becomes_unavailable(broker: int, home: Home) -> None:

@@ -115,7 +115,7 @@ class Serving:
             notify("WATCHDOG=1")
         job = self.jobs.take(seconds)
         if self.publisher is not None and job is None:
-            self.publisher.clear()
+            self.publisher.clear(self.net.budget.total if self.net is not None else None)
         if job is not None and job.run is not None:
             if not job.dead:
                 job.run()
