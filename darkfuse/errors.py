@@ -9,6 +9,14 @@ from __future__ import annotations
 _LONGEST = 400  # characters of a message; what a file holds is quoted in it, and may be a megabyte
 
 
+def brief(said: object) -> str:
+    """What another error says, as a piece of a message: one line that can be printed, its middle left out."""
+    text = str(said)
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST // 2]} ... {text[-_LONGEST // 2:]}"
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
 class DarkfuseError(Exception):
     """Base of all errors darkfuse raises on bad input or impossible requests."""
 

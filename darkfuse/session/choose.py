@@ -6,7 +6,7 @@ import dataclasses
 import os
 from typing import Any, NamedTuple
 
-from darkfuse.errors import BudgetError, PlanError
+from darkfuse.errors import BudgetError, PlanError, brief
 from darkfuse.graph import Graph, load_graph
 from darkfuse.host.helper import call
 from darkfuse.host.reading import read_text
@@ -193,7 +193,7 @@ def read_plan(graph: Graph, text: str, threads: int, exact: bool) -> Plan:
         try:
             return Plan.from_json(read_text(text))
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-            raise PlanError(f"{text}: not a plan: {' '.join(str(error).split())}") from None
+            raise PlanError(f"{text}: not a plan: {brief(error)}") from None
     from darkfuse.plan.show.notation import parse_plan
 
     return parse_plan(text, graph, threads, exact)

@@ -82,6 +82,16 @@ def test_more_threads_than_measured_are_scaled() -> None:
     assert device.at(6).gemm == pytest.approx(3 * two.gemm) and device.at(6).op_us == two.op_us
 
 
+@pytest.mark.parametrize("name", ["a\nline", "\x1b[2J", "x" * 9000])
+def test_what_a_profile_names_is_one_short_line_of_the_message(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "strange.json"
+    rates = {**dataclasses.asdict(BUILTIN["rpi3"]), "rates": {"1": {name: 1}}}
+    path.write_text(json.dumps(rates))
+    with pytest.raises(DarkfuseError, match="is not a device profile") as caught:
+        load_device(str(path))
+    assert len(str(caught.value)) < 1000 + len(str(path)) and str(caught.value).isprintable()
+
+
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"name": "x"}', json.dumps({
     **dataclasses.asdict(BUILTIN["rpi3"]), "read": 0})])
 def test_a_broken_profile_is_refused(tmp_path: Path, text: str) -> None:

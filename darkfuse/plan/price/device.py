@@ -11,7 +11,7 @@ import math
 import os
 from dataclasses import dataclass
 
-from darkfuse.errors import DarkfuseError
+from darkfuse.errors import DarkfuseError, brief
 from darkfuse.host.files import failed, write_whole
 from darkfuse.host.reading import parse_json, read_text
 from darkfuse.plan.price.boards import BOARDS, Board, likeness, parts_of
@@ -223,5 +223,5 @@ def load_device(name: str | None = None, read_rate: int | None = None) -> Device
         raise DarkfuseError(f"no device profile '{name}': built in are {known}; measure this machine with "
                             f"'darkfuse calibrate'{did_you_mean(str(name), BUILTIN)}") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise DarkfuseError(f"{path} is not a device profile ({error}); "
+        raise DarkfuseError(f"{path} is not a device profile ({brief(error)}); "
                             "write a new one with 'darkfuse calibrate'") from None
