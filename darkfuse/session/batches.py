@@ -12,9 +12,11 @@ from darkfuse.detect.decode import candidates, decode
 from darkfuse.detect.types import Result
 from darkfuse.errors import DarkfuseError, ImageError
 from darkfuse.host.units import format_bytes
-from darkfuse.session.choose import Chosen, Wishes, choose_batch
+from darkfuse.session.budget import VIDEO_BYTES, Budget
+from darkfuse.session.choose import Chosen, Wishes, choose, choose_batch
 from darkfuse.session.inputs import as_file_or_array
 from darkfuse.session.looking import Looking
+from darkfuse.session.pictures import Pictures
 from darkfuse.session.seen import Seen
 
 if TYPE_CHECKING:
@@ -48,7 +50,10 @@ class Batches(Looking):
     """`detect_each` of `Network`, which brings the engine."""
 
     graph: Graph
+    budget: Budget
+    rungs: tuple[Chosen, ...]
     plan: Plan
+    plan_origin: str
     dialect: Dialect
     names: tuple[str, ...]
     words: tuple[int, ...] = ()  # of the classes asked for, of a word tree: `map=` of a .data file
@@ -57,8 +62,11 @@ class Batches(Looking):
     _detects: bool
     _wishes: Wishes
     _chosen: Chosen
+    _pictures: Pictures
+    _decoding: tuple[bool, bool]
     _batched: Plan  # for several pictures
     _planned: int  # pictures at hand that it was made for
+    _filmed = False  # planned for what a film leaves
 
     def __repr__(self) -> str:
         size, budget = self.graph.input, self._chosen.budget.total
@@ -121,6 +129,29 @@ class Batches(Looking):
             else:
                 found.append(one)
         return found
+
+    def _use(self, chosen: Chosen) -> None:
+        """Run by another plan, within another budget, from the next frame on."""
+        self.close()
+        self.plan, self.budget, self.plan_origin, _ = self._chosen = chosen
+        self._batched, self._planned = self.plan, 1
+        self._pictures = Pictures(self.graph, self.budget, self.close, *self._decoding)
+
+    def _beside_film(self, frame_bytes: int) -> None:
+        """Plan anew for what OpenCV and frames leave of a budget that somebody asked for.
+
+        Raises `BudgetError` when that is too little.
+        """
+        if self._filmed or not self.budget.named or self.budget.total is None or self.budget.elastic \
+                or self.plan_origin == "given":
+            return
+        slack = self.budget.slack + VIDEO_BYTES + 2 * frame_bytes
+        budget = dataclasses.replace(self.budget, slack=slack, video=True)
+        self._use(choose(self.graph, budget, self._wishes._replace(pictures=1)))
+        self.rungs, self._filmed = (self._chosen,), True
+        # Picture files can still be read, in what room there is at the time
+        self._pictures = Pictures(self.graph, dataclasses.replace(self.budget, video=False), self.close,
+                                  *self._decoding)
 
     def candidates(self, image: Any, thresh: float, letterbox: bool) -> list[Candidate]:
         """A picture's boxes before any is suppressed, those without a class above the threshold too: what

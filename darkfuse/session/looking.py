@@ -96,19 +96,31 @@ class Looking:
         ------
         ImageError
             There is no such source, or it gives no picture.
+        BudgetError
+            The network fits `mem`, but not beside OpenCV, some 45 MB, and the frames.
         """
         from darkfuse.media.capture import Capture
 
+        self.close()  # OpenCV takes room that the arena had
         with Capture(source if isinstance(source, int) else os.fspath(source), realtime) as video:
             while not (video.ended and video.idle):
                 frame = video.take(0.5)
                 if frame is not None:
+                    self._beside_film(frame.image.nbytes)
                     yield self.detect(frame.image, bgr=True, **answers)
 
     def detect_each(self, images: Sequence[Any], thresh: float | None = None, nms: float | None = None,
                     letterbox: bool | None = None, nms_kind: str | None = None,
                     bgr: bool = False) -> Iterator[Seen | ImageError]:
         """See `Batches`."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Give the arena back."""
+        raise NotImplementedError
+
+    def _beside_film(self, frame_bytes: int) -> None:
+        """Plan for what a film leaves."""
         raise NotImplementedError
 
     def _detect(self, image: Any, thresh: float | None, nms: float | None, letterbox: bool | None,

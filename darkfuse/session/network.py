@@ -203,10 +203,7 @@ class Network(Batches):
         if rung.budget is not self.budget:
             from darkfuse.engine._engine import give_back
 
-            self.close()
-            self.plan, self.budget, self.plan_origin, _ = self._chosen = rung
-            self._batched, self._planned = self.plan, 1
-            self._pictures = Pictures(self.graph, self.budget, self.close, *self._decoding)
+            self._use(rung)
             give_back(self.plan.threads - 1)
         return self.budget.total or 0
 

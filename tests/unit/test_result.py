@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -102,3 +104,25 @@ def test_a_film_is_a_stream_of_results(tmp_path: Path) -> None:
         assert [(r.width, r.height) for r in net.stream(film)] == [(64, 48)] * 5
         with pytest.raises(darkfuse.DarkfuseError, match="none.avi"):
             next(net.stream("none.avi"))
+
+
+FILMED = """
+import sys, darkfuse
+from darkfuse.host.process import peak_rss_bytes
+net = darkfuse.load(mem=sys.argv[1])
+frames = sum(1 for _ in net.stream(sys.argv[2]))
+print(frames, peak_rss_bytes())
+"""
+
+
+def test_a_film_stays_within_the_budget(root: Path, tmp_path: Path) -> None:
+    """OpenCV comes when a film is opened, after the plan: the network is planned for what it leaves."""
+    pytest.importorskip("cv2", reason="films need OpenCV")
+    from video import make_video
+
+    film = make_video(tmp_path / "film.avi", 5, size=(640, 480))
+    done = [subprocess.run([sys.executable, "-c", FILMED, mem, str(film)], cwd=root, capture_output=True,
+                           text=True) for mem in ("96M", "40M")]
+    frames, peak = map(int, done[0].stdout.split())
+    assert frames == 5 and peak <= 96 << 20
+    assert done[1].returncode == 1 and "for Python, OpenCV and the video" in done[1].stderr.splitlines()[-1]
