@@ -193,7 +193,7 @@ def _smaller(search: Cuts, draft: Draft) -> Iterator[Draft]:
     last = draft.packed_bytes
     for share in LEFT:
         labels = search.rough(int((1 - share) * search.limit))
-        if labels and labels[0].bytes < last:
+        if labels and labels[0].bytes < last and _groups(labels[0], search.spans) != draft.plan.groups:
             last = labels[0].bytes
             smaller = _laid_out(labels[0], search.spans)
             if smaller.packed_bytes <= search.limit:  # packing may take more than reckoned

@@ -52,7 +52,7 @@ def spend(draft: Draft, others: Iterable[Draft], limit: int, device: Device) -> 
         for other in others:  # the more they leave, the less they wait and the more they compute
             tried = _try(_larger_loads(other, limit), wary, known, limit)
             best = _best([best, tried], limit)
-            if tried.found.ms - tried.found.waiting_ms >= best.found.ms:
+            if tried.found.ms - tried.found.waiting_ms > 1.01 * best.found.ms:
                 break
     if best.program.arena_bytes - best.draft.packed_bytes > limit // 50:
         best = _best([best, _try(best.draft, wary, known)], limit)
