@@ -111,8 +111,10 @@ def needs(name: str, folder: Path) -> Iterator[None]:
         home = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
         words = [sys.executable, str(Path(__file__).with_name("asking.py")), str(folder)]
         with subprocess.Popen(words, env=home) as client:
-            yield
-            client.kill()
+            try:
+                yield
+            finally:
+                client.kill()
         return
     if name != "download":
         yield
@@ -159,7 +161,7 @@ def stable(path: Path) -> object:
     found = json.loads(data)
     if path.name == "answer.json":
         assert found["status"] == 200 or found["error"]
-        return found["objects"] if found["status"] == 200 else REFUSED
+        return json.dumps(found["objects"]) if found["status"] == 200 else REFUSED
     return [frame(one) for one in found] if isinstance(found, list) else tuple(sorted(found))
 
 

@@ -7,7 +7,8 @@
 
 An input that ends in anything but a result or an error made for people, or takes over a second, is written to
 tests/fuzz/corpus/TARGET, where `test_replay.py` runs it for ever after. Status 1 when there was one.
-With --record, counts are added to a file's; tools/reliability_table.py makes a table of them.
+With --record, counts are added to a file's, also those of a target that is interrupted;
+tools/reliability_table.py makes a table of them.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ import argparse
 import hashlib
 import json
 import random
+import signal
 import sys
 import time
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -30,12 +33,21 @@ from targets import EXPECTED, TARGETS, corpus  # noqa: E402
 SLOW_S = 1.0  # of this process's own time: the machine may be busy
 
 
-def fuzz(name: str, executions: int, seconds: float, seed: int) -> tuple[int, int, float]:
+@dataclass
+class Counts:
     """Executions, faults, and the slowest execution in s of processor time."""
+
+    executions: int = 0
+    faults: int = 0
+    slowest: float = 0.0
+
+
+def fuzz(name: str, executions: int, seconds: float, seed: int, counts: Counts) -> None:
+    """Fuzz one target; `counts` is right at any time, also where it is interrupted."""
     target, draw = TARGETS[name], random.Random(f"{name} {seed}")
     pool = [*target.seeds(), *corpus(name)]
-    end, done, faults, slowest = time.monotonic() + seconds, 0, 0, 0.0
-    while done < executions and time.monotonic() < end:
+    end = time.monotonic() + seconds
+    while counts.executions < executions and time.monotonic() < end:
         data = mutated(draw, pool, target.words, target.limit)
         began = time.process_time()
         fault = ""
@@ -50,28 +62,28 @@ def fuzz(name: str, executions: int, seconds: float, seed: int) -> tuple[int, in
         except Exception:
             fault = traceback.format_exc()
         took = time.process_time() - began
-        slowest = max(slowest, took)
+        counts.slowest = max(counts.slowest, took)
         if took > SLOW_S:
             fault = fault or f"{took:.1f} s"
-        done += 1
+        counts.executions += 1
         if fault:
-            faults += 1
+            counts.faults += 1
             folder = HERE / "corpus" / name
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / hashlib.sha256(data).hexdigest()[:16]
             path.write_bytes(data)
             print(f"{name}: {path.name}: {fault.strip()}", flush=True)
-            if faults >= 20:
+            if counts.faults >= 20:
                 break
-    return done, faults, slowest
 
 
-def record(path: Path, name: str, done: int, faults: int, slowest: float) -> None:
+def record(path: Path, name: str, now: Counts) -> None:
     """Add a target's counts to those in `path`."""
     counts = json.loads(path.read_text()) if path.exists() else {}
     was = counts.setdefault("fuzz", {}).get(name, {"executions": 0, "faults": 0, "slowest_ms": 0})
-    counts["fuzz"][name] = {"executions": was["executions"] + done, "faults": was["faults"] + faults,
-                            "slowest_ms": max(was["slowest_ms"], round(slowest * 1000))}
+    counts["fuzz"][name] = {"executions": was["executions"] + now.executions,
+                            "faults": was["faults"] + now.faults,
+                            "slowest_ms": max(was["slowest_ms"], round(now.slowest * 1000))}
     path.write_text(json.dumps(counts, indent=1, sort_keys=True) + "\n")
 
 
@@ -86,12 +98,17 @@ def main() -> int:
     args = parser.parse_args()
     seconds = args.seconds or (1e9 if args.executions else 30.0)
     wrong = 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was done until then counts
     for name in args.targets or TARGETS:
-        done, faults, slowest = fuzz(name, args.executions or sys.maxsize, seconds, args.seed)
-        print(f"{name}: {done} executions, {faults} faults, slowest {slowest * 1000:.0f} ms", flush=True)
-        wrong += faults
-        if args.record:
-            record(args.record, name, done, faults, slowest)
+        counts = Counts()
+        try:
+            fuzz(name, args.executions or sys.maxsize, seconds, args.seed, counts)
+        finally:
+            print(f"{name}: {counts.executions} executions, {counts.faults} faults, slowest "
+                  f"{counts.slowest * 1000:.0f} ms", flush=True)
+            if args.record:
+                record(args.record, name, counts)
+        wrong += counts.faults
     return 1 if wrong else 0
 
 

@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from run import fuzz
+from run import Counts, fuzz
 from targets import EXPECTED, TARGETS, corpus
 
 
@@ -26,5 +26,6 @@ def test_what_was_a_fault_is_none_any_more(name: str) -> None:
 def test_new_inputs(name: str, request: pytest.FixtureRequest) -> None:
     """The same on every machine, as far as the time goes; `run.py` tries others."""
     seconds = request.config.getoption("--fuzz-seconds", 1.0)
-    done, faults, _ = fuzz(name, sys.maxsize, seconds, seed=1)
-    assert done and not faults
+    counts = Counts()
+    fuzz(name, sys.maxsize, seconds, 1, counts)
+    assert counts.executions and not counts.faults
