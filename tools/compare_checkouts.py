@@ -6,8 +6,10 @@
 Runs every cfg of DIR (default: ../shared/models) that both checkouts load, at three budgets and with one
 and two threads, each time in a fresh process of the checkout's own Python (`.venv/bin/python`). Models
 without weights get random ones. AFTER runs the plan that BEFORE made and wrote as JSON (other plans round
-other sums), in the dialect of Darknet, which is the only one that old checkouts know. Prints a line for each
-run; exits with 1 when a box or a bit of a map differs, or a plan is refused.
+other sums), in the dialect of Darknet, which is the only one that old checkouts know. Both are given the
+photo as a PNG that Pillow made of it: each checkout has its own way to decode a JPEG, and the engine is what
+is compared. Prints a line for each run; exits with 1 when a box or a bit of a map differs, or a plan is
+refused.
 """
 
 from __future__ import annotations
@@ -97,6 +99,16 @@ def weights_of(cfg: Path, folder: Path) -> Path | None:
     return made if subprocess.run(tool, capture_output=True).returncode == 0 else None
 
 
+def pixels_of(photo: Path, folder: Path) -> Path:
+    """The photo as a PNG, whose pixels are the same to every decoder."""
+    from PIL import Image
+
+    decoded = folder / "photo.png"
+    with Image.open(photo) as image:
+        image.convert("RGB").save(decoded)
+    return decoded
+
+
 def main() -> int:
     if sys.argv[1:2] == ["--answer"]:
         cfg_path, weights_path, photo, mem_text, count, plan_text = sys.argv[2:]
@@ -116,6 +128,7 @@ def main() -> int:
         parser.error(f"no such models in {args.models}")
     runs = different = 0
     with tempfile.TemporaryDirectory() as temporary:
+        decoded = pixels_of(args.photo, Path(temporary))
         for cfg in cfgs:
             weights = weights_of(cfg, Path(temporary))
             if weights is None:
@@ -124,7 +137,7 @@ def main() -> int:
             for mem in BUDGETS:
                 for threads in THREADS:
                     plan = Path(temporary) / f"{cfg.stem}-{mem}-{threads}.json"
-                    words = (cfg, weights, args.photo.resolve(), mem, threads, plan)
+                    words = (cfg, weights, decoded, mem, threads, plan)
                     said, bad = verdict(ask(args.before.resolve(), *words), ask(args.after.resolve(), *words))
                     print(f"{cfg.stem:32} {mem:>9} {threads} threads: {said}", flush=True)
                     runs, different = runs + 1, different + bad

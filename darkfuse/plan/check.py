@@ -7,13 +7,17 @@ graph says it should, finds out. Made for small networks: one Python object per 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
+
 from darkfuse.errors import PlanError
-from darkfuse.graph import Graph
+from darkfuse.graph import Graph, Node
 from darkfuse.graph.layers.route import RouteOptions
 from darkfuse.plan.layout.arena import ALIGN
 from darkfuse.plan.program import Keep, Op, Program, Span, Stage, Tensor
 
 Label = tuple[int, int, int, int, int]  # layer, channel, row, column, picture of a batch
+Spans = Sequence[Span]
 FLOAT = 4
 
 
@@ -146,13 +150,8 @@ class _Walk:
             return []
         if op.kind == "export":
             return [(self.asked[op.output], y, x)]
-        node = self.graph.node(op.node)
-        if op.pool:  # regions are of the pooled map
-            node = self.graph.node(node.inputs[0])
-            out = node.out_shape
-            y = 2 * y[0], min(2 * y[1], out.h)
-            x = 2 * x[0], min(2 * x[1], out.w)
-        found = []
+        node, (y,), (x,) = self._before_pooling(op, [y], [x])
+        reads = []
         for number, (layer, shape) in enumerate(zip(node.inputs, node.in_shapes)):
             rows, columns = (0, shape.h), (0, shape.w)
             window, across = node.window, node.columns_window
@@ -173,8 +172,17 @@ class _Walk:
                 rows, columns = y, x
             elif node.kind == "scale_channels" and number == 0:
                 rows = columns = 0, 1
-            found.append((layer, rows, columns))
-        return found
+            reads.append((layer, rows, columns))
+        return reads
+
+    def _before_pooling(self, op: Op, y: Sequence[Span], x: Sequence[Span]) -> tuple[Node, Spans, Spans]:
+        """The layer that computes, and regions of its own map; of the map pooled from it, where it pools."""
+        node = self.graph.node(op.node)
+        if not op.pool:
+            return node, y, x
+        node = self.graph.node(node.inputs[0])
+        height, width = node.out_shape.h, node.out_shape.w
+        return node, [(2 * a, min(2 * b, height)) for a, b in y], [(2 * a, min(2 * b, width)) for a, b in x]
 
     # -- one operation at one tile ---------------------------------------------------------------------
 
@@ -185,7 +193,8 @@ class _Walk:
             self._carry(out, out.keep, op, i, j)
         if y[0] < y[1] and x[0] < x[1]:
             for number, (layer, rows, columns) in enumerate(self._reads(op, y, x)):
-                self._read(op, self.program.tensors[op.inputs[number]], layer, rows, columns, j)
+                tensor = self.program.tensors[op.inputs[number]]
+                self._read(f"layer {op.node}", tensor, layer, rows, columns, j)
             if stage.last > stage.first:
                 self._begin(stage.last)
             if op.kind == "copy":
@@ -195,50 +204,43 @@ class _Walk:
         if out.keep is not None and out.keep.buffer >= 0 and i + 1 < len(op.y):
             self._rows(out, out.keep, (out.keep.top[i + 1], y[1]), x, j, save=True)
 
-    def _read(self, op: Op, tensor: Tensor, layer: int, rows: Span, columns: Span, j: int) -> None:
+    def _read(self, reader: str, tensor: Tensor, layer: int, rows: Span, columns: Span, j: int) -> None:
+        """Check that a region of a tensor holds that region of a layer's map."""
         for channel in range(tensor.channels):
             origin = self._origin(layer, channel)
-            for row in range(*rows):
-                for column in range(*columns):
-                    cell = self._at(tensor, channel, row, column, j)
-                    # Padding columns need only be stored: keeping them zero is the engine's business.
-                    right = (*origin, row, column, self.picture)
-                    if 0 <= column < tensor.width and self.arena[cell] != right:
-                        _fail(f"layer {op.node} reads layer {layer} channel {channel} at row {row}, column "
-                              f"{column}, and finds {self.arena[cell]}")
+            for row, column in product(range(*rows), range(*columns)):
+                cell = self._at(tensor, channel, row, column, j)
+                # Padding columns need only be stored: keeping them zero is the engine's business.
+                right = (*origin, row, column, self.picture)
+                if 0 <= column < tensor.width and self.arena[cell] != right:
+                    _fail(f"{reader} reads layer {layer} channel {channel} at row {row}, column {column}, "
+                          f"and finds {self.arena[cell]}")
 
     def _write(self, op: Op, out: Tensor, y: Span, x: Span, j: int) -> None:
         for channel in range(out.channels):
             exported = op.kind == "export"
             label = self._origin(self.asked[op.output], channel) if exported else (op.node, channel)
-            for row in range(*y):
-                for column in range(*x):
-                    self.arena[self._at(out, channel, row, column, j)] = (*label, row, column, self.picture)
+            for row, column in product(range(*y), range(*x)):
+                self.arena[self._at(out, channel, row, column, j)] = (*label, row, column, self.picture)
         if op.kind != "export" and self.picture == 0:
             count = out.channels * (y[1] - y[0]) * (x[1] - x[0])
             self.computed[op.node] = self.computed.get(op.node, 0) + count
 
     def _copy(self, op: Op, y: Span, x: Span, j: int) -> None:
         source, out = self.program.tensors[op.inputs[0]], self.program.tensors[op.output]
-        for channel in range(op.channels):
-            for row in range(*y):
-                for column in range(*x):
-                    cell = self._at(source, op.block_offset + channel, row, column, j)
-                    self.arena[self._at(out, op.dest_channel + channel, row, column, j)] = self.arena[cell]
+        for channel, row, column in product(range(op.channels), range(*y), range(*x)):
+            cell = self._at(source, op.block_offset + channel, row, column, j)
+            self.arena[self._at(out, op.dest_channel + channel, row, column, j)] = self.arena[cell]
 
     # -- what a moving window carries ------------------------------------------------------------------
 
     def _carry(self, out: Tensor, keep: Keep, op: Op, i: int, j: int) -> None:
         y, x = op.y[i], op.x[j]
         if keep.columns and j > 0:
-            moved = {}
-            for channel in range(out.channels):
-                for row in range(keep.top[i], y[1]):
-                    for column in range(keep.left[j], x[0]):
-                        moved[self._at(out, channel, row, column, j)] = self.arena[
-                            self._at(out, channel, row, column, j - 1)]
-            for cell, label in moved.items():
-                self.arena[cell] = label
+            cells = product(range(out.channels), range(keep.top[i], y[1]), range(keep.left[j], x[0]))
+            moved = {self._at(out, *cell, j): self.arena[self._at(out, *cell, j - 1)] for cell in cells}
+            for at, label in moved.items():
+                self.arena[at] = label
         if keep.buffer >= 0 and i > 0:
             self._rows(out, keep, (keep.top[i], y[0]), x, j, save=False)
 
@@ -249,27 +251,19 @@ class _Walk:
         size = self.program.buffers[keep.buffer].bytes
         if keep.slots * cache.row_stride * FLOAT > size:
             _fail(f"row cache of layer {out.node} is too small")
-        for channel in range(out.channels):
-            for row in range(*rows):
-                for column in range(*columns):
-                    inside = self._at(out, channel, row, column, j)
-                    cached = self._at(cache, channel, row, column, 0)
-                    if save:
-                        self.arena[cached] = self.arena[inside]
-                    else:
-                        self.arena[inside] = self.arena[cached]
+        for cell in product(range(out.channels), range(*rows), range(*columns)):
+            inside, cached = self._at(out, *cell, j), self._at(cache, *cell, 0)
+            if save:
+                self.arena[cached] = self.arena[inside]
+            else:
+                self.arena[inside] = self.arena[cached]
 
     # -- at the end ------------------------------------------------------------------------------------
 
     def _macs(self, op: Op) -> None:
         if op.kind != "conv":
             return
-        node = self.graph.node(op.node)
-        rows, columns = list(op.y), list(op.x)
-        if op.pool:
-            node = self.graph.node(node.inputs[0])
-            rows = [(2 * a, min(2 * b, node.out_shape.h)) for a, b in op.y]
-            columns = [(2 * a, min(2 * b, node.out_shape.w)) for a, b in op.x]
+        node, rows, columns = self._before_pooling(op, op.y, op.x)
         pixels = sum(max(b - a, 0) for a, b in rows) * sum(max(b - a, 0) for a, b in columns)
         expected = pixels * node.macs // (node.out_shape.h * node.out_shape.w)
         if op.macs != expected:
@@ -281,11 +275,4 @@ class _Walk:
         size = tensor.channels, tensor.height, tensor.width
         if tensor.layout != "chw" or size != (shape.c, shape.h, shape.w):
             _fail(f"output of layer {layer} is not its map in Darknet's order")
-        for channel in range(tensor.channels):
-            origin = self._origin(layer, channel)
-            for row in range(tensor.height):
-                for column in range(tensor.width):
-                    label = self.arena[self._at(tensor, channel, row, column, 0)]
-                    if label != (*origin, row, column, self.picture):
-                        _fail(f"output of layer {layer} holds {label} at channel {channel}, row {row}, "
-                              f"column {column}")
+        self._read("the caller", tensor, layer, (0, tensor.height), (0, tensor.width), 0)

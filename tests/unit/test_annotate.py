@@ -17,7 +17,7 @@ from darkfuse.model.cfg import parse_cfg
 from darkfuse.plan.layout.lower import lower
 from darkfuse.plan.price.device import BUILTIN
 from darkfuse.plan.search.search import plan_for
-from darkfuse.plan.show.annotate import annotate, annotated, read_annotation, strip_plan
+from darkfuse.plan.show.annotate import annotate, annotated, read_annotation
 from darkfuse.plan.types import Plan
 
 MB = 1 << 20
@@ -47,7 +47,6 @@ def test_a_plan_comes_back_equal_and_the_text_stays(root: Path, name: str) -> No
     graph = load_graph(str(root / "cfg" / f"{name}.cfg"))
     plan = planned(graph)
     written = annotate(graph.cfg, plan)
-    assert strip_plan(parse_cfg(written)) == "".join(graph.cfg.lines)
     assert [line for line in written.split("\n") if not line.startswith("fuse_")] \
         == "".join(graph.cfg.lines).split("\n")
     again = reread(written)

@@ -60,10 +60,6 @@ class Draft:
     ties: list[Tie] = field(default_factory=list)  # pairs of buffers that share bytes
     packed_bytes: int = 0  # of all buffers, where they lie
 
-    def group_of(self, layer: int) -> int:
-        """The number of the group that a layer of the plan is in."""
-        return self.position[layer][0]
-
     def add_buffer(self, name: str, size: int, first: int, last: int) -> int:
         """Note a buffer of `size` bytes, alive from step `first` to step `last`; returns its number."""
         self.buffers.append(Buffer(name, size, 0, first, last))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from darkfuse.graph import Options
 from darkfuse.plan.layout.arena import aligned
 from darkfuse.plan.layout.draft import Draft, map_name
 from darkfuse.plan.layout.region import Axis, Step, clip, read
@@ -145,6 +144,7 @@ def _stage(draft: Draft, known: dict[tuple[int, int, int], int], number: int,
         layer = draft.layer_plan.get(leaf.layer)
         y, x = draft.layout.rows[at].spans, draft.layout.columns[at].spans
         kernel = layer.kernel if layer and leaf.kind == "conv" else "none"
+        of_the_graph = leaf.kind not in ("input", "export", "copy")
         macs, u_bytes, t_bytes = _work(draft, leaf, kernel, layer.strip if layer else 0, y, x)
         if kernel == "winograd":
             shared, per_thread = max(shared, u_bytes), max(per_thread, t_bytes)
@@ -159,12 +159,12 @@ def _stage(draft: Draft, known: dict[tuple[int, int, int], int], number: int,
             kernel=kernel,
             pool=2 if leaf.kind == "conv" and leaf.layer != leaf.node else 0,
             strip=layer.strip if layer and kernel == "winograd" else 0,
-            weights=-1 if leaf.kind in ("copy", "export") else weights.get(leaf.layer, -1),
+            weights=weights.get(leaf.layer, -1) if of_the_graph else -1,
             block_offset=leaf.from_channel,
             dest_channel=leaf.to_channel,
             channels=leaf.shape.c if leaf.kind == "copy" else 0,
             macs=macs,
-            options=_options(draft, leaf),
+            options=draft.graph.node(leaf.layer).options if of_the_graph else None,
         ))
     shared, per_thread = aligned(shared), aligned(per_thread)
     scratch = -1
@@ -173,10 +173,6 @@ def _stage(draft: Draft, known: dict[tuple[int, int, int], int], number: int,
                                    *draft.steps[number])
     grid, (first, last) = draft.plan.groups[number].grid, draft.steps[number]
     return Stage(tuple(ops), grid, first, last, scratch, shared, per_thread)
-
-
-def _options(draft: Draft, leaf: Leaf) -> Options | None:
-    return None if leaf.kind in ("input", "export", "copy") else draft.graph.node(leaf.layer).options
 
 
 def _work(draft: Draft, leaf: Leaf, kernel: str, strip: int, y: Sequence[Span],

@@ -120,22 +120,6 @@ def raw_bytes(node: Node, layer: LayerPlan) -> int:
     return reader_bytes(layer.slots, min(layer.raw, node.weights.biases), per_filter)
 
 
-def _parameters(node: Node, offset: int | None, scale: int, bias: int,
-                epsilons: tuple[float, float]) -> Weights:
-    """The record of a layer without filters."""
-    record = node.weights
-    assert record is not None
-
-    def part(which: str) -> int:
-        return -1 if offset is None else offset + record.offset(which) * FLOAT
-
-    return Weights(
-        node=node.index, residency="pinned", filters=node.filters, per_filter=0, file_offset=part("kernels"),
-        params_offset=part("biases") if record.biases else -1, batch_normalize=record.scales > 0, scale=scale,
-        bias=bias, packed=-1, raw=-1, block=PANEL, raw_filters=1, slots=1,
-        norm_offset=part("scales") if record.scales else -1, epsilons=epsilons)
-
-
 def place_weights(node: Node, layer: LayerPlan, offset: int | None, transposed: bool, raw: int,
                   epsilons: tuple[float, float], add: AddBuffer) -> Weights:
     """Buffers and file offsets of one layer.
@@ -157,38 +141,33 @@ def place_weights(node: Node, layer: LayerPlan, offset: int | None, transposed: 
     if transposed and layer.residency != "pinned":
         raise PlanError(f"layer {node.index} (connected) is stored transposed in this file: its weights "
                         f"must be pinned")
+    if not record.kernels:  # biases, or batch normalisation, and no filters: there from the first frame on
+        layer = LayerPlan(node.index, residency="pinned", raw=1, slots=1)
     filters = node.filters
     per_filter = record.kernels // filters
-    normalize = record.scales > 0
     streamed = layer.residency == "streamed"
     block = min(layer.block, up(filters, PANEL)) if streamed else up(filters, PANEL)
     raw_filters = min(layer.raw, filters)
     name = f"layer {node.index}"
-    params = up(filters, PANEL) * FLOAT
-    if not record.kernels:  # biases, or batch normalisation, and nothing else: there from the first frame on
-        scale, bias = add(f"{name} scale", params, True), add(f"{name} bias", params, True)
-        return _parameters(node, offset, scale, bias, epsilons)
-    scale = add(f"{name} scale", params, True)
-    bias = add(f"{name} bias", params, True)
-    resident_raw = -1
+    scale, bias = (add(f"{name} {part}", up(filters, PANEL) * FLOAT, True) for part in ("scale", "bias"))
+    resident_raw = packed = -1
     if layer.resident:
         resident_raw = add(f"{name} resident", reader_bytes(layer.resident, raw_filters, per_filter), True)
-    packed = -1
-    if not (streamed and layer.kernel == "winograd"):
+    if record.kernels and not (streamed and layer.kernel == "winograd"):
         packed = add(f"{name} packed", packed_floats(node, layer.kernel, block) * FLOAT,
                      layer.residency == "pinned")
 
-    def part(which: str) -> int:
-        return -1 if offset is None else offset + record.offset(which) * FLOAT
+    def place_of(part: str, count: int) -> int:
+        return -1 if offset is None or not count else offset + record.offset(part) * FLOAT
 
     return Weights(
         node=node.index,
         residency=layer.residency,
         filters=filters,
         per_filter=per_filter,
-        file_offset=part("kernels"),
-        params_offset=part("biases"),
-        batch_normalize=normalize,
+        file_offset=-1 if offset is None else offset + record.offset("kernels") * FLOAT,
+        params_offset=place_of("biases", record.biases),
+        batch_normalize=record.scales > 0,
         scale=scale,
         bias=bias,
         packed=packed,
@@ -196,7 +175,7 @@ def place_weights(node: Node, layer: LayerPlan, offset: int | None, transposed: 
         block=block,
         raw_filters=raw_filters,
         slots=layer.slots,
-        norm_offset=part("scales") if normalize else -1,
+        norm_offset=place_of("scales", record.scales),
         resident=0 if offset is None else layer.resident,
         resident_raw=resident_raw,
         epsilons=epsilons,

@@ -22,12 +22,12 @@ class Stored:
     channels: int
     height: int
     width: int
+    first: int  # stages it is alive
+    last: int
     slots: int = 0
     cols: int = 0
     x0: tuple[int, ...] = (0,)
     moving: bool = False
-    first: int = -1  # stages it is alive
-    last: int = -1
     pictures: int = 1  # of a batch, that have one each
 
     @property
@@ -100,9 +100,8 @@ def arrange(wiring: Wiring, groups: Sequence[Group], members: Sequence[Sequence[
     for root, writers in written.items():
         first = min(stage_of[n] for n in writers)
         last = max([stage_of[n] for n in writers] + [stage_of[n] for n, _ in readers.get(root, [])])
-        layer_shape = wiring.storages[root]
-        stored = Stored(layer_shape.layout, layer_shape.channels, layer_shape.height, layer_shape.width)
-        stored.first, stored.last = first, last
+        storage = wiring.storages[root]
+        stored = Stored(storage.layout, storage.channels, storage.height, storage.width, first, last)
         streams = any(layer.residency == "streamed" for layer in groups[first].layers)
         stored.pictures = batch if first != last or stored.layout == "chw" or streams else 1
         layout.stored[root] = stored
@@ -133,7 +132,10 @@ def _regions(wiring: Wiring, group: Group, numbers: Sequence[int], whole: set[in
             if not leaf.tiles:
                 raise PlanError(f"{wiring.graph.name}: layer {leaf.node} ({leaf.kind}) needs its whole "
                                 f"input; it cannot be in a group with a {down}x{across} grid")
-        _check_grid(wiring, group)
+        last = wiring.graph.node(group.layers[-1].node)
+        if down > last.out_shape.h or across > last.out_shape.w:
+            raise PlanError(f"{wiring.graph.name}: a {down}x{across} grid does not fit the "
+                            f"{last.out_shape.h}x{last.out_shape.w} output map of layer {last.index}")
     rows: list[Link] = []
     columns: list[Link] = []
     for reader, leaf in enumerate(leaves):
@@ -147,14 +149,6 @@ def _regions(wiring: Wiring, group: Group, numbers: Sequence[int], whole: set[in
     x = solve([leaf.shape.w for leaf in leaves], columns, across, group.cache == "full", outside)
     for at, number in enumerate(numbers):
         layout.rows[number], layout.columns[number] = y[at], x[at]
-
-
-def _check_grid(wiring: Wiring, group: Group) -> None:
-    last = wiring.graph.node(group.layers[-1].node)
-    down, across = group.grid
-    if down > last.out_shape.h or across > last.out_shape.w:
-        raise PlanError(f"{wiring.graph.name}: a {down}x{across} grid does not fit the "
-                        f"{last.out_shape.h}x{last.out_shape.w} output map of layer {last.index}")
 
 
 def _whole(wiring: Wiring, stored: Stored, readers: Sequence[tuple[int, int]]) -> None:

@@ -44,9 +44,8 @@ def _fused_poolings(draft: Draft) -> dict[int, int]:
     fused = {}
     for node in draft.graph.nodes:
         pool = poolable(draft.graph, node)
-        together = pool in draft.position and node.index in draft.position \
-            and draft.group_of(pool) == draft.group_of(node.index)
-        if together and node.index not in draft.wanted:
+        here, there = draft.position.get(node.index), draft.position.get(pool)
+        if here and there and here[0] == there[0] and node.index not in draft.wanted:
             fused[node.index] = pool
     return fused
 

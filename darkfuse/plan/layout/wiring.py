@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from darkfuse.errors import PlanError
 from darkfuse.graph import Graph, Node, Shape
@@ -29,6 +30,8 @@ INPUT = -1
 # Layers that may run between the first and the last piece of a concatenation. All of it is held from the
 # first on: where YOLOv3 joins a map made sixty layers before, a third of 4 MB would lie idle meanwhile.
 FAR = 12
+
+Steps = tuple[tuple[Step, ...], ...]  # how an operation reads each of its sources, along one axis
 
 
 @dataclass
@@ -51,6 +54,17 @@ class View:
     channel: int
     channels: int
     leaves: tuple[int, ...]
+
+
+class Piece(NamedTuple):
+    """What one input gives to a concatenation: `channels` of `view` from channel `start` on, which become
+    those from channel `at` on. `whole_blocks`: no other piece has channels in their blocks."""
+
+    view: View
+    start: int
+    channels: int
+    at: int
+    whole_blocks: bool
 
 
 @dataclass(frozen=True)
@@ -81,8 +95,8 @@ class Leaf:
     node: int
     kind: str
     sources: tuple[View, ...]
-    rows: tuple[tuple[Step, ...], ...]
-    columns: tuple[tuple[Step, ...], ...]
+    rows: Steps
+    columns: Steps
     shape: Shape
     view: View
     from_channel: int = 0
@@ -159,13 +173,11 @@ class Wiring:
         """Add a leaf that copies layer `layer`'s map out in Darknet's order ('chw')."""
         view = self.views[layer]
         shape = self.graph.shape(layer)
-        rows, columns = self._points((view,))
-        self._leaf(layer, layer, "export", (view,), rows, columns, shape, "chw")
+        self._leaf(layer, layer, "export", (view,), *self._points((view,)), shape, "chw")
         return self.leaves[-1]
 
-    def _leaf(self, layer: int, node: int, kind: str, sources: tuple[View, ...],
-              rows: tuple[tuple[Step, ...], ...], columns: tuple[tuple[Step, ...], ...], shape: Shape,
-              layout: str = "blocks") -> View:
+    def _leaf(self, layer: int, node: int, kind: str, sources: tuple[View, ...], rows: Steps, columns: Steps,
+              shape: Shape, layout: str = "blocks") -> View:
         if layer in self.overwritten:
             storage = sources[self.overwritten[layer]].storage
         else:
@@ -175,7 +187,7 @@ class Wiring:
         self.leaves.append(Leaf(layer, node, kind, sources, rows, columns, shape, view))
         return view
 
-    def _points(self, sources: tuple[View, ...]) -> tuple[tuple[tuple[Step, ...], ...], ...]:
+    def _points(self, sources: tuple[View, ...]) -> tuple[Steps, Steps]:
         """Steps of an operation that reads just the positions it writes, along rows and along columns."""
         maps = [self.storages[source.storage] for source in sources]
         return tuple([_every(m.height) for m in maps]), tuple([_every(m.width) for m in maps])
@@ -213,63 +225,55 @@ class Wiring:
                           pool.out_shape)
 
     def _route(self, node: Node, options: RouteOptions) -> View:
-        groups, part = options.groups, options.group_id
-        pieces: list[tuple[View, int, int]] = []  # view, first channel in it, channels
-        for index, shape in zip(node.inputs, node.in_shapes):
-            count = shape.c // groups
-            pieces.append((self.views[index], part * count, count))
+        pieces: list[Piece] = []
+        at = 0
+        for number, (index, shape) in enumerate(zip(node.inputs, node.in_shapes), 1):
+            count = shape.c // options.groups
+            whole_blocks = at % BLOCK == 0 and (number == len(node.inputs) or count % BLOCK == 0)
+            pieces.append(Piece(self.views[index], options.group_id * count, count, at, whole_blocks))
+            at += count
         if len(pieces) == 1:
-            view, start, count = pieces[0]
+            view, start, count = pieces[0].view, pieces[0].start, pieces[0].channels
             if start == 0 and count == view.channels:
                 return view
             # A last block shared with channels outside the slice would read as channels of the slice.
             if start % BLOCK == 0 and (count % BLOCK == 0 or start + count == view.channels) \
-                    and self._layout(view) == "blocks":
+                    and self.storages[view.storage].layout == "blocks":
                 return View(view.storage, view.channel + start, count, view.leaves)
         shape = node.out_shape
         self.storages.append(Storage(shape.c, shape.h, shape.w, "blocks"))
-        whole = len(self.storages) - 1
+        joined = len(self.storages) - 1
         made = {view: max([self._place.get(self.leaves[n].layer, -1) for n in view.leaves])
-                for view in {self.views[index] for index in node.inputs}}
+                for view in {piece.view for piece in pieces}}
         latest = max(made.values())
         leaves: list[int] = []
-        at = 0
-        for number, (view, start, count) in enumerate(pieces):
-            last = number == len(pieces) - 1
-            near = latest - made[view] <= FAR
-            if near and self._adopt(view, start, count, whole, at, last):
-                leaves += view.leaves
+        for piece in pieces:
+            if latest - made[piece.view] <= FAR and self._adopt(piece, joined):
+                leaves += piece.view.leaves
             else:
-                leaves.append(self._copy(node, view, start, count, whole, at, last))
-            at += count
-        return View(whole, 0, shape.c, tuple(leaves))
+                leaves.append(self._copy(node, piece, joined))
+        return View(joined, 0, shape.c, tuple(leaves))
 
-    def _layout(self, view: View) -> str:
-        return self.storages[view.storage].layout
-
-    def _adopt(self, view: View, start: int, count: int, whole: int, at: int, last: bool) -> bool:
+    def _adopt(self, piece: Piece, joined: int) -> bool:
         """Let a piece's own storage become part of the concatenation; False where that cannot be."""
-        own = self.storages[view.storage]
-        if not self.concatenate or own.parent >= 0 or own.layout != "blocks":
+        view, own = piece.view, self.storages[piece.view.storage]
+        all_of_it = (view.channel, view.channels, piece.start, piece.channels) == (0, own.channels) * 2
+        if not (self.concatenate and piece.whole_blocks and all_of_it and own.parent < 0
+                and own.layout == "blocks" and self.leaves[view.leaves[0]].kind != "input"):
             return False
-        if self.leaves[view.leaves[0]].kind == "input":
-            return False
-        if (view.channel, view.channels) != (0, own.channels) or (start, count) != (0, own.channels):
-            return False
-        if at % BLOCK or not (last or count % BLOCK == 0):
-            return False
-        own.parent, own.at = whole, at
+        own.parent, own.at = joined, piece.at
         return True
 
-    def _copy(self, node: Node, view: View, start: int, count: int, whole: int, at: int, last: bool) -> int:
-        aligned = at % BLOCK == 0 and (last or count % BLOCK == 0)
-        shape = Shape(count, node.out_shape.h, node.out_shape.w)
-        rows, columns = self._points((view,))
-        # An aligned piece writes a view of its own; others share blocks, and write into the whole.
-        out = View(whole, at if aligned else 0, count if aligned else node.out_shape.c, (len(self.leaves),))
-        self.leaves.append(Leaf(node.index, node.index, "copy", (view,), rows, columns, shape, out,
-                                start, 0 if aligned else at))
-        return len(self.leaves) - 1
+    def _copy(self, node: Node, piece: Piece, joined: int) -> int:
+        """Add a leaf that copies a piece into the concatenation; returns its number."""
+        # A piece of whole blocks writes a view of its own; others share blocks, and write into all of it.
+        channel, channels = (piece.at, piece.channels) if piece.whole_blocks else (0, node.out_shape.c)
+        number = len(self.leaves)
+        self.leaves.append(Leaf(node.index, node.index, "copy", (piece.view,), *self._points((piece.view,)),
+                                Shape(piece.channels, node.out_shape.h, node.out_shape.w),
+                                View(joined, channel, channels, (number,)),
+                                piece.start, 0 if piece.whole_blocks else piece.at))
+        return number
 
 
 @lru_cache(maxsize=256)

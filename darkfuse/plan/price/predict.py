@@ -14,7 +14,7 @@ from darkfuse.graph import Graph
 from darkfuse.graph.layers.convolutional import ConvOptions
 from darkfuse.plan.layout.arena import aligned
 from darkfuse.plan.layout.lower import lower
-from darkfuse.plan.layout.weights import PANEL
+from darkfuse.plan.layout.weights import FLOAT, PANEL
 from darkfuse.plan.price.cost import (
     BESIDE,
     Sizes,
@@ -31,7 +31,6 @@ from darkfuse.plan.price.timeline import Slot, Timeline, Work
 from darkfuse.plan.program import Buffer, Op, Program, Span, Stage, Tensor, Weights
 from darkfuse.plan.types import Plan
 
-FLOAT = 4
 Known = dict[tuple[object, ...], float]  # milliseconds of operations, by all that they depend on
 
 

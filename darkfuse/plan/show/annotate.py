@@ -30,7 +30,7 @@ from typing import NoReturn
 from darkfuse.errors import CfgError, PlanError
 from darkfuse.graph import Graph
 from darkfuse.host.units import format_bytes, parse_bytes
-from darkfuse.model.cfg import Cfg, Section
+from darkfuse.model.cfg import Cfg, Entry, Section
 from darkfuse.plan.layout.lower import lower
 from darkfuse.plan.types import CACHES, KERNELS, RESIDENCIES, Group, LayerPlan, Plan
 
@@ -38,11 +38,11 @@ PREFIX = "fuse_"
 FORMAT = 1
 NET_KEYS = ("plan", "network", "fingerprint", "threads", "exact", "order", "budget", "arena", "ahead",
             "peak", "latency_ms")
-LAYER_KEYS = ("group", "grid", "cache", "ms", "kernel", "weights", "strip", "block", "raw", "slots",
-              "kept")
 USUAL = LayerPlan(0)
 # Fields of `LayerPlan` by the key that says them; `fuse_kept` has been the key of `resident` from the start.
 NUMBERS = {"strip": "strip", "block": "block", "raw": "raw", "slots": "slots", "kept": "resident"}
+FIELDS = {"kernel": "kernel", "weights": "residency", **NUMBERS}
+LAYER_KEYS = ("group", "grid", "cache", "ms", *FIELDS)
 
 
 def annotate(cfg: Cfg, plan: Plan) -> str:
@@ -60,7 +60,7 @@ def annotate(cfg: Cfg, plan: Plan) -> str:
     for section, keys in zip(sections, [_net_keys(plan), *_layer_keys(plan, len(cfg.layers))]):
         own = [entry.line for entry in section.entries if not entry.key.startswith(PREFIX)]
         wanted[max([section.line, *own])] = [f"{PREFIX}{key}={value}" for key, value in keys]
-    stale = {entry.line for section in sections for entry in section.entries if entry.key.startswith(PREFIX)}
+    stale = {entry.line for entry in _annotations(cfg)}
     out: list[str] = []
     end = "\r\n" if cfg.lines[0].endswith("\r\n") else "\n"
     for number, line in enumerate(cfg.lines, 1):
@@ -74,29 +74,20 @@ def annotate(cfg: Cfg, plan: Plan) -> str:
     return "".join(out)
 
 
-def strip_plan(cfg: Cfg) -> str:
-    """The cfg's text without annotations."""
-    stale = {entry.line for section in (cfg.net, *cfg.layers) for entry in section.entries
-             if entry.key.startswith(PREFIX)}
-    return "".join(line for number, line in enumerate(cfg.lines, 1) if number not in stale)
+def _annotations(cfg: Cfg) -> list[Entry]:
+    """Lines of the cfg that a plan was written into."""
+    return [entry for section in (cfg.net, *cfg.layers) for entry in section.entries
+            if entry.key.startswith(PREFIX)]
 
 
 def _net_keys(plan: Plan) -> list[tuple[str, str]]:
+    """What is said of the whole plan; of amounts, those that are not zero."""
     order = [layer for group in plan.groups for layer in group.nodes]
-    keys = [("plan", str(FORMAT)), ("network", plan.network), ("fingerprint", plan.fingerprint),
-            ("threads", str(plan.threads))]
-    if plan.exact:
-        keys.append(("exact", "1"))
-    if order != sorted(order):
-        keys.append(("order", ",".join(map(str, order))))
-    if plan.budget_bytes:
-        keys.append(("budget", _amount(plan.budget_bytes)))
-    keys.append(("arena", str(plan.arena_bytes)))
-    if plan.ahead_bytes:
-        keys.append(("ahead", str(plan.ahead_bytes)))
-    if plan.predicted_peak_bytes:
-        keys.append(("peak", str(plan.predicted_peak_bytes)))
-    return [*keys, ("latency_ms", repr(float(plan.predicted_ms)))]
+    moved = ",".join(map(str, order)) if order != sorted(order) else ""
+    budget = _amount(plan.budget_bytes) if plan.budget_bytes else ""
+    values = (FORMAT, plan.network, plan.fingerprint, plan.threads, int(plan.exact), moved, budget,
+              plan.arena_bytes, plan.ahead_bytes, plan.predicted_peak_bytes, repr(float(plan.predicted_ms)))
+    return [(key, str(value)) for key, value in zip(NET_KEYS, values) if value]
 
 
 def _amount(size: int) -> str:
@@ -108,24 +99,18 @@ def _layer_keys(plan: Plan, layers: int) -> list[list[tuple[str, str]]]:
     keys: list[list[tuple[str, str]]] = [[] for _ in range(layers)]
     for number, group in enumerate(plan.groups):
         for place, layer in enumerate(group.layers):
-            own = keys[layer.node]
-            own.append(("group", str(number)))
+            keys[layer.node].append(("group", str(number)))
             if place == 0:
-                own += [("grid", f"{group.grid[0]}x{group.grid[1]}"), ("cache", group.cache),
-                        ("ms", repr(float(group.predicted_ms)))]
-            if layer.kernel != USUAL.kernel:
-                own.append(("kernel", layer.kernel))
-            if layer.residency != USUAL.residency:
-                own.append(("weights", layer.residency))
-            own += [(key, str(getattr(layer, name))) for key, name in NUMBERS.items()
-                    if getattr(layer, name) != getattr(USUAL, name)]
+                keys[layer.node] += [("grid", f"{group.grid[0]}x{group.grid[1]}"), ("cache", group.cache),
+                                     ("ms", repr(float(group.predicted_ms)))]
+            keys[layer.node] += [(key, str(getattr(layer, name))) for key, name in FIELDS.items()
+                                 if getattr(layer, name) != getattr(USUAL, name)]
     return keys
 
 
 def annotated(graph: Graph) -> bool:
     """Whether the graph's cfg says how to run it."""
-    return any(entry.key.startswith(PREFIX) for section in (graph.cfg.net, *graph.cfg.layers)
-               for entry in section.entries)
+    return bool(_annotations(graph.cfg))
 
 
 def read_annotation(graph: Graph) -> Plan | None:

@@ -73,8 +73,9 @@ def _span(group: Group) -> str:
     return _numbers(nodes)
 
 
-def _layers(group: Group) -> str:
-    return f"layer {_span(group)} runs" if len(group.layers) == 1 else f"layers {_span(group)} run"
+def layers_of(group: Group) -> str:
+    """The group's layers, as a sentence names them."""
+    return f"layer{'s' if len(group.layers) > 1 else ''} {_span(group)}"
 
 
 def _numbers(nodes: Sequence[int]) -> str:
@@ -136,7 +137,8 @@ def _time(plan: Plan, prediction: Prediction) -> list[str]:
     else:
         lines.append("Every weight stays in memory; nothing is read for a frame.")
     fat = max(range(len(prediction.groups)), key=lambda n: prediction.groups[n].bytes)
-    lines.append(f"Memory: fullest while {_layers(plan.groups[fat])} "
+    lines.append(f"Memory: fullest while {layers_of(plan.groups[fat])} "
+                 f"run{'s' if len(plan.groups[fat].layers) == 1 else ''} "
                  f"({format_bytes(prediction.groups[fat].bytes)}).")
     return lines
 

@@ -14,7 +14,7 @@ rest over 2x2. Here::
 
 `/NoCut` at the end, as the paper writes for one part, is accepted. A pooling that can be done in the store of
 the convolution before it stays with that convolution in a `single` part. Kernels, strips and the sizes of
-reads follow the rules of thumb in `plan.simple`.
+reads follow the rules of thumb in `plan.search.simple`.
 
 `38x1/8/10x1l/12/s` is YOLOv2 in two line-buffered groups, then layer by layer with streamed weights.
 """
@@ -36,8 +36,8 @@ _CACHES = {"n": "none", "r": "rows", "f": "full"}
 _SINGLE = {"s": "streamed", "l": "loaded", "p": "pinned"}
 
 
-def parse_plan(text: str, graph: Graph, threads: int = 1, exact: bool = False, hoist: bool = True) -> Plan:
-    """Make a plan from its notation.
+def parse_plan(text: str, graph: Graph, threads: int = 1, exact: bool = False) -> Plan:
+    """Make a plan from its notation, of layers in the order that holds least (`plan.layout.order`).
 
     Parameters
     ----------
@@ -47,8 +47,6 @@ def parse_plan(text: str, graph: Graph, threads: int = 1, exact: bool = False, h
     threads : int
     exact : bool
         Leave out Winograd.
-    hoist : bool
-        Run the layers in the order that holds least (`plan.order`), not the cfg's.
 
     Raises
     ------
@@ -60,7 +58,7 @@ def parse_plan(text: str, graph: Graph, threads: int = 1, exact: bool = False, h
         words.pop()
     if len(words) % 2 == 0:
         raise PlanError(f"plan {text!r}: write grid/cut/grid, like 5x5/8/2x2 or 38x1/8/10x1/12/s")
-    order = memory_order(graph) if hoist else [node.index for node in graph.nodes]
+    order = memory_order(graph)
     cuts = [_cut(text, word, graph) for word in words[1::2]]
     bounds = [0] + [order.index(cut) for cut in cuts] + [len(order)]
     for number, (start, end) in enumerate(zip(bounds, bounds[1:])):

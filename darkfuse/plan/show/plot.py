@@ -11,7 +11,7 @@ from darkfuse.plan.layout.arena import aligned
 from darkfuse.plan.layout.region import Span
 from darkfuse.plan.price.predict import Prediction
 from darkfuse.plan.program import Buffer, Program
-from darkfuse.plan.show.explain import kept
+from darkfuse.plan.show.explain import kept, layers_of
 from darkfuse.plan.show.shapes import INK, PAPER, Box, Line, Photo, Shape, Text, save_png, to_svg
 from darkfuse.plan.types import Group, Plan
 
@@ -89,21 +89,16 @@ def _bands(plan: Plan, prediction: Prediction, axes: _Axes) -> Iterator[Shape]:
         x, wide = axes.x(now), CHART[2] * cost.ms / axes.total
         yield Box(x, CHART[1] - 20, wide, CHART[3] + 20, BAND if number % 2 else PAPER,
                   words=_group_words(group, cost.ms))
-        name = _span(group).replace("layers ", "")
+        name = layers_of(group).replace("layers ", "")
         if wide > 7 * len(name) + 4:
             yield Text(x + wide / 2, CHART[1] - 6, name, 11, "middle", SOFT)
         now += cost.ms
     yield Text(CHART[0] - 10, CHART[1] - 6, "layers", 11, "end", SOFT)
 
 
-def _span(group: Group) -> str:
-    first, last = group.nodes[0], group.nodes[-1]
-    return f"layer {first}" if first == last else f"layers {first}-{last}"
-
-
 def _group_words(group: Group, ms: float) -> str:
     tiles = "on whole maps" if group.grid == (1, 1) else f"in {group.grid[0]}x{group.grid[1]} tiles"
-    return f"{_span(group)}: {tiles}, {ms:.1f} ms"
+    return f"{layers_of(group)}: {tiles}, {ms:.1f} ms"
 
 
 def _reads(prediction: Prediction, axes: _Axes) -> Iterator[Shape]:
@@ -224,7 +219,7 @@ def _tiles(graph: Graph, plan: Plan, program: Program) -> Iterator[Shape]:
     grid = group.grid
     run = "runs" if len(group.nodes) == 1 else "run"
     text = "on whole maps" if grid == (1, 1) else f"in {grid[0]}x{grid[1]} tiles, the orange one first;"
-    yield Text(left, top + high + 22, f"{_span(group)} {run} {text}", 13)
+    yield Text(left, top + high + 22, f"{layers_of(group)} {run} {text}", 13)
     if grid != (1, 1):
         stays = {"nothing": "what they share is computed again", "-": ""}.get(
             kept(group), f"{kept(group).replace('+', ' and ')} they share are kept")
@@ -238,7 +233,7 @@ def _groups(graph: Graph, plan: Plan, prediction: Prediction) -> Iterator[Shape]
     tiled = [(group, cost) for group, cost in zip(plan.groups, prediction.groups) if group.grid != (1, 1)]
     for number, (group, cost) in enumerate(tiled[:7]):
         shape = graph.node(group.nodes[-1]).out_shape
-        words = f"{_span(group)}: {group.grid[0]}x{group.grid[1]}, map {shape}, {cost.ms:.0f} ms"
+        words = f"{layers_of(group)}: {group.grid[0]}x{group.grid[1]}, map {shape}, {cost.ms:.0f} ms"
         yield Text(left, at + 20 + 18 * number, words, 12)
     rest = len(plan.groups) - len(tiled)
     more = f"{len(tiled) - 7} more; " if len(tiled) > 7 else ""
