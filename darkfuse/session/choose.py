@@ -85,6 +85,8 @@ def choose(graph: Graph, budget: Budget, wishes: Wishes, plan: Plan | str | None
         origin = "given"
         given = plan if isinstance(plan, Plan) else read_plan(graph, plan, wishes.threads, wishes.exact)
         chosen = dataclasses.replace(given, arena_bytes=lower(graph, given).arena_bytes)
+        if _made_for(chosen, budget, spent):
+            return Chosen(chosen, budget, origin, arena)
         what += " with this plan"
     elif written is not None and _still_fits(written, budget, spent):
         return Chosen(written, budget, "from the cfg", arena)
@@ -200,13 +202,17 @@ def read_plan(graph: Graph, text: str, threads: int, exact: bool) -> Plan:
 
 
 def _still_fits(written: Plan, budget: Budget, spent: int) -> bool:
-    """Whether the plan from a cfg keeps to the budget here. Reading it took part of what is set aside for
-    running it, so one made for no more than this budget only has to leave room for what is there."""
+    """Whether the plan from a cfg keeps to the budget here."""
     arena = budget.arena(spent)
-    if arena is None or written.arena_bytes <= arena + JITTER_BYTES:
-        return True
+    return arena is None or written.arena_bytes <= arena + JITTER_BYTES or _made_for(written, budget, spent)
+
+
+def _made_for(plan: Plan, budget: Budget, spent: int) -> bool:
+    """Whether a plan was made for no more than this budget, and leaves room for what is there. It need not
+    leave all that is set aside for running it: reading it took part of that, and the process it was made in
+    may have held some hundred kB less."""
     total = budget.total or 0
-    return 0 < written.budget_bytes <= total and spent + (budget.picture or 0) + written.arena_bytes <= total
+    return 0 < plan.budget_bytes <= total and spent + (budget.picture or 0) + plan.arena_bytes <= total
 
 
 def _named(plan: Plan, budget: Budget, spent: int) -> Plan:

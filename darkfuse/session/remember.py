@@ -89,7 +89,7 @@ def _code() -> int:
     for room in ("graph", "plan"):
         for folder, _, names in os.walk(os.path.join(home, room)):
             for name in names:
-                if name.endswith(".py"):
+                if name.endswith((".py", ".so")):
                     newest = max(newest, os.stat(os.path.join(folder, name)).st_mtime_ns)
     return newest
 

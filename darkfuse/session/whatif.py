@@ -204,11 +204,9 @@ def known_bytes(graph: Graph) -> int:
     """`detecting_bytes`, measured once and kept in the cache folder: two measurements differ by some pages,
     and planning the same network again must give the same plan."""
     home = os.path.dirname(os.path.abspath(darkfuse.__file__))
-    import darkfuse.engine._engine as engine
-
     code = [os.path.join(folder, name) for folder, _, names in os.walk(home) for name in names
-            if name.endswith(".py")]
-    newest = max(os.stat(path).st_mtime_ns for path in [engine.__file__, *code])
+            if name.endswith((".py", ".so"))]
+    newest = max(os.stat(path).st_mtime_ns for path in code)
     key = f"{sys.executable} {sys.version_info[:3]} {home} {newest} {graph.fingerprint()}"
     path = os.path.join(cache_folder(), "baseline.json")
     known: dict[str, int] = {}

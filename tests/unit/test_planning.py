@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -14,10 +15,13 @@ import darkfuse
 from darkfuse.errors import BudgetError, CfgError, DarkfuseError, PlanError
 from darkfuse.graph import load_graph
 from darkfuse.host.units import parse_bytes
+from darkfuse.plan.layout.lower import lower
 from darkfuse.plan.price.device import load_device
 from darkfuse.plan.show.annotate import annotate
+from darkfuse.plan.show.notation import parse_plan
 from darkfuse.plan.types import Plan
-from darkfuse.session.budget import JITTER_BYTES, SPARE_BYTES
+from darkfuse.session import choose
+from darkfuse.session.budget import JITTER_BYTES, SPARE_BYTES, share
 from darkfuse.session.whatif import Planner
 from tools import memory_limit
 from tools.make_weights import make_weights
@@ -91,6 +95,24 @@ def test_a_plan_given_that_does_not_fit(tiny: tuple[Path, Path]) -> None:
     cfg, weights = tiny
     with pytest.raises(BudgetError, match="with this plan does not fit in 60M: the least that works is"):
         darkfuse.load(cfg, weights, mem="60M", plan="1x1/8/p")
+
+
+def test_a_plan_made_for_the_budget_runs_in_a_slightly_larger_process(
+        tiny: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It fills its budget to the last page, and no two processes hold the same."""
+    graph, spent = load_graph(str(tiny[0])), 24 << 20
+    plan = parse_plan("13x1/6/s", graph)
+    arena = lower(graph, plan).arena_bytes
+    total = share("min", 3 * 416 * 416).needs(spent, arena)
+    budget = share(total, 3 * 416 * 416)
+    monkeypatch.setattr(choose, "held_bytes", lambda budget: spent + (1 << 20))
+    wishes = choose.Wishes(1)
+    mine = dataclasses.replace(plan, budget_bytes=total)
+    assert choose.choose(graph, budget, wishes, mine) == (
+        dataclasses.replace(mine, arena_bytes=arena), budget, "given", budget.arena(spent + (1 << 20)))
+    for other in (plan, dataclasses.replace(plan, budget_bytes=total + 1)):
+        with pytest.raises(BudgetError, match="with this plan does not fit"):
+            choose.choose(graph, budget, wishes, other)
 
 
 def test_the_least_is_what_a_refusal_names(tiny: tuple[Path, Path], root: Path) -> None:
