@@ -20,6 +20,8 @@ ENGINE = [f"tests/native/test_{name}.py" for name in (
     "engine", "engine_input", "engine_faults", "malformed", "reader", "fused", "arena_watched")]
 PROMISES = ("budgets", "promise", "memory_limit", "lowered_limit", "process", "examples", "live_page",
             "endings", "label", "storage_full", "docs")
+# Rooms whose types are held to all that mypy knows
+STRICT = [f"darkfuse/{room}" for room in ("host", "model", "graph", "plan", "session")]
 TEAM = [f"tests/native/test_{name}.py" for name in ("engine", "reader")]
 # A sanitizer makes whole networks take minutes, and random ones are many as it is
 WATCHED = ("-q", "-k", "not darknets_own_outputs and not (test_replay and serve)")
@@ -41,6 +43,7 @@ def look(session: nox.Session) -> None:
     """Lint, types and C's look."""
     session.run("ruff", "check", "-q", ".")
     session.run("mypy")
+    session.run("mypy", "--strict", *STRICT)
     ours = [*Path("darkfuse").rglob("*.[ch]"), *Path("tests/native").glob("*.[ch]")]
     ours = [path for path in ours if not (path.name.startswith("_") and path.suffix == ".c")]  # Cython's
     session.run("clang-format", "--dry-run", "--Werror", *sorted(map(str, ours)))

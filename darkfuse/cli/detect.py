@@ -56,9 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 def look_at(args: argparse.Namespace, kind: type[Job]) -> int:
     """Load the network of `args` and have a job of that kind done; the exit status."""
-    import darkfuse.media._rows  # noqa: F401 (its pages go with the others)
     from darkfuse.detect.report import json_document
-    from darkfuse.engine._engine import give_back
     from darkfuse.session.network import load
 
     cfg, weights, data, sources = sort_files(args.files)
@@ -67,7 +65,6 @@ def look_at(args: argparse.Namespace, kind: type[Job]) -> int:
     pictures = None if not sources or "-" in sources else list_pictures(sources)
     if pictures is not None and not pictures:
         raise ImageError(f"{sources[0]}: no pictures in this folder")
-    give_back()  # before what is taken is measured and the rest given to the network
     net = load(cfg, weights, names=args.names or data, **arguments.loading(args),
                **arguments.pictures(args), **arguments.running(args))
     job = kind(net, args, pictures)

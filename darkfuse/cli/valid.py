@@ -38,7 +38,7 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Detect, or classify, and write or print."""
-    from darkfuse.detect.decode import DETECTION
+    from darkfuse.graph.build import DETECTION
 
     net, data = opened(args)
     with net:

@@ -43,15 +43,15 @@ def find_anchors(boxes: Sequence[tuple[float, float]], count: int, seed: int = 0
             break
         pick = int(np.searchsorted(total, draw.random() * total[-1], "right"))
         centres = np.concatenate([centres, sizes[[min(pick, len(sizes) - 1)]]])
-    own, rounds = None, 0
+    cluster, rounds = None, 0
     while True:
         nearest = _ious(sizes, centres, np).argmax(1)
-        if rounds == ROUNDS or (own is not None and (nearest == own).all()):
+        if rounds == ROUNDS or (cluster is not None and (nearest == cluster).all()):
             break
-        own, rounds = nearest, rounds + 1
+        cluster, rounds = nearest, rounds + 1
         for at in range(count):
-            if (own == at).any():
-                centres[at] = sizes[own == at].mean(0)
+            if (cluster == at).any():
+                centres[at] = sizes[cluster == at].mean(0)
     overlaps = _ious(sizes, centres, np)
     order = sorted(range(count), key=lambda at: float(centres[at].prod()))
     return Anchors(tuple((float(centres[at][0]), float(centres[at][1])) for at in order),

@@ -88,7 +88,7 @@ def needed(image: Any) -> int:
             each += 6  # coefficients, 2 bytes each
         if image.format == "TIFF":
             each += 4  # a strip can be all of it
-    return width * height * each + ROOM
+    return int(width * height * each + ROOM)
 
 
 def turned(image: Any) -> int:

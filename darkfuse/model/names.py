@@ -70,12 +70,12 @@ def read_data(path: str) -> DataFile:
             if not (value.isascii() and value.isdigit() and 1 <= len(value) <= 6):
                 raise CfgError(path, number, f"classes={value} is not a whole number")
             classes = int(value)
-    names = _found(path, values.get("names") or values.get("labels"))
-    return DataFile(path, values, classes, names, _found(path, values.get("map")),
-                    _found(path, values.get("labels")))
+    names = _resolved(path, values.get("names") or values.get("labels"))
+    return DataFile(path, values, classes, names, _resolved(path, values.get("map")),
+                    _resolved(path, values.get("labels")))
 
 
-def _found(data: str, name: str | None) -> str | None:
+def _resolved(data: str, name: str | None) -> str | None:
     """Where a file that a `.data` file names is; as written where it is nowhere."""
     folder = os.path.dirname(data)
     places = (name, os.path.join(folder, name), os.path.join(folder, "..", name)) if name else ()

@@ -123,7 +123,7 @@ class Batches(Looking):
         number = 0
         for one in seen:
             if isinstance(one, Waiting):
-                result = self._found(one.width, one.height, one.path, answers, number)
+                result = self._boxes(one.width, one.height, one.path, answers, number)
                 found.append(Seen(**vars(result), source=one.source, bgr=one.bgr))
                 number += 1
             else:
@@ -172,9 +172,9 @@ class Batches(Looking):
             self._batched, self._planned = plan if plan is self.plan else named(plan, self.plan), wished
         return self._batched.batch
 
-    def _found(self, width: int, height: int, path: str, answers: tuple[Any, ...],
+    def _boxes(self, width: int, height: int, path: str, answers: tuple[Any, ...],
                picture: int = 0) -> Result:
-        """What was found in a picture, of the batch that has run."""
+        """Boxes of one picture of the batch that has run; `answers`: thresh, nms, letterbox, nms_kind."""
         thresh, nms, letterbox, nms_kind = answers
         thresh = self.dialect.thresh if thresh is None else thresh
         nms = self.dialect.nms if nms is None else nms

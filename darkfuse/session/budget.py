@@ -168,7 +168,7 @@ class Budget:
         return (process.rss_bytes() or 0) + HELPER_BYTES + pixels <= self.total
 
 
-def share(mem: str | int | None, input_bytes: int, layers: int = 32, threads: int = 1,
+def process_budget(mem: str | int | None, input_bytes: int, layers: int = 32, threads: int = 1,
           video_bytes: int | None = None, beside_bytes: int = 0) -> Budget:
     """Work out the budget of a process.
 
@@ -233,15 +233,17 @@ def held_bytes(budget: Budget) -> int:
     """What this process holds that it will hold while the network runs, before its arena.
 
     Loading leaves pages behind, of code that is not needed again and of the heap: 4 MB that are given back
-    before they count where memory is short and nothing but the network is loaded.
+    where nothing but the network is loaded. Where memory is short they do not count either.
     """
     held = process.rss_bytes() or 0
     code = process.file_rss_bytes()
-    if not budget.helped or budget.video or code is None or code > CODE_BYTES:
+    if code is None or code > CODE_BYTES:
         return held
     from darkfuse.engine._engine import give_back
 
-    give_back(0)
+    give_back()
+    if not budget.helped or budget.video:
+        return held
     return min(held, (process.rss_bytes() or 0) + BACK_BYTES)
 
 

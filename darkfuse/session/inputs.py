@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from darkfuse.detect.decode import DETECTION, class_count
+from darkfuse.detect.decode import class_count
 from darkfuse.errors import DarkfuseError, ImageError
 from darkfuse.graph import Graph
+from darkfuse.graph.build import DETECTION
 from darkfuse.host.isa import ISAS
 from darkfuse.media.picture import Picture
 from darkfuse.model.locate import class_names

@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from darkfuse.detect.decode import DETECTION, decoder, word_tree
+from darkfuse.detect.decode import decoder, word_tree
 from darkfuse.detect.types import Result
 from darkfuse.errors import DarkfuseError, ImageError
 from darkfuse.graph import Graph, load_graph
+from darkfuse.graph.build import DETECTION
 from darkfuse.graph.weights import weight_offsets
 from darkfuse.host import process
 from darkfuse.host.units import parse_rate
 from darkfuse.model.locate import DEFAULT_CFG, find_cfg, find_weights
 from darkfuse.plan.types import Plan
 from darkfuse.session.batches import Batches, batch_wish
-from darkfuse.session.budget import cache_is_free, share, split_range
+from darkfuse.session.budget import cache_is_free, process_budget, split_range
 from darkfuse.session.choose import Chosen, Wishes, choose, ladder, within, written_plan
 from darkfuse.session.inputs import as_picture, check_classifies, check_options, check_pictures, names_of
 from darkfuse.session.pictures import Pictures
@@ -127,8 +128,8 @@ def load(
     written = None if ours else written_plan(graph, threads, exact)
     team = threads or (written.threads if written else process.cpu_count())
     mem = written.budget_bytes or None if mem is None and written else elastic[1] if elastic else mem
-    budget = share(mem, graph.input.c * graph.input.h * graph.input.w, len(graph.nodes), team, video_bytes,
-                   beside_bytes)
+    budget = process_budget(mem, graph.input.c * graph.input.h * graph.input.w, len(graph.nodes), team,
+                            video_bytes, beside_bytes)
     for kind in {node.kind for node in graph.nodes}.intersection(DETECTION):
         decoder(kind)  # so that it is there when memory is shared out
     wishes = Wishes(team, exact, device, isa, cache, read_rate, wish or 0, wish is not None, index.transposed)
@@ -211,7 +212,7 @@ class Network(Batches):
                 nms_kind: str | None) -> Result:
         """`detect` in one path or array."""
         size_and_path = self._see(image, self._fit(letterbox))
-        return self._found(*size_and_path, (thresh, nms, letterbox, nms_kind))
+        return self._boxes(*size_and_path, (thresh, nms, letterbox, nms_kind))
 
     def classify(self, image: Any, top: int = 5, fit: str | None = None) -> list[Label]:
         """What a picture shows, by a network that classifies.

@@ -28,7 +28,7 @@ from darkfuse.plan.search.search import frontier, plan_for
 from darkfuse.plan.search.tiled import NO_LIMIT
 from darkfuse.plan.show.notation import parse_plan
 from darkfuse.plan.types import Plan
-from darkfuse.session.budget import HELPED_BELOW, JITTER_BYTES, Budget, share
+from darkfuse.session.budget import HELPED_BELOW, JITTER_BYTES, Budget, process_budget
 
 ALGORITHMS = ("exact", "mafat")
 # What Pillow was measured to leave in the process that decodes; `budget` reserves a little more
@@ -87,7 +87,7 @@ class Planner:
         return self._spent
 
     def fastest(self, mem: str | int, algorithm: str = "exact") -> Answer:
-        """The fastest plan for a process of `mem` bytes, or 'min', 'small' or 'resident' (`budget.share`).
+        """The fastest plan for a process of `mem` bytes, or 'min', 'small' or 'resident' (`process_budget`).
 
         Raises BudgetError with the least that would do; DarkfuseError where `mem` is no amount.
         """
@@ -171,7 +171,7 @@ class Planner:
         return self._budget(HELPED_BELOW).slack
 
     def _budget(self, mem: str | int) -> Budget:
-        return share(mem, self.input_bytes, len(self.graph.nodes), self.threads)
+        return process_budget(mem, self.input_bytes, len(self.graph.nodes), self.threads)
 
     def _smallest_plan(self, algorithm: str) -> Plan:
         if algorithm == "mafat":

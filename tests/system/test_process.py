@@ -12,15 +12,16 @@ import pytest
 
 from darkfuse.errors import DarkfuseError
 from darkfuse.host import process
-from darkfuse.session.budget import share
+from darkfuse.session.budget import process_budget
 from tools import memory_limit
 
 ASK = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 from darkfuse.host import process
-from darkfuse.session.budget import share
-print(json.dumps([process.limit_bytes(), process.free_bytes(), process.rss_bytes(), share(None, 1).total]))
+from darkfuse.session.budget import process_budget
+print(json.dumps([process.limit_bytes(), process.free_bytes(), process.rss_bytes(),
+                  process_budget(None, 1).total]))
 """
 
 
@@ -58,20 +59,20 @@ def test_cpus_are_those_this_process_may_use() -> None:
 
 
 def test_budget_gives_the_arena_what_nothing_else_needs() -> None:
-    budget = share("48M", 608 * 608 * 3)
+    budget = process_budget("48M", 608 * 608 * 3)
     assert budget.helped and budget.total == 48 << 20
     arena = budget.arena(16 << 20)
     assert arena is not None and 24 << 20 < arena < 32 << 20
-    roomy = share(512 << 20, 608 * 608 * 3)
+    roomy = process_budget(512 << 20, 608 * 608 * 3)
     assert not roomy.helped
     assert (roomy.arena(16 << 20) or 0) < (496 << 20) - (roomy.picture or 0)
-    assert share("resident", 1).arena(1) is None
+    assert process_budget("resident", 1).arena(1) is None
 
 
 @pytest.mark.parametrize("mem", ["48Q", "", "-1", 0, -5])
 def test_no_amount(mem: str | int) -> None:
     with pytest.raises(DarkfuseError):
-        share(mem, 1)
+        process_budget(mem, 1)
 
 
 GIVE_BACK = """

@@ -54,7 +54,7 @@ class GroupCost:
     bytes: int
     layers: tuple[LayerCost, ...]
 
-    def share(self, part: float) -> GroupCost:
+    def scaled(self, part: float) -> GroupCost:
         """The same with that part of all times."""
         layers = tuple(replace(x, ms=part * x.ms, weights_ms=part * x.weights_ms) for x in self.layers)
         return GroupCost(part * self.ms, self.bytes, layers)
@@ -125,7 +125,7 @@ def predict(graph: Graph, plan: Plan, device: Device | None = None, baseline: in
     pricer = _Pricer(graph, plan, device or load_device(), program, {} if known is None else known)
     groups = tuple(pricer.group(number) for number in range(len(plan.groups)))
     if plan.batch > 1:
-        groups = tuple(group.share(1 / plan.batch) for group in groups)
+        groups = tuple(group.scaled(1 / plan.batch) for group in groups)
     return Prediction(
         ms=sum(group.ms for group in groups),
         arena_bytes=program.arena_bytes,
