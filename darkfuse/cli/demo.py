@@ -24,6 +24,9 @@ def add(subparsers: Any) -> None:
                         "http://...) or a GStreamer pipeline")
     parser.add_argument("--realtime", action="store_true", help="play a video file at its own speed, as a "
                         "camera would show it, dropping frames detection has no time for")
+    parser.add_argument("--still", nargs="?", type=_noise, const=0, metavar="NOISE", help="the camera does "
+                        "not move: compute only what has changed by more than so many levels of 255 (default "
+                        "0: the boxes of whole frames)")
     parser.add_argument("--mem", metavar="SIZE", help=arguments.MEM_HELP)
     arguments.add_answers(parser)
     parser.add_argument("--out", metavar="FILE.mp4", help="write the video with its boxes; an .avi too")
@@ -76,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         threads=args.threads, mem=args.mem, exact=args.exact, loading=arguments.loading(args),
         answers=arguments.answers(args), realtime=args.realtime, out=args.out, json_lines=args.json_lines,
         http=args.http, mqtt=args.mqtt, json_port=args.json_port, prefix=args.prefix, window=args.window,
-        fps_limit=args.fps_limit, frames=args.frames, printed=printed))
+        fps_limit=args.fps_limit, frames=args.frames, printed=printed, still=args.still))
     if fork:
         print("input video stream closed. ")
     for line in lines:
@@ -94,6 +97,12 @@ def _camera(text: str) -> int | str:
 
 
 _rate = arguments.number(0.001, 1000, "a number of frames a second, 0.001 to 1000")
+
+
+def _noise(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 256):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of levels, 0 to 255")
+    return int(text)
 
 
 def _frames(text: str) -> int:

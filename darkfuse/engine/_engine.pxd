@@ -62,6 +62,9 @@ cdef extern from "engine.h" nogil:
         int32_t n_slots
         int32_t first_chunk
 
+    ctypedef struct df_region:
+        int y0, y1, x0, x1
+
     ctypedef struct df_op:
         int kind
         int32_t node
@@ -76,7 +79,9 @@ cdef extern from "engine.h" nogil:
         c_bool relu_weights, softmax_weights
         float scale, shift
         int32_t from_channel, to_channel, channels
-        c_bool keep_in, keep_out
+        df_region *parts
+        int32_t n_parts
+        c_bool some_parts, keep_in, keep_out
 
     ctypedef struct df_stage:
         df_op *ops

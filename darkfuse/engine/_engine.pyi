@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from darkfuse.plan.program import Program
@@ -78,6 +79,12 @@ class Engine:
 
     def run_chw(self, data: Any, more: bool = False) -> None:
         """Run on a float32 buffer (channels, height, width) of the network's own input size."""
+
+    def only(self, parts: Sequence[Sequence[Sequence[tuple[int, int, int, int]]]] | None) -> None:
+        """Have the frames to come compute these parts alone of what every operation of every stage writes.
+
+        The rest has to be there already (`plan.layout.still`). None: all of it.
+        """
 
     def finish(self) -> None:
         """Run the rest of the network for every picture of the batch that waits."""

@@ -34,6 +34,7 @@ cdef extern from "pages.h":
     size_t df_give_back(bint files)
 
 PHOTO_CHANNELS = (1, 3, 4)
+MOST_PARTS = 8  # of a map that is computed in parts
 
 cdef char *FLOAT32 = b"f"  # buffer format
 
@@ -130,6 +131,28 @@ cdef class Engine(_Loaded):
         cdef df_fit none
         memset(&none, 0, sizeof(none))
         self._run(data, "f", p.input_channels * p.input_height * p.input_width * 4, none, more)
+
+    def only(self, parts):
+        cdef Py_ssize_t number, n, k
+        cdef df_op *op
+        if self.lock is not None or self.waiting or self.arena is None:
+            raise DarkfuseError("parts of maps are chosen between frames")
+        for number in range(self.e.n_stages):
+            for n in range(self.e.stages[number].n_ops):
+                op = &self.e.stages[number].ops[n]
+                op.some_parts = False
+                if parts is None:
+                    continue
+                rects = parts[number][n]
+                if len(rects) > MOST_PARTS:
+                    raise DarkfuseError(f"{len(rects)} parts of a map, {MOST_PARTS} at most")
+                if op.parts is NULL:
+                    op.parts = <df_region *>self._new(MOST_PARTS, sizeof(df_region))
+                for k, (y0, y1, x0, x1) in enumerate(rects):
+                    if not (0 <= y0 <= y1 <= op.y[0].end and 0 <= x0 <= x1 <= op.x[0].end):
+                        raise DarkfuseError("a part outside its map")
+                    op.parts[k] = df_region(y0, y1, x0, x1)
+                op.n_parts, op.some_parts = len(rects), True
 
     def finish(self):
         if not self.waiting:

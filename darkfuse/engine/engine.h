@@ -41,6 +41,11 @@ typedef struct {
     int32_t from, to; /* [from, to) */
 } df_span;
 
+/* Region of one operation at one tile. */
+typedef struct {
+    int y0, y1, x0, x1;
+} df_region;
+
 /* plan.program.Keep */
 typedef struct {
     float *base; /* (slots, blocks, cols, pixel) */
@@ -103,6 +108,9 @@ typedef struct {
     float scale; /* upsample, crop; softmax: temperature */
     float shift; /* crop */
     int32_t from_channel, to_channel, channels; /* copy */
+    df_region *parts; /* (n_parts,) of the output that are computed in place of all of it, where some_parts */
+    int32_t n_parts;
+    bool some_parts;
     bool keep_in, keep_out; /* first, last operation of the stage to write this tensor */
 } df_op;
 
@@ -220,11 +228,6 @@ void df_join(df_team *t, long items);
 
 /* Waits for the whole team without a loop before it: a join would count tickets nobody drew. */
 void df_meet(const df_team *t);
-
-/* Region of one operation at one tile. */
-typedef struct {
-    int y0, y1, x0, x1;
-} df_region;
 
 df_view df_tile_view(const df_tensor *t, int tile_col);
 /* Zero the stored columns outside the map, rows [y0, y1), blocks [b0, b1). */

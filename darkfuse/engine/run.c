@@ -3,12 +3,9 @@
 
 #include "engine.h"
 
-static void run_op(df_team *t, const df_stage *s, const df_op *op, int i, int j)
+static void run_region(df_team *t, const df_stage *s, const df_op *op, int j, df_region r)
 {
-    df_region r = {op->y[i].from, op->y[i].to, op->x[j].from, op->x[j].to};
     assert(0 <= r.y0 && r.y1 <= op->out->height && 0 <= r.x0 && r.x1 <= op->out->width);
-    if (op->out->keep && op->keep_in)
-        df_keep_in(t, op, i, j);
     if (r.y0 < r.y1 && r.x0 < r.x1) {
         if (op->kind == DF_INPUT)
             df_input(t, op, j, r);
@@ -19,6 +16,16 @@ static void run_op(df_team *t, const df_stage *s, const df_op *op, int i, int j)
         else
             df_layer_op(t, op, j, r);
     }
+}
+
+static void run_op(df_team *t, const df_stage *s, const df_op *op, int i, int j)
+{
+    if (op->out->keep && op->keep_in)
+        df_keep_in(t, op, i, j);
+    for (int part = 0; op->some_parts && part < op->n_parts; part++)
+        run_region(t, s, op, j, op->parts[part]);
+    if (!op->some_parts)
+        run_region(t, s, op, j, (df_region){op->y[i].from, op->y[i].to, op->x[j].from, op->x[j].to});
     if (op->out->keep && op->keep_out)
         df_keep_out(t, op, i, j, s->rows);
 }

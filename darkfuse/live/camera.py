@@ -89,6 +89,9 @@ class Live:
         if wishes.mqtt is not None:  # before memory is shared out: its code counts too
             from darkfuse.live.mqtt import Publisher, classes_of
         self.net: Network = stack.enter_context(self._load(first.image))
+        if wishes.still is not None and not self.net.stand_still(wishes.still):
+            say("--still: all maps of this network do not fit in --mem beside its weights; only frames that "
+                "did not change at all are passed over")
 
         self.publisher = Publisher(wishes.mqtt, classes_of(self.net), stack) if wishes.mqtt else None
         if wishes.answers.get("thresh") is None and self.state.thresh == DARKNET.thresh:

@@ -12,7 +12,7 @@ class Wishes:
     """What a person asked for; `loading` and `answers` are more keywords of `load` and `Network.detect`,
     `http` and `json_port` are (host, port), `json_lines` a path or `-`, `prefix` begins the names of
     pictures, one a frame; `fps_limit` is 0 for none; `printed` is what is said of each frame: '', 'boxes' or
-    'corners', where they are too."""
+    'corners', where they are too; `still` the levels of noise of a camera that does not move."""
 
     source: int | str
     cfg: str | None = None
@@ -34,6 +34,7 @@ class Wishes:
     fps_limit: float = 0.0
     frames: int | None = None
     printed: str = ""
+    still: int | None = None
 
 
 def say(line: str) -> None:

@@ -77,6 +77,7 @@ class Plan:
     exact: bool = False
     arena_bytes: int = 0
     batch: int = 1  # pictures that share each read: the first group runs as each comes, others for all
+    still: bool = False  # every map stays over frames, so that what did not change may be passed over
     ahead_bytes: int = 0  # of them beyond what any group needs, so that weights can be read long before use
     budget_bytes: int = 0  # 0: none named
     predicted_peak_bytes: int = 0  # of the whole process

@@ -21,8 +21,11 @@ from darkfuse.session.seen import Seen
 
 if TYPE_CHECKING:
     from darkfuse.graph import Graph
+    from darkfuse.media.picture import Picture
     from darkfuse.model.dialect import Dialect
     from darkfuse.plan.types import Plan
+    from darkfuse.session.pictures import Pictures
+    from darkfuse.session.still import Still
 
 MOST = 64  # pictures at a time, where nobody said how many: more save little
 
@@ -67,6 +70,7 @@ class Batches(Looking):
     _batched: Plan  # for several pictures
     _planned: int  # pictures at hand that it was made for
     _filmed = False  # planned for what a film leaves
+    _still: Still | None = None
 
     def __repr__(self) -> str:
         size, budget = self.graph.input, self._chosen.budget.total
@@ -134,7 +138,7 @@ class Batches(Looking):
         """Run by another plan, within another budget, from the next frame on."""
         self.close()
         self.plan, self.budget, self.plan_origin, _ = self._chosen = chosen
-        self._batched, self._planned = self.plan, 1
+        self._batched, self._planned, self._still = self.plan, 1, None
         self._pictures = Pictures(self.graph, self.budget, self.close, *self._decoding)
 
     def _beside_film(self, frame_bytes: int) -> None:
@@ -194,6 +198,51 @@ class Batches(Looking):
         """How pictures get the network's shape: as asked for, else as the dialect does."""
         letterbox = self.dialect.letterbox if letterbox is None else letterbox
         return "letterbox" if letterbox else "stretch"
+
+    def stand_still(self, noise: int = 0) -> bool:
+        """From here on arrays given to `detect` are frames of a camera that does not move.
+
+        What did not change since the last one is not computed again, where all maps fit in the memory there
+        is; else only frames that did not change at all are passed over. The boxes are those of whole frames
+        with the same plan.
+
+        Parameters
+        ----------
+        noise : int
+            Levels of 255 by which a pixel may differ from what was last seen and count as unchanged; with
+            more than 0 boxes may be those of a few frames ago.
+
+        Returns
+        -------
+        bool
+            Whether all maps fit.
+        """
+        from darkfuse.plan.search.still import still_plan
+        from darkfuse.session.still import Still
+
+        self.close()
+        arena = self._chosen.arena
+        room = None if arena is None else max(arena, self.plan.arena_bytes)
+        plan = still_plan(self.graph, self.plan, room)
+        self._still = Still(self.graph, plan or self.plan, noise)
+        return plan is not None
+
+    @property
+    def _still_plan(self) -> Plan | None:
+        return self._still.plan if self._still else None
+
+    def _show(self, engine: Any, picture: Picture, fit: str, more: bool) -> None:
+        """Run the engine on a picture, `more`: one of a batch; or on what has changed in it."""
+        if self._still is None or more or picture.pixels is None:
+            if self._still is not None and not more:
+                self._still.forget(engine)
+            self._pictures.run(engine, picture, fit, more)
+            self._note(engine)
+            return
+        self._still.run(engine, picture, fit, lambda seen: self._pictures.run(engine, seen, fit))
+        self._note(engine)
+        if not self._still.ran:
+            self.stats.update(latency_ms=0.0, bytes_read=0, macs=0)
 
     def _batch_engine(self) -> Any:
         """The engine for batches, made where it is not there."""

@@ -73,7 +73,7 @@ class Looking:
                     bgr=bgr and source is image)
 
     def stream(self, source: int | str | os.PathLike[str], realtime: bool = False,
-               **answers: Any) -> Iterator[Seen]:
+               still: bool = False, noise: int = 0, **answers: Any) -> Iterator[Seen]:
         """Detect in a camera, a stream or a film, frame by frame, until it ends or the loop is left.
 
         Parameters
@@ -84,6 +84,10 @@ class Looking:
         realtime : bool
             Play a film at its own speed, leaving out the frames there is no time for. A camera's newest frame
             is always the one looked at.
+        still : bool
+            The camera does not move: do not compute again what did not change (see `stand_still`).
+        noise : int
+            Levels of 255 that count as no change, where it stands still.
         answers
             As `detect`: `thresh`, `nms`, `letterbox`, `nms_kind`.
 
@@ -107,7 +111,14 @@ class Looking:
                 frame = video.take(0.5)
                 if frame is not None:
                     self._beside_film(frame.image.nbytes)
+                    if still:
+                        self.stand_still(noise)
+                        still = False
                     yield self.detect(frame.image, bgr=True, **answers)
+
+    def stand_still(self, noise: int = 0) -> bool:
+        """See `Batches`."""
+        raise NotImplementedError
 
     def detect_each(self, images: Sequence[Any], thresh: float | None = None, nms: float | None = None,
                     letterbox: bool | None = None, nms_kind: str | None = None,

@@ -317,9 +317,8 @@ class Network(Batches):
         self._limits.check(self.budget.total)
         path = os.fspath(image) if isinstance(image, (str, os.PathLike)) else ""
         picture = self._pictures.read(path, fit) if path else as_picture(image)
-        engine = self._running((), batch)
-        self._pictures.run(engine, picture, fit, batch is not None)
-        self._note(engine)
+        engine = self._running((), batch or self._still_plan)
+        self._show(engine, picture, fit, batch is not None)
         if picture.reduced:
             self.stats["reduced_to"] = (picture.width, picture.height)
         return picture.original_width, picture.original_height, path

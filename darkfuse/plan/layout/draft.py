@@ -68,6 +68,8 @@ class Draft:
     def alive(self, root: int) -> Span:
         """First and last step of a root storage's map, both included."""
         stored = self.layout.stored[root]
+        if self.plan.still:
+            return -1, self.steps[-1][1]
         (first, first_end), (last, last_end) = self.steps[stored.first], self.steps[stored.last]
         if first < first_end:  # the stage's only operation writes the map after it has read everything
             first = first_end

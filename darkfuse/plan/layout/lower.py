@@ -79,6 +79,8 @@ def lay_out(
     off = frozenset(without) | frozenset(filter(None, os.environ.get(WITHOUT, "").split(",")))
     for name in sorted(off - set(OPTIONAL)):
         raise PlanError(f"there is no pass {name!r} to leave out; there are {', '.join(OPTIONAL)}")
+    if plan.still:
+        off |= {"in-place", "overlap"}  # what a part of a map is made from stays
     draft = Draft(graph, plan, tuple(dict.fromkeys((*graph.outputs, *extra_outputs))), weights_index, off)
     validate(draft)
     wire(draft)
