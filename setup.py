@@ -66,7 +66,8 @@ ISAS = {
         "-fno-associative-math", "-fno-reciprocal-math", "-fsigned-zeros"]},
 }
 # The first scheduling pass hides latencies from in-order cores; a kernel that fills the registers, it spills.
-EXTRA = {"wino_output.c": {"neon": ["-fno-schedule-insns"], "a53": ["-fno-schedule-insns"]}}
+EXTRA = dict.fromkeys(("conv_direct.c", "wino_filter.c", "wino_gemm.c", "wino_output.c"), {
+    "neon": ["-fno-schedule-insns"], "a53": ["-fno-schedule-insns"]})
 
 
 class BuildPerIsa(build_ext):

@@ -41,12 +41,17 @@ if [ ! -x "$root/usr/bin/python3.11" ]; then
         'Pillow>=10.1,<14' 'numpy>=1.22,<3' 'Cython>=3.0,<4' 'setuptools>=77'
 fi
 
-# Programs the emulated Python starts, the cross compiler among them, run natively.
-arm_python() {
-    PYTHONPATH="$root/site:$tree" qemu-aarch64-static ${page:+-p "$page"} -L "$root" "$root/usr/bin/python3.11" "$@"
-}
+# Programs the emulated Python starts run natively, the cross compiler among them: what it takes for itself is a script
+# that starts it emulated, as its helpers are started.
+cat >"$root/usr/bin/python-emulated" <<EOF
+#!/bin/sh
+exec qemu-aarch64-static \${DARKFUSE_ARM_PAGE:+-p "\$DARKFUSE_ARM_PAGE"} -0 "$root/usr/bin/python-emulated" -L "$root" \\
+    "$root/usr/bin/python3.11" "\$@"
+EOF
+chmod +x "$root/usr/bin/python-emulated"
+arm_python() { PYTHONPATH="$root/site:$tree" "$root/usr/bin/python-emulated" "$@"; }
 
-tree=$scratch/tree page=
+tree=$scratch/tree
 mkdir "$tree"
 git archive HEAD | tar -x -C "$tree"
 here=$PWD
@@ -54,10 +59,9 @@ here=$PWD
     cd "$tree"
     export CC=aarch64-linux-gnu-gcc LDSHARED="aarch64-linux-gnu-gcc -shared"
     export CPPFLAGS="-I$root/usr/include/python3.11 -idirafter $root/usr/include"
-    arm_python setup.py -q build_ext --inplace
+    DARKFUSE_ARM_PAGE="" arm_python setup.py -q build_ext --inplace
 )
 file -b "$tree"/darkfuse/engine/_engine*.so 2>/dev/null || true
-page=${DARKFUSE_ARM_PAGE:-}
 [ $# -gt 0 ] || set -- "$here/docs/images/cat.jpg"
 arm_python -c "import platform, sys; print('Python', platform.python_version(), 'on', platform.machine())"
 arm_python -P -m darkfuse detect --stats "$@"

@@ -15,11 +15,14 @@
 #ifdef __aarch64__
 #define LANES_PIXELS 8
 
+/* sum += w * x[lane]. Written as a product GCC moves sums between registers from turn to turn. */
+#define FMA_LANE(sum, w, x, lane) __asm__("fmla %0.4s, %1.4s, %2.s[%3]" : "+w"(sum) : "w"(w), "w"(x), "n"(lane))
+
 /* acc += 16 input channels of `pixels` pixels, `step` floats apart, times 16 rows of weights, `row` floats apart */
 DF_INLINE void add_run(vf acc[LANES_PIXELS][LANES_VECS], const int pixels, const float *in, const int64_t step,
                        const float *w, const int64_t row)
 {
-#pragma GCC unroll 1
+#pragma GCC unroll 4
     for (int c = 0; c < DF_CB; c += 4, in += 4, w += 4 * row) {
         /* neighbouring windows overlap: without this the compiler carries loads from turn to turn and spills */
         __asm__("" : "+r"(in));
@@ -32,8 +35,8 @@ DF_INLINE void add_run(vf acc[LANES_PIXELS][LANES_VECS], const int pixels, const
             const vf w0 = vf_load(w + k * row), w1 = vf_load(w + k * row + DF_VL);
 #pragma GCC unroll 8
             for (int p = 0; p < pixels; p++) {
-                acc[p][0] += w0 * vf_set(x[p][k]);
-                acc[p][1] += w1 * vf_set(x[p][k]);
+                FMA_LANE(acc[p][0], w0, x[p], k);
+                FMA_LANE(acc[p][1], w1, x[p], k);
             }
         }
     }

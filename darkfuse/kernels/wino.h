@@ -36,7 +36,7 @@
 #define WINO_FREQS 36
 #define WINO_P 0.70710678118654752f /* p; p^2 = 1/2 */
 #define WINO_R 1.41421356237309505f /* r; r^2 = 2 */
-#ifdef DF_IN_ORDER
+#ifdef __aarch64__
 #define WINO_R_ROW 0.5f /* G's rows of +-r are multiplied by this, its columns of A^T divided: a power of 2, exact */
 #else
 #define WINO_R_ROW 1.0f

@@ -1,41 +1,76 @@
 /* Filters into the Winograd domain: G g G^T, some input channels at a time. */
 #include "wino.h"
 
-#ifdef DF_IN_ORDER
-/* One dimension of G. ARM's multiply-add overwrites what it adds to, so that a sum used twice costs a move; the rows
- * of +-r at WINO_R_ROW of their size have the odd part p g1 in common with those of +-p: 8 instructions instead of
- * 10. By tools/arm/inorder.py four lanes take 180 cycles, with the other form below 268. Cores that move registers
- * for nothing gain nothing. */
-DF_INLINE void g_column(vf g0, vf g1, vf g2, vf f[6])
+#ifdef __aarch64__
+/* One dimension of G, for two registers of lanes. ARM's multiply-add overwrites what it adds to, so that a sum used
+ * twice costs a move; the rows of +-r at WINO_R_ROW of their size have the odd part p g1 in common with those of +-p:
+ * 8 instructions instead of 10. */
+typedef struct {
+    vf v[2];
+} pair;
+
+typedef struct {
+    pair odd, p, r;
+} points;
+
+DF_INLINE pair pair_load(const float *g) { return (pair){{vf_load(g), vf_load(g + DF_VL)}}; }
+
+/* To w, which moves on by `step`: one store of 32 bytes and one addition, where GCC makes two stores. */
+DF_INLINE void pair_store(float **w, int64_t step, pair a)
 {
-    vf odd = WINO_P * g1, p = g0 + 0.5f * g2, r = g2 + WINO_R_ROW * g0;
-    __asm__("" : "+w"(odd)); /* or it becomes part of four multiply-adds, with their moves */
-    f[0] = g0;
-    f[1] = p + odd;
-    f[2] = p - odd;
-    f[3] = r + odd;
-    f[4] = r - odd;
-    f[5] = g2;
+    __asm__("stp %q2, %q3, [%1]" : "=m"(*(pair *)*w) : "r"(*w), "w"(a.v[0]), "w"(a.v[1]));
+    *w += step;
+    __asm__("" : "+r"(*w));
 }
 
-/* One input channel's lanes at g, `column` floats from tap to tap. */
+DF_INLINE pair pair_sum(pair a, pair b) { return (pair){{a.v[0] + b.v[0], a.v[1] + b.v[1]}}; }
+DF_INLINE pair pair_difference(pair a, pair b) { return (pair){{a.v[0] - b.v[0], a.v[1] - b.v[1]}}; }
+
+DF_INLINE points points_of(pair g0, pair g1, pair g2)
+{
+    points f;
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++) {
+        f.odd.v[i] = WINO_P * g1.v[i];
+        __asm__("" : "+w"(f.odd.v[i])); /* or it becomes part of four multiply-adds, with their moves */
+        f.p.v[i] = g0.v[i] + 0.5f * g2.v[i];
+        f.r.v[i] = g2.v[i] + WINO_R_ROW * g0.v[i];
+    }
+    return f;
+}
+
+/* One row of G g, then all six columns, to w and on. */
+DF_INLINE void store_row(pair g0, pair g1, pair g2, float **w, int64_t step)
+{
+    const points f = points_of(g0, g1, g2);
+    const pair row[6] = {
+        g0, pair_sum(f.p, f.odd), pair_difference(f.p, f.odd), pair_sum(f.r, f.odd), pair_difference(f.r, f.odd), g2};
+#pragma GCC unroll 6
+    for (int i = 0; i < 6; i++)
+        pair_store(w, step, row[i]);
+}
+
+/* One input channel's WINO_LANES lanes at g, `column` floats from tap to tap. */
+#define FILTER_LANES WINO_LANES
 DF_INLINE void filter(const float *g, const int64_t column, float *w, int64_t step)
 {
-    vf taps[9], rows[3][6]; /* all loads before the first store, which might change what is at g */
+    pair taps[9]; /* all loads before the first store, which might change what is at g */
 #pragma GCC unroll 9
     for (int i = 0; i < 9; i++)
-        taps[i] = vf_load(g + i * column);
+        taps[i] = pair_load(g + i * column);
+    float *last = w + 30 * step;
+    store_row(taps[0], taps[1], taps[2], &w, step);
+    store_row(taps[6], taps[7], taps[8], &last, step);
+    points f[3];
 #pragma GCC unroll 3
     for (int j = 0; j < 3; j++)
-        g_column(taps[j], taps[3 + j], taps[6 + j], rows[j]);
-#pragma GCC unroll 6
-    for (int i = 0; i < 6; i++) {
-        vf f[6];
-        g_column(rows[0][i], rows[1][i], rows[2][i], f);
-#pragma GCC unroll 6
-        for (int j = 0; j < 6; j++)
-            vf_store(w + (6 * i + j) * step, f[j]);
-    }
+        f[j] = points_of(taps[j], taps[3 + j], taps[6 + j]);
+#define ROW(how, a) how(f[0].a, f[0].odd), how(f[1].a, f[1].odd), how(f[2].a, f[2].odd)
+    store_row(ROW(pair_sum, p), &w, step);
+    store_row(ROW(pair_difference, p), &w, step);
+    store_row(ROW(pair_sum, r), &w, step);
+    store_row(ROW(pair_difference, r), &w, step);
+#undef ROW
 }
 #else
 /* One dimension of G: (g0, g0 + p^2 g2 +- p g1, g0 + r^2 g2 +- r g1, g2). */
@@ -61,6 +96,7 @@ DF_INLINE void store_row(const vf g[3], float *w, int64_t step)
 }
 
 /* One input channel's lanes at g, `column` floats from tap to tap. */
+#define FILTER_LANES DF_VL
 DF_INLINE void filter(const float *g, const int64_t column, float *w, int64_t step)
 {
     const int64_t row = 3 * column;
@@ -127,7 +163,7 @@ DF_INLINE void transform(const float *g, const int64_t channel, const int64_t co
                          float *w)
 {
     for (int i = 0; i < DF_CB; i++)
-        for (int lane = 0; lane < DF_PANEL; lane += DF_VL)
+        for (int lane = 0; lane < DF_PANEL; lane += FILTER_LANES)
             filter(g + i * channel + lane, column,
                    w + ((lane / WINO_LANES) * blocks * DF_CB + k * DF_CB + i) * WINO_LANES + lane % WINO_LANES,
                    wino_w_step(blocks));

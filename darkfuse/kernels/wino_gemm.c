@@ -5,50 +5,53 @@
 
 /* Each call sums its own channels from zero before adding to m: over 1280 channels that halves the rounding
  * error of one long sum.
- * `lines` cache lines from `ahead` are fetched for each block of channels.
- * u: (blocks: next, tiles, 16), w: (16 * blocks, WINO_LANES), m: (tiles, 32) */
+ * `lines` cache lines from `ahead` are fetched for each block of channels, 32 / WINO_LANES times.
+ * u: (blocks: next, tiles, 16), w: (32 / WINO_LANES, 16 * blocks, WINO_LANES), m: (tiles, 32) */
 DF_INLINE void block(const int tiles, const float *u, int64_t next, int blocks, const float *w, float *m, bool add,
                      const float *ahead, int lines)
 {
-    vf acc[WINO_TILES][WINO_VECS];
+    for (int lane = 0; lane < DF_PANEL; lane += WINO_LANES) {
+        const float *from = u;
+        vf acc[WINO_TILES][WINO_VECS];
 #pragma GCC unroll 16
-    for (int t = 0; t < tiles; t++)
-#pragma GCC unroll 4
-        for (int v = 0; v < WINO_VECS; v++)
-            acc[t][v] = vf_zero();
-
-    for (int b = 0; b < blocks; b++, u += next) {
-        for (int i = 0; i < lines; i++, ahead += LINE)
-            __builtin_prefetch(ahead);
-#if DF_BY_LANE
-        add_run(acc, tiles, u, DF_CB, w, WINO_LANES);
-        w += DF_CB * WINO_LANES;
-#else
-        for (int i = 0; i < DF_CB; i++, w += WINO_LANES) {
-            vf row[WINO_VECS];
+        for (int t = 0; t < tiles; t++)
 #pragma GCC unroll 4
             for (int v = 0; v < WINO_VECS; v++)
-                row[v] = vf_load(w + v * DF_VL);
-#pragma GCC unroll 16
-            for (int t = 0; t < tiles; t++) {
-                vf x = vf_set(u[t * DF_CB + i]);
+                acc[t][v] = vf_zero();
+
+        for (int b = 0; b < blocks; b++, from += next) {
+            for (int i = 0; i < lines; i++, ahead += LINE)
+                __builtin_prefetch(ahead);
+#if DF_BY_LANE
+            add_run(acc, tiles, from, DF_CB, w, WINO_LANES);
+            w += DF_CB * WINO_LANES;
+#else
+            for (int i = 0; i < DF_CB; i++, w += WINO_LANES) {
+                vf row[WINO_VECS];
 #pragma GCC unroll 4
                 for (int v = 0; v < WINO_VECS; v++)
-                    acc[t][v] += row[v] * x;
+                    row[v] = vf_load(w + v * DF_VL);
+#pragma GCC unroll 16
+                for (int t = 0; t < tiles; t++) {
+                    vf x = vf_set(from[t * DF_CB + i]);
+#pragma GCC unroll 4
+                    for (int v = 0; v < WINO_VECS; v++)
+                        acc[t][v] += row[v] * x;
+                }
             }
-        }
 #endif
-    }
+        }
 
 #pragma GCC unroll 16
-    for (int t = 0; t < tiles; t++)
+        for (int t = 0; t < tiles; t++)
 #pragma GCC unroll 4
-        for (int v = 0; v < WINO_VECS; v++) {
-            float *to = m + t * DF_PANEL + v * DF_VL;
-            if (add)
-                acc[t][v] += vf_load(to);
-            vf_store(to, acc[t][v]);
-        }
+            for (int v = 0; v < WINO_VECS; v++) {
+                float *to = m + lane + t * DF_PANEL + v * DF_VL;
+                if (add)
+                    acc[t][v] += vf_load(to);
+                vf_store(to, acc[t][v]);
+            }
+    }
 }
 
 typedef void block_fn(const float *u, int64_t next, int blocks, const float *w, float *m, bool add, const float *ahead,
@@ -97,9 +100,11 @@ static bool block_in_order(int tiles, const float *u, int64_t next, int blocks, 
     int64_t runs[WINO_BLOCKS];
     for (int b = 0; b < blocks; b++)
         runs[b] = b * next * (int64_t)sizeof(float);
-    for (int i = 0; i < lines * blocks; i++)
-        __builtin_prefetch(ahead + i * LINE);
-    in_order[tiles - IN_ORDER_FEWEST](u, runs, 4 * blocks, w, m, DF_PANEL * sizeof(float), add);
+    for (int lane = 0; lane < DF_PANEL; lane += WINO_LANES, w += blocks * DF_CB * WINO_LANES) {
+        for (int i = 0; i < lines * blocks; i++, ahead += LINE)
+            __builtin_prefetch(ahead);
+        in_order[tiles - IN_ORDER_FEWEST](u, runs, 4 * blocks, w, m + lane, DF_PANEL * sizeof(float), add);
+    }
     return true;
 }
 #else
@@ -109,19 +114,17 @@ static bool block_in_order(int tiles, const float *u, int64_t next, int blocks, 
 void DF_NAME(wino_gemm)(const float *u, int64_t next, int blocks, int tiles, const float *w, float *m, bool add,
                         const float *ahead, int floats)
 {
-    int64_t channels = (int64_t)blocks * DF_CB;
-    int parts = (tiles + WINO_TILES - 1) / WINO_TILES; /* of nearly equal size */
-    int steps = DF_PANEL / WINO_LANES * parts * blocks, lines = (floats / LINE + steps - 1) / steps;
-    for (int lane = 0; lane < DF_PANEL; lane += WINO_LANES, w += channels * WINO_LANES)
-        for (int p = 0, t = 0; p < parts; p++) {
-            int end = (int)((int64_t)tiles * (p + 1) / parts);
-            const float *from = u + (int64_t)t * DF_CB;
-            float *to = m + (int64_t)t * DF_PANEL + lane;
-            int fetched = floats > 0 ? lines : 0;
-            if (!block_in_order(end - t, from, next, blocks, w, to, add, ahead, fetched))
-                block_of[end - t](from, next, blocks, w, to, add, ahead, fetched);
-            ahead += lines * LINE * blocks;
-            floats -= lines * LINE * blocks;
-            t = end;
-        }
+    const int parts = (tiles + WINO_TILES - 1) / WINO_TILES; /* of nearly equal size: `longer` of them by one tile */
+    const int part = tiles / parts, longer = tiles % parts;
+    const int steps = DF_PANEL / WINO_LANES * blocks;
+    const int lines = floats > 0 ? (floats / LINE + parts * steps - 1) / (parts * steps) : 0;
+    for (int p = 0; p < parts; p++) {
+        const int n = part + (p < longer);
+        if (!block_in_order(n, u, next, blocks, w, m, add, ahead, floats > 0 ? lines : 0))
+            block_of[n](u, next, blocks, w, m, add, ahead, floats > 0 ? lines : 0);
+        u += n * DF_CB;
+        m += n * DF_PANEL;
+        ahead += lines * LINE * steps;
+        floats -= lines * LINE * steps;
+    }
 }
