@@ -25,12 +25,15 @@ int main(void)
     static df_engine e;
     e.table = df_kernels(NULL);
     e.threads = %d;
+    e.come = 1;
     e.tensors = tensors;
     e.weights = weights;
     e.n_weights = sizeof weights / sizeof *weights;
     e.stages = stages;
     e.n_stages = sizeof stages / sizeof *stages;
-    return df_reader_plan(&e, arena, sizeof arena) && e.table && df_run(&e) == DF_RUNNING ? 0 : 1;
+    if (!df_reader_plan(&e, arena, sizeof arena) || !e.table || df_run(&e) != DF_RUNNING)
+        return 1;
+    return e.macs == %d ? 0 : 2; /* all of the network, or the figures are of something else */
 }
 """
 
@@ -166,7 +169,8 @@ def source(program: Program) -> str:
             )
             + ","
         )
-    return "\n".join([*lines, "static df_stage stages[] = {", *stages, "};", MAIN % program.threads])
+    macs = sum(op.macs for stage in program.stages for op in stage.ops)
+    return "\n".join([*lines, "static df_stage stages[] = {", *stages, "};", MAIN % (program.threads, macs)])
 
 
 def build(
