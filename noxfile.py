@@ -1,8 +1,8 @@
-"""The test tiers: `nox -s fast`, `native`, `sanitizers`, `boards`, `promises`, `system`, `peers`; `nox` alone
-runs fast. `nox -s docs` builds the documentation.
+"""The test tiers: `nox -s fast`, `native`, `sanitizers`, `boards`, `promises`, `opencv`, `system`, `peers`;
+`nox` alone runs fast. `nox -s docs` builds the documentation.
 
 A tier says what it skips and why. `.ci/run` installs the Debian packages they use, and runs on every change
-what is done in half an hour: lint, native, boards and promises.
+what is done in half an hour: lint, docs, native, boards, promises and opencv.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ nox.needs_version = ">=2024.4"
 
 ENGINE = [f"tests/native/test_{name}.py" for name in (
     "engine", "engine_input", "engine_faults", "malformed", "reader", "fused", "arena_watched")]
-PROMISES = ("budgets", "promise", "memory_limit", "lowered_limit", "process", "examples", "live_page",
-            "endings", "label", "storage_full", "docs")
+# Tests of tests/system by name only: a crowd, and a budget that changes under load, take 40 s on a machine of
+# their own and more than eight minutes on a busy one, where clients of theirs give up
+BY_NAME = ("serve",)
+# Of tests/peers what needs OpenCV 4, the last that reads Darknet's files, and nothing else
+OPENCV = [f"tests/peers/test_{name}.py" for name in ("opencv_shipped", "opencv_witness", "dnn", "viseron")]
 # Rooms whose types are held to all that mypy knows
 STRICT = [f"darkfuse/{room}" for room in ("host", "model", "graph", "plan", "session")]
 TEAM = [f"tests/native/test_{name}.py" for name in ("engine", "reader")]
@@ -98,10 +101,11 @@ def boards(session: nox.Session) -> None:
 
 @nox.session
 def promises(session: nox.Session) -> None:
-    """The part of `system` that takes five minutes: budgets in real memory cgroups, the page in a browser,
-    the examples, how programs end."""
+    """`system` without what is run by name: budgets in real memory cgroups, the page in a browser, films and
+    windows, a broker, the examples, how programs end; then whole networks."""
     install(session, "test")
-    pytest(session, *[f"tests/system/test_{name}.py" for name in PROMISES])
+    pytest(session, "tests/system", *[f"--ignore=tests/system/test_{name}.py" for name in BY_NAME])
+    pytest(session, "-m", "slow", "tests/unit")
 
 
 @nox.session
@@ -111,6 +115,19 @@ def system(session: nox.Session) -> None:
     pytest(session, "tests/system")
     pytest(session, "-m", "slow", "tests/unit")  # whole networks
     session.run("python", "tools/check_prediction.py", "darkfuse-voc7", "yolov2", "--plans", "6")
+
+
+@nox.session
+def opencv(session: nox.Session) -> None:
+    """OpenCV 4 as a witness over every cfg that comes along, and against `darkfuse.dnn`: in an environment of
+    its own, as the other tests have OpenCV 5."""
+    install(session, "test")
+    python = str(Path(".nox", "opencv4", "bin", "python").absolute())
+    session.run("python", "-m", "venv", ".nox/opencv4")
+    session.run(python, "-m", "pip", "install", "-q", "opencv-python<5", "numpy", "Pillow>=10.1,<14",
+                "pytest>=7.4,<10", "hypothesis>=6.80,<7", external=True)
+    session.run(python, "-m", "pytest", "-q", *OPENCV, *session.posargs, external=True,
+                env={"PYTHONPATH": ".", "DARKFUSE_CV4": python, "DARKFUSE_OPENCV4": python})
 
 
 @nox.session

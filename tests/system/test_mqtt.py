@@ -18,13 +18,13 @@ from typing import Any
 import pytest
 from serving import GOLDEN, PICTURE, ask, opened, turning, wait_for
 
-from darkfuse.errors import DarkfuseError
-from darkfuse.live.mqtt import Publisher, slug
-
 BROKER = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 if BROKER is None:
     pytest.skip("mosquitto is not installed", allow_module_level=True)
 mqtt = pytest.importorskip("paho.mqtt.client")
+
+from darkfuse.errors import DarkfuseError  # noqa: E402
+from darkfuse.live.mqtt import Publisher, slug  # noqa: E402
 
 
 class Home:
