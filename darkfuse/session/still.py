@@ -18,7 +18,7 @@ from darkfuse.plan.layout.still import Rect, reach_of, together
 from darkfuse.plan.types import Plan
 
 SQUARE = 8  # pixels of the picture that are taken over together
-BAND = 8 * SQUARE  # rows of it that are compared at a time
+BAND = 16 * SQUARE  # rows of it that are compared at a time
 BESIDE = 3  # pixels around those that a position of the input is scaled from, at most
 SEVERAL = 400  # squares that are told apart; of more, two by two count as one
 

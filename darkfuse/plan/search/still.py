@@ -10,6 +10,7 @@ from darkfuse.graph import Graph
 from darkfuse.plan.layout.lower import lay_out
 from darkfuse.plan.layout.still import reach_of
 from darkfuse.plan.layout.wiring import poolable
+from darkfuse.plan.search.simple import choose_strip
 from darkfuse.plan.types import Group, LayerPlan, Plan
 
 
@@ -32,7 +33,7 @@ def still_plan(graph: Graph, like: Plan, mem: int | None) -> Plan | None:
     for layer in layers:
         if layer.node in pooled:
             continue
-        together = [_pinned(layer)]
+        together = [_whole(graph, layer)]
         pool = poolable(graph, graph.node(layer.node))
         if pool is not None and pool in here and layer.node not in graph.outputs:
             pooled.add(pool)
@@ -46,5 +47,10 @@ def still_plan(graph: Graph, like: Plan, mem: int | None) -> Plan | None:
                    predicted_ms=like.predicted_ms)
 
 
-def _pinned(layer: LayerPlan) -> LayerPlan:
-    return replace(layer, residency="none" if layer.residency == "none" else "pinned", resident=0)
+def _whole(graph: Graph, layer: LayerPlan) -> LayerPlan:
+    """A layer by itself, whose weights stay: in strips, where `layer` had tiles that were as small."""
+    strip = layer.strip
+    if layer.kernel == "winograd" and not strip:
+        strip = choose_strip(graph.node(layer.node))
+    residency = "none" if layer.residency == "none" else "pinned"
+    return replace(layer, residency=residency, resident=0, strip=strip)
