@@ -18,8 +18,8 @@ nox.needs_version = ">=2024.4"
 
 ENGINE = [f"tests/native/test_{name}.py" for name in (
     "engine", "engine_input", "engine_faults", "malformed", "reader", "fused", "arena_watched")]
-# Tests of tests/system by name only: a crowd, and a budget that changes under load, take 40 s on a machine of
-# their own and more than eight minutes on a busy one, where clients of theirs give up
+# Tests of tests/system by name only: a crowd, and a budget that changes under load, take 40 s of processor
+# time and on a busy machine more than eight minutes, where clients of theirs give up
 BY_NAME = ("serve",)
 # Of tests/peers what needs OpenCV 4, the last that reads Darknet's files, and nothing else
 OPENCV = [f"tests/peers/test_{name}.py" for name in ("opencv_shipped", "opencv_witness", "dnn", "viseron")]

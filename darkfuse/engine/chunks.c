@@ -21,6 +21,7 @@ static int chunks_of(const df_weights *w)
     return w->filters / block * df_chunks_in(w, block) + df_chunks_in(w, w->filters % block);
 }
 
+/* Append the read of filters from `first` on, as many as one read takes, up to `end`. */
 static void plan_chunk(df_reader *r, df_weights *w, int first, int end)
 {
     assert(first < end && end <= w->filters);
@@ -31,6 +32,7 @@ static void plan_chunk(df_reader *r, df_weights *w, int first, int end)
     c->slot = c->resident ? w->resident_raw + turn * w->slot_bytes : NULL;
 }
 
+/* Append all reads of a layer, block after block: no read reaches from one block into the next. */
 static void plan_layer(df_reader *r, df_weights *w, int threads)
 {
     int panels = df_max(1, block_of(w) / DF_PANEL);

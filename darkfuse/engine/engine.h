@@ -132,7 +132,7 @@ typedef struct {
     int32_t first, count; /* filters */
     bool resident;        /* stays in its slot over frames */
     bool cached;          /* its slot was in the processor's caches before the read, from what lay there */
-    int32_t left;         /* filters not yet computed with, once for each part of the tiles */
+    int32_t left;         /* filters that the team has still to compute with, counted once a part of the tiles */
     uint64_t samples, all; /* checksums as first read; 0: not read yet */
     char *slot;           /* a whole page; the chunk begins as far into it as it does into a page of the file */
 } df_chunk;
@@ -152,7 +152,7 @@ typedef struct {
     df_chunk *chunks;
     int32_t count;
     int32_t next;        /* chunk the next free reader takes */
-    uint8_t *here;       /* (count,) read, for those beyond `ready` */
+    uint8_t *here;       /* (count,) whether a chunk has been read, also beyond `ready` */
     pthread_t thread[DF_READERS];
     int threads;
     pthread_mutex_t lock;

@@ -50,7 +50,8 @@ static bool read_direct(int fd, const df_chunk *c)
 
 #define SAMPLE 64 /* bytes of each page, a cache line: all of it would cost a pass through memory */
 
-/* A file overwritten in place would give wrong boxes without a word. */
+/* Compare a chunk with what was first read of it: a file overwritten in place would otherwise give wrong boxes without
+ * a word. Gives 0, or DF_CHANGED. */
 static int recognise(const df_reader *r, df_chunk *c)
 {
     const char *data = (const char *)df_chunk_data(c);
@@ -63,6 +64,7 @@ static int recognise(const df_reader *r, df_chunk *c)
     return c->samples != samples || (r->doubt && c->all != df_checksum(data, bytes, DF_PAGE)) ? DF_CHANGED : 0;
 }
 
+/* Fill the chunk's slot. Gives 0, an errno, -1 where the file has ended, or DF_CHANGED. */
 static int read_chunk(df_reader *r, df_chunk *c)
 {
     if (r->direct >= 0 && read_direct(r->direct, c))
@@ -131,6 +133,7 @@ static void hold_until(df_reader *r, double until_ms)
         pthread_cond_timedwait(&r->changed, &r->lock, &until);
 }
 
+/* What a reader thread does: chunk after chunk gets a slot, is read, and is announced to the team by `ready`. */
 static void *read_ahead(void *arg)
 {
     df_engine *e = arg;

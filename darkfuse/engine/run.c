@@ -18,6 +18,8 @@ static void run_region(df_team *t, const df_stage *s, const df_op *op, int j, df
     }
 }
 
+/* One operation on tile (i, j): what its window keeps of earlier tiles comes in, the tile's region is computed, and
+ * what later tiles need goes out. */
 static void run_op(df_team *t, const df_stage *s, const df_op *op, int i, int j)
 {
     if (op->out->keep && op->keep_in)
@@ -53,7 +55,7 @@ void df_run_frame(df_engine *e, int id, int n)
     int pictures = df_pictures(e);
     for (int number = !e->come; number < (e->more ? 1 : e->n_stages); number++) {
         df_stage *s = &e->stages[number];
-        bool first = number > 0 || e->picture == 0; /* time that the stage runs for this batch */
+        bool first = number > 0 || e->picture == 0; /* whether the stage runs for the first time in this batch */
         double since = df_now_ms();
         if (id == 0 && first)
             df_reader_step(e, s->first);

@@ -5,7 +5,7 @@
 
 #include "engine.h"
 
-/* False when the frame was stopped meanwhile. */
+/* Wait until a chunk is in its slot. False when the frame was stopped meanwhile. */
 static bool wait_for(df_team *t, int chunk)
 {
     df_reader *r = &t->e->reader;

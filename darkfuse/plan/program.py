@@ -206,8 +206,8 @@ class Stage(NamedTuple):
 
 
 def arrived(stage: Stage, weights: Weights) -> int:
-    """The last step in which weights of a stage may still arrive: what is packed beforehand is there before
-    the stage's first operation."""
+    """The last step in which weights of a stage may still arrive. Loaded ones are packed before the stage's
+    first operation, so they are read by its first step; a streamed layer is read while it runs."""
     return stage.last if weights.residency == "streamed" else stage.first
 
 

@@ -32,7 +32,8 @@ SLACK_BYTES = 2 << 20
 LAYER_BYTES = 8 << 10
 # What comes back, once a network runs, of the code and heap that loading it leaves behind (`held_bytes`) ...
 BACK_BYTES = 3 << 19
-# ... in a process whose code is no more than this: another's libraries would come back too, whenever it liked
+# ... in a process with no more code in memory than this. One that has loaded other libraries (OpenCV, numpy)
+# uses their pages again at times we cannot know, so nothing of it is given back
 CODE_BYTES = 9 << 20
 THREAD_BYTES = 32 << 10
 # What the loop around a camera grows by after its first frame: the decoder's packets, text of a frame's boxes

@@ -15,7 +15,7 @@ from darkfuse.session.budget import JITTER_BYTES, Budget, held_bytes
 
 RUNGS = 5  # plans below the largest of an elastic budget
 # What each picture of a batch takes beside its maps, for each layer: tables of its operations
-PICTURE_BYTES = 640
+TABLE_BYTES = 640
 
 
 def written_plan(graph: Graph, threads: int | None, exact: bool) -> Plan | None:
@@ -104,7 +104,7 @@ def choose_batch(graph: Graph, chosen: Chosen, wishes: Wishes) -> Plan:
     one chosen where no other is faster."""
     if chosen.arena is None or chosen.origin == "given":
         return chosen.plan
-    arena = max(chosen.arena, chosen.plan.arena_bytes) - wishes.pictures * len(graph.nodes) * PICTURE_BYTES
+    arena = max(chosen.arena, chosen.plan.arena_bytes) - wishes.pictures * len(graph.nodes) * TABLE_BYTES
     plan, _ = _best(graph, chosen.budget, arena, wishes)
     return plan if plan.batch > 1 else chosen.plan
 

@@ -311,8 +311,9 @@ class Network(Batches):
 
     def _see(self, image: Any, fit: str, batch: Plan | None = None) -> tuple[int, int, str]:
         """Run the network on a picture; gives the original's width and height, and its path, empty for an
-        array. The pixels are gone by then: thousands of candidates for boxes may need their room. With a plan
-        for a batch, the picture waits for others."""
+        array. With a plan for a batch, the picture waits for others.
+
+        Decoded pixels live in here only, as thousands of candidates for boxes may need their room next."""
         check_pictures(self.graph)
         self._limits.check(self.budget.total)
         path = os.fspath(image) if isinstance(image, (str, os.PathLike)) else ""

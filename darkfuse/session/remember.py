@@ -21,7 +21,9 @@ from darkfuse.plan.types import Plan
 
 MOST = 64  # files kept, of some 20 kB; the ones not used for longest go first
 STEP = 1 << 18  # bytes: two starts of one command find that much more or less memory left for the arena
-SHARE = 32  # where nobody said how much: a part of it that may lie idle, as what is free changes all the time
+# Where nobody named a budget, one part in so many of the arena may lie idle: what is free changes all the
+# time, and plans for nearly the same room should be one
+IDLE_PART = 32
 
 
 def round_down(arena: int | None, named: bool) -> int | None:
@@ -32,7 +34,7 @@ def round_down(arena: int | None, named: bool) -> int | None:
     if arena is None or arena <= 0:
         return arena
     step = STEP
-    while not named and step * 2 * SHARE <= arena:
+    while not named and step * 2 * IDLE_PART <= arena:
         step *= 2
     return arena // step * step or arena
 

@@ -109,4 +109,4 @@ def test_arenas_are_rounded_so_that_starts_agree() -> None:
         named, free = round_down(arena, True), round_down(arena, False)
         assert named is not None and free is not None
         assert named % STEP == 0 and 0 <= arena - named < STEP
-        assert free <= named and arena - free < max(STEP, arena // remember.SHARE + 1)
+        assert free <= named and arena - free < max(STEP, arena // remember.IDLE_PART + 1)

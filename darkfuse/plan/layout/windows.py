@@ -22,13 +22,13 @@ class Stored:
     channels: int
     height: int
     width: int
-    first: int  # stages it is alive
-    last: int
+    first: int  # the stage that writes it first
+    last: int  # the stage that writes or reads it last
     slots: int = 0
     cols: int = 0
     x0: tuple[int, ...] = (0,)
     moving: bool = False
-    pictures: int = 1  # of a batch, that have one each
+    pictures: int = 1  # how many pictures of a batch have a map of their own; 1: all have this one in turn
 
     @property
     def blocks(self) -> int:

@@ -82,7 +82,7 @@ class Leaf:
     sources : tuple of View
         What it reads.
     rows, columns : tuple of tuple of Step
-        How, per source.
+        For each source, the way from a position of the output back to the positions that are read for it.
     shape : Shape
         Of the output.
     view : View

@@ -14,9 +14,9 @@ from darkfuse.plan.price.device import Device, Rates
 
 Sizes = list[tuple[int, int]]  # (size, how many)
 LOCKSTEP = 1.35  # a team that shares one streamed panel waits for its slowest thread, panel after panel
-TURN = 0.3  # of packing: the same without the way to memory and back
+TURN = 0.3  # part of packing that turning filters into panels takes, which never go to memory and back
 SLOTS = {1: 1.7, 2: 1.3}  # how much longer reading takes into so few slots
-BESIDE = 0.05  # of the time of a read: what computing takes longer meanwhile, short of cache and memory
+BESIDE = 0.05  # part of a read's time that the team takes longer meanwhile: both want cache and memory
 STRIDED = 1.25  # how much longer direct kernels take for a pixel whose neighbours read other inputs
 
 
