@@ -27,7 +27,7 @@ OPENCV = [f"tests/peers/test_{name}.py" for name in ("opencv_shipped", "opencv_w
 STRICT = [f"darkfuse/{room}" for room in ("host", "model", "graph", "plan", "session")]
 TEAM = [f"tests/native/test_{name}.py" for name in ("engine", "reader")]
 # A sanitizer makes whole networks take minutes, and random ones are many as it is
-WATCHED = ("-q", "-k", "not darknets_own_outputs and not (test_replay and serve)")
+WATCHED = ("-q", "-k", "not darknets_own_outputs and not (test_replay and (serve or detector))")
 FEWER = {"HYPOTHESIS_PROFILE": "quick"}
 
 
@@ -78,8 +78,8 @@ def native(session: nox.Session) -> None:
 def sanitizers(session: nox.Session) -> None:
     """Engine and decoders watched for stray addresses and undefined behaviour, a team for races."""
     install(session, "test")
-    session.run("python", "tools/sanitize.py", "address,undefined", *WATCHED, *ENGINE, "tests/fuzz",
-                env=FEWER)
+    session.run("python", "tools/sanitize.py", "address,undefined", *WATCHED, *ENGINE,
+                "tests/fuzz/test_replay.py", env=FEWER)
     session.run("python", "tools/sanitize.py", "thread", *WATCHED, *TEAM, env=FEWER)
 
 
