@@ -36,8 +36,8 @@ from targets import CFG_WORDS, HTTP_WORDS, NET  # noqa: E402
 from darkfuse.host.units import parse_bytes  # noqa: E402
 from tools.cgroup import Group  # noqa: E402
 
-BATCH = 100  # pictures that one `watch` looks at
-WAIT_S = 120.0  # for an answer or an end, on a machine that is busy
+BATCH = 40  # pictures that one `watch` looks at
+WAIT_S = 900.0  # for an end, on a machine that is busy
 MODEL = [str(ROOT / "cfg" / "darkfuse-voc7.cfg"), str(ROOT / "weights" / "darkfuse-voc7.weights")]
 
 
@@ -200,6 +200,8 @@ def main() -> int:
         found = run(name, args.seconds, args.seed)
         print(f"{name}: {found}", flush=True)
         wrong += found["faults"]
+        if found["faults"]:
+            print(f"{name}: again with --seed {args.seed}", flush=True)
         if args.record:
             counts = json.loads(args.record.read_text()) if args.record.exists() else {}
             was = counts.setdefault("limits", {}).get(name, {"inputs": 0, "peak_mb": 0.0, "faults": 0})
