@@ -130,7 +130,9 @@ def test_interrupted_it_finishes_the_file(long_film: Path, tmp_path: Path, numbe
     (["--video", "FILM", "--frames", "0"], "0 is not a number of frames"),
     (["--video", "FILM", "--fps-limit", "nan"], "nan is not a number of frames a second"),
     (["--video", "FILM", "--camera", "0"], "not allowed with argument"),
-    (["FILM"], "is neither a .cfg nor .weights"),
+    (["FILM", "FILM"], "one film at a time, or one camera"),
+    (["FILM", "--camera", "0"], "one film at a time, or one camera"),
+    (["FILM", "--ext-output", "--json-lines", "-"], "standard output is for one of them"),
     (["none.cfg", "--video", "FILM"], "none.cfg"),
 ])
 def test_what_cannot_work_is_one_line(film: Path, tmp_path: Path, words: list[str], says: str) -> None:
