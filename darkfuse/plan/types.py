@@ -78,8 +78,8 @@ class Plan:
     arena_bytes: int = 0
     batch: int = 1  # pictures that share each read: the first group runs as each comes, others for all
     still: bool = False  # every map stays over frames, so that what did not change may be passed over
-    ahead_bytes: int = 0  # of them beyond what any group needs, so that weights can be read long before use
-    budget_bytes: int = 0  # 0: none named
+    ahead_bytes: int = 0  # of arena_bytes: what no group needs, for weights that are read long before use
+    budget_bytes: int = 0  # for the whole process; 0 where nobody named one
     predicted_peak_bytes: int = 0  # of the whole process
     predicted_ms: float = 0.0
 
