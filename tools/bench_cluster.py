@@ -70,7 +70,7 @@ def label(files: Sequence[str], folder: Path, out: Path, workers: int, mem: str,
           kill: float) -> tuple[float, float]:
     """Run it; pictures a second, and a second of processor time. Checks that each picture has one line."""
     command = [sys.executable, "-m", "darkfuse", "label", *files, str(folder), "--out", str(out),
-               "--batch", "8", "--workers", f"local:{workers}", "--threads", "1", "--mem", mem]
+               "--workers", f"local:{workers}", "--threads", "1", "--mem", mem]
     first = kills = last = 0
     before = after = 0.0
     with tempfile.TemporaryFile("w+") as said:
@@ -88,7 +88,7 @@ def label(files: Sequence[str], folder: Path, out: Path, workers: int, mem: str,
             if kill and now - killed > kill and len(there := workers_of(run.pid)) == workers:
                 os.kill(random.choice(there), signal.SIGKILL)
                 killed, kills = now, kills + 1
-            time.sleep(0.02)
+            time.sleep(0.1)
         said.seek(0)
         text = said.read()
     if run.returncode:

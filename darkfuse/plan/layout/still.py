@@ -79,7 +79,7 @@ class Reach:
                     and reads.view.channel < view.channel + view.channels]
                 rects = together([_aligned(rect, op.tile, op.shape) for rect in together(rects)])
                 made.setdefault(op.view.storage, []).extend((op.view, rect) for rect in rects)
-                parts.append(rects)
+                parts.append(_worth(rects, op.shape))
             found.append(parts)
         return found
 
@@ -115,6 +115,20 @@ def together(rects: Sequence[Rect]) -> list[Rect]:
             over = [other for other in found if _meet(rect, other)]
         found.append(rect)
     return [_around(found)] if len(found) > MOST else found
+
+
+def _worth(rects: list[Rect], shape: tuple[int, int]) -> list[Rect]:
+    """What to compute: all of a map of which three quarters have changed, and one rectangle around several
+    that fill half of it, for filters are transformed for each anew."""
+    area = sum(map(_area, rects))
+    if 4 * area > 3 * shape[0] * shape[1]:
+        return [(0, shape[0], 0, shape[1])]
+    around = [_around(rects)] if len(rects) > 1 else rects
+    return around if sum(map(_area, around)) <= 2 * area else rects
+
+
+def _area(rect: Rect) -> int:
+    return (rect[1] - rect[0]) * (rect[3] - rect[2])
 
 
 def _meet(one: Rect, other: Rect) -> bool:
