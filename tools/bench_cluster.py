@@ -85,7 +85,7 @@ def label(files: Sequence[str], folder: Path, out: Path, workers: int, mem: str,
                 last, after = len(lines(out)), spent(counted(run.pid, workers))
                 if workers == 1:
                     pin(workers_of(run.pid)[0], min(os.sched_getaffinity(0)))
-            if kill and now - killed > kill and len(there := workers_of(run.pid)) == workers:
+            if kill and first and now - killed > kill and len(there := workers_of(run.pid)) == workers:
                 os.kill(random.choice(there), signal.SIGKILL)
                 killed, kills = now, kills + 1
             time.sleep(0.1)

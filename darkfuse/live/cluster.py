@@ -61,7 +61,7 @@ class Cluster:
         try:
             self._client = self._connect()
             self._client.wait_for_workers(1, WAIT_SECONDS)
-        except (OSError, ValueError) as error:  # TimeoutError, as Dask raises it
+        except (OSError, ValueError, RuntimeError) as error:  # TimeoutError; a worker that died as it began
             self._open.close()
             raise DarkfuseError(f"{address}: no Dask scheduler with workers answers: {error}") from None
         except BaseException:
