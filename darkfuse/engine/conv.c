@@ -146,6 +146,7 @@ static void stream_winograd(df_team *t, const df_stage *s, const df_op *op, int 
                 if (round == rounds - 1)
                     df_free_filters(t, w, from, df_min(from + DF_PANEL, end));
             }
+            df_wait_with_others(t, w, end - 1);
             df_join(t, items);
         }
     }
@@ -176,6 +177,7 @@ static void stream_direct(df_team *t, const df_stage *s, const df_op *op, int j,
             }
         }
     }
+    df_wait_with_others(t, w, w->filters - 1);
     df_join(t, items);
 }
 

@@ -75,6 +75,9 @@ bool df_await_filters(df_team *t, const df_weights *w, int first, df_filters *fi
 /* The same without waiting: false when the panel has not arrived yet. */
 bool df_peek_filters(const df_team *t, const df_weights *w, int first, df_filters *filters);
 void df_free_filters(df_team *t, const df_weights *w, int first, int end);
+/* Before a join: the caller's own thread, which has no filters left to take, sees signals while others still wait for
+ * filters up to `last`. */
+void df_wait_with_others(df_team *t, const df_weights *w, int last);
 
 /* weights.c: what is done once, when the engine is made. */
 

@@ -5,8 +5,8 @@
 
 #include "engine.h"
 
-/* Wait until a chunk is in its slot. False when the frame was stopped meanwhile. */
-static bool wait_for(df_team *t, int chunk)
+/* Wait until a chunk is in its slot. False when the frame was stopped meanwhile. `counted`: somebody's work waits. */
+static bool wait_for(df_team *t, int chunk, bool counted)
 {
     df_reader *r = &t->e->reader;
     if (atomic_load_explicit(&r->ready, memory_order_acquire) > chunk)
@@ -25,7 +25,7 @@ static bool wait_for(df_team *t, int chunk)
             pthread_cond_timedwait(&r->changed, &r->lock, &until);
             here = atomic_load(&r->ready) > chunk;
         }
-        if (here)
+        if (here && counted)
             r->wait_ms += df_now_ms() - since;
         pthread_mutex_unlock(&r->lock);
         if (here)
@@ -36,6 +36,14 @@ static bool wait_for(df_team *t, int chunk)
         if (atomic_load(&t->e->stop) != DF_RUNNING)
             return false;
     }
+}
+
+/* The caller's own thread has no filters left to take, and others still wait for filters up to `last`: it waits with
+ * them, as signals are its alone to see, and in a barrier it would not see them until the read has come. */
+void df_wait_with_others(df_team *t, const df_weights *w, int last)
+{
+    if (t->id == 0 && t->n > 1 && w->file_offset >= 0)
+        wait_for(t, df_chunk_at(w, last), false);
 }
 
 /* Give back the slot of a chunk that has been computed with. Called with the lock held, and returns with it. */
@@ -105,11 +113,12 @@ void df_fill_block(df_team *t, df_weights *w, int first, int count, int base_fil
     long items = df_chunks_in(w, count);
     for (long n; (n = df_take(t, items)) >= 0;) {
         const df_chunk *c = &r->chunks[from + n];
-        if (!wait_for(t, from + (int)n))
+        if (!wait_for(t, from + (int)n, true))
             continue;
         df_pack(t->e->table, w, df_chunk_data(c), c->first, c->count, base_filter);
         free_filters(r, from + (int)n, c->first, c->first + c->count);
     }
+    df_wait_with_others(t, w, first + count - 1);
     df_join(t, items);
 }
 
@@ -118,7 +127,7 @@ bool df_fill_filters(df_team *t, df_weights *w, int first, int count, float *pac
     df_reader *r = &t->e->reader;
     for (int n = df_chunk_at(w, first), end = n + df_chunks_in(w, count); n < end; n++) {
         const df_chunk *c = &r->chunks[n];
-        if (!wait_for(t, n))
+        if (!wait_for(t, n, true))
             return false;
         t->e->table->pack(&w->conv, w->kernel, df_chunk_data(c), w->scale, c->first, c->count, first, packed);
         free_filters(r, n, c->first, c->first + c->count);
@@ -141,7 +150,7 @@ bool df_await_filters(df_team *t, const df_weights *w, int first, df_filters *fi
     if (w->file_offset < 0)
         return true;
     int end = df_min(first + DF_PANEL, w->filters);
-    if (!wait_for(t, df_chunk_at(w, end - 1)))
+    if (!wait_for(t, df_chunk_at(w, end - 1), true))
         return false;
     point_at(&t->e->reader, w, first, end, filters);
     return true;
