@@ -19,8 +19,8 @@ nox.needs_version = ">=2024.4"
 ENGINE = [f"tests/native/test_{name}.py" for name in (
     "engine", "engine_input", "engine_faults", "malformed", "reader", "fused", "arena_watched")]
 # Tests of tests/system by name only: a crowd, and a budget that changes under load, take 40 s of processor
-# time and on a busy machine more than eight minutes, where clients of theirs give up
-BY_NAME = ("serve",)
+# time and on a busy machine more than eight minutes, where clients of theirs give up; an image takes as long
+BY_NAME = ("serve", "container")
 # Of tests/peers what needs OpenCV 4, the last that reads Darknet's files, and nothing else. The second look
 # at our cfgs is left to `peers`, as it took most of eight minutes on a busy machine; opencv_shipped has
 # the same
