@@ -91,6 +91,8 @@ def environment(home: Path) -> dict[str, str]:
 
 def not_run(line: str) -> str | None:
     """Why a command is not run here; None where it is."""
+    if " --dask " in line:
+        return "a scheduler on another machine"
     return next((why for begin, why in NOT_RUN.items() if line.startswith(begin)), None)
 
 
