@@ -228,14 +228,15 @@ def test_without_a_screen_it_says_what_to_do(film: Path, tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_pedestrians_from_end_to_end(shared: Path, tmp_path: Path) -> None:
+    mem = 104  # OpenCV 5 takes some 20 MB more than OpenCV 4, which leaves room for this film in 96
     with Demo("--video", shared / "videos" / "vtest.avi", "--json-lines", "lines", "--out", "out.mp4",
-              "--mem", "96M", "--http", 0, cwd=tmp_path) as demo:
+              "--mem", f"{mem}M", "--http", 0, cwd=tmp_path) as demo:
         assert demo.finish(600) == 0
     lines = lines_of(tmp_path / "lines")
     assert len(lines) == 795 and frames_in(tmp_path / "out.mp4")[0] == 795
     people = [sum(found["name"] == "person" for found in line["objects"]) for line in lines]
     assert sum(count > 0 for count in people) > 600
-    assert lines[-1]["memory"]["peak"] <= 96 << 20
+    assert lines[-1]["memory"]["peak"] <= mem << 20
 
 
 @pytest.mark.slow
