@@ -31,14 +31,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain check
 from darkfuse.errors import BudgetError, DarkfuseError
 from darkfuse.graph import load_graph
 from darkfuse.host.files import write_whole
+from darkfuse.host.interrupt import end_cleanly
 from darkfuse.host.units import format_bytes, parse_bytes
 from darkfuse.plan.price.device import load_device
+from darkfuse.plan.search.mafat import mafat_smallest
 from darkfuse.plan.show.notation import format_plan
 from darkfuse.session.whatif import Planner
 from tools.bench.peer import Job
 from tools.bench.race import ROOT, ask_worker, worker_command, write_job
 from tools.bench_memory import Row, fate, make_picture, settled, sizes
-from tools.bench_peers import end_cleanly_on_sigterm, resized_cfg
+from tools.bench_peers import resized_cfg
 from tools.cgroup import machine_swap
 from tools.make_weights import make_weights
 from tools.memory_limit import run
@@ -108,7 +110,7 @@ class Model:
         try:
             plan = self.planner.fastest(limit, "mafat").plan
         except BudgetError:
-            plan = self.planner._smallest_plan("mafat")
+            plan = mafat_smallest(self.planner.graph, self.threads)
         return format_plan(plan, self.planner.graph)
 
     def predicted(self, limit: int) -> float | None:
@@ -218,7 +220,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--again", action="store_true", help="measure what is there already, too")
     parser.add_argument("--plot", action="store_true", help="only draw what is there")
     options = parser.parse_args(argv)
-    end_cleanly_on_sigterm()
     try:
         results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"machine": machine()}
         if not options.plot:
@@ -231,10 +232,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DarkfuseError as error:
         print(error, file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return 130
     return 0
 
 
 if __name__ == "__main__":
+    end_cleanly()
     sys.exit(main())

@@ -59,11 +59,11 @@ def run(args: argparse.Namespace) -> int:
 
     cfg, weights, data = named(args.files)
     chosen = photos(data, args.split, args.limit)
-    given = args.names or (data if data.endswith(".data") and read_data(data).names else None)
+    listed = read_data(data) if data.endswith(".data") else None
+    given = args.names or (data if listed and listed.names else None)
     net = darkfuse.load(cfg, weights, threads=args.threads, mem=args.mem, names=given,
                         **arguments.loading(args), **arguments.pictures(args))
-    words = read_data(data).words if data.endswith(".data") else None
-    net.words = read_words(words) if words else ()
+    net.words = read_words(listed.words if listed else None)
     classes = len(net.words) or class_count(net.graph)
     names = [net.names[i] if i < len(net.names) else str(i) for i in range(classes)]
     found, there, seconds, fork = [], [], 0.0, args.words == "alexeyab"

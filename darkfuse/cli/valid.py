@@ -68,7 +68,7 @@ def opened(args: argparse.Namespace) -> tuple[Network, Any]:
     read = read_data(data)
     net = load(cfg, weights, names=data if read.names else None, **arguments.loading(args),
                **arguments.pictures(args), **arguments.running(args))
-    net.words = read_words(read.words) if read.words else ()
+    net.words = read_words(read.words)
     return net, read
 
 

@@ -71,15 +71,19 @@ def read_tree(path: str) -> Tree:
     return Tree(tuple(names), tuple(parents), tuple(groups), tuple(children))
 
 
-def read_words(path: str) -> tuple[int, ...]:
+def read_words(path: str | None) -> tuple[int, ...]:
     """Read a `map=` file (`coco9k.map`): the word of each class, as its line in the tree, from 0.
+
+    Without a file, None, there are none.
 
     Raises
     ------
     CfgError
         The file cannot be read, or a line is no number.
     """
-    words = []
+    words: list[int] = []
+    if path is None:
+        return ()
     for number, line in enumerate(read_lines(path, "map of classes"), 1):
         if line.strip():
             if not line.strip().isdecimal() or len(line.strip()) > 6:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from darkfuse.media.picture import Picture
     from darkfuse.model.dialect import Dialect
     from darkfuse.plan.types import Plan
-    from darkfuse.session.pictures import Pictures
     from darkfuse.session.still import Still
 
 MOST = 64  # pictures at a time, where nobody said how many: more save little

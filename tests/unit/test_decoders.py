@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,17 +131,22 @@ def region(tmp_path: Path) -> Graph:
     return build_graph(parse_cfg((tmp_path / "net.cfg").read_text(), str(tmp_path / "net.cfg")))
 
 
+def boxes_and_words(raw: np.ndarray, thresh: float, tree: Tree) -> Iterator[tuple[float, Any, list[float]]]:
+    """Of every box of `region` above the threshold: objectness, place, and how probable each word is."""
+    for n in range(2):
+        planes = raw[13 * n : 13 * n + 13].astype(float)
+        for row, col in np.argwhere(sigmoid(planes[4]) > thresh):
+            x, y, w, h, objectness, *words = planes[:, row, col].tolist()
+            place = ((col + sigmoid(x)) / 4, (row + sigmoid(y)) / 3, np.exp(w) * (1, 3)[n] / 4,
+                     np.exp(h) * (2, 1)[n] / 3)
+            yield sigmoid(objectness), place, products(tree, among_siblings(tree, words))
+
+
 def test_a_box_is_called_by_one_word(tmp_path: Path, tree: Tree) -> None:
     graph = region(tmp_path)
     raw = np.random.default_rng(4).normal(0, 2, (26, 3, 4)).astype(np.float32)
-    want = []
-    for n in range(2):
-        planes = raw[13 * n : 13 * n + 13].astype(float)
-        for row, col in np.argwhere(sigmoid(planes[4]) > 0.5):
-            x, y, w, h, objectness, *words = planes[:, row, col].tolist()
-            word = most_special(tree, products(tree, among_siblings(tree, words)), 0.5)
-            want.append((word, sigmoid(objectness), (col + sigmoid(x)) / 4, (row + sigmoid(y)) / 3,
-                         np.exp(w) * (1, 3)[n] / 4, np.exp(h) * (2, 1)[n] / 3))
+    want = [(most_special(tree, words, 0.5), objectness, *place)
+            for objectness, place, words in boxes_and_words(raw, 0.5, tree)]
     same(boxes(graph, raw, 0.5), want)
 
 
@@ -147,17 +154,9 @@ def test_the_words_of_classes_asked_for(tmp_path: Path, tree: Tree) -> None:
     (tmp_path / "some.map").write_text("5\n0\n7\n")
     words = read_words(str(tmp_path / "some.map"))
     raw = np.random.default_rng(6).normal(0, 2, (26, 3, 4)).astype(np.float32)
-    want = []
-    for n in range(2):
-        planes = raw[13 * n : 13 * n + 13].astype(float)
-        for row, col in np.argwhere(sigmoid(planes[4]) > 0.2):
-            x, y, w, h, objectness, *scores = planes[:, row, col].tolist()
-            whole = products(tree, among_siblings(tree, scores))
-            for number, word in enumerate(words):
-                score = sigmoid(objectness) * whole[word]
-                if score > 0.2:
-                    want.append((number, score, (col + sigmoid(x)) / 4, (row + sigmoid(y)) / 3,
-                                 np.exp(w) * (1, 3)[n] / 4, np.exp(h) * (2, 1)[n] / 3))
+    want = [(number, objectness * whole[word], *place)
+            for objectness, place, whole in boxes_and_words(raw, 0.2, tree)
+            for number, word in enumerate(words) if objectness * whole[word] > 0.2]
     same(boxes(region(tmp_path), raw, 0.2, words), want)
     with pytest.raises(DarkfuseError, match="8 words"):
         boxes(region(tmp_path), raw, 0.2, (3, 8))
