@@ -4,11 +4,12 @@
     prove.py --models yolov2 --limits 16M,32M,48M,64M,128M,256M,512M,1024M --swap no,yes --rates full,22M
     prove.py --plot             # draw docs/images/prove-*.svg from the results
 
-One process a cell; a cell that is in the file already is not measured again (`--again` does), so that a run
-that was broken off goes on. Programs: darkfuse as it plans, darkfuse held to the paper's best configuration
-and to one layer after the other (as Darknet runs), and the other runtimes that are installed. Where the
-machine has no swap, a swap file is made for the run and removed. Rates hold the disk, swap included (blkio of
-cgroup v1).
+One process a cell and turn; a turn that is in the file already is not measured again (`--again` does), so
+that a run that was broken off goes on. In a turn the programs take a limit one after the other, the largest
+limit first, and a cell's time is the median of its turns: a machine that is slow for a minute is slow for
+all of them. Programs: darkfuse as it plans, darkfuse held to the paper's best configuration and to one layer
+after the other (as Darknet runs), and the other runtimes that are installed. Where the machine has no swap,
+a swap file is made for the run and removed. Rates hold the disk, swap included (blkio of cgroup v1).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import contextlib
 import json
 import os
 import platform
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -49,6 +51,8 @@ RESULTS = ROOT / "docs" / "results" / "prove.json"
 OURS = ("darkfuse", "paper", "layers")
 PEERS = ("ncnn", "onnxruntime", "opencv")
 SWAP_BYTES = 4 << 30
+TIMES = ("frame_ms", "first_ms", "start_ms")  # steady frame, first frame, everything before and after them
+PEAKS = ("process_peak", "group_peak", "swap_peak")
 
 
 def machine() -> dict[str, Any]:
@@ -104,6 +108,7 @@ class Model:
         Path(self.job.folder).mkdir()
         write_job(self.job, self.job.file("job.json"))
         self.planner = Planner(load_graph(str(self.cfg)), load_device(), threads)
+        self.expected: dict[int, float | None] = {}
 
     def paper(self, limit: int) -> str:
         """The paper's best configuration for that much memory, or its smallest."""
@@ -115,14 +120,16 @@ class Model:
 
     def predicted(self, limit: int) -> float | None:
         """Milliseconds the planner expects of a budget; None where nothing fits."""
-        try:
-            return round(self.planner.fastest(limit).prediction.ms, 1)
-        except BudgetError:
-            return None
+        if limit not in self.expected:
+            try:
+                self.expected[limit] = round(self.planner.fastest(limit).prediction.ms, 1)
+            except BudgetError:
+                self.expected[limit] = None
+        return self.expected[limit]
 
 
 def ours(model: Model, program: str, limit: int, swap: bool, rate: int | None, frames: int,
-         wait: float) -> Row:
+         wait: float) -> dict[str, Any]:
     """`darkfuse detect` of one picture, `frames` times over."""
     report = model.folder / "report.json"
     report.unlink(missing_ok=True)
@@ -142,24 +149,51 @@ def ours(model: Model, program: str, limit: int, swap: bool, rate: int | None, f
                               "group_peak": usage.peak_bytes, "swap_peak": usage.swap_peak_bytes,
                               "major_faults": usage.major_faults}
     if usage.status or usage.timed_out:
-        return Row(**common, fate=fate(usage))
+        return asdict(Row(**common, fate=fate(usage)))
     stats = [frame["stats"] for frame in json.loads(report.read_text())]
-    return Row(**common, fate="ran", frame_ms=settled([frame["latency_ms"] for frame in stats]),
-               process_peak=max(frame["peak_rss_bytes"] for frame in stats), arena=stats[-1]["arena_bytes"],
-               read_a_frame=stats[-1]["bytes_read"])
+    times = [frame["latency_ms"] for frame in stats]
+    row = Row(**common, fate="ran", frame_ms=settled(times), arena=stats[-1]["arena_bytes"],
+              process_peak=max(frame["peak_rss_bytes"] for frame in stats),
+              read_a_frame=stats[-1]["bytes_read"])
+    return {**asdict(row), "first_ms": times[0], "start_ms": usage.wall_seconds * 1000 - sum(times)}
 
 
-def theirs(model: Model, name: str, limit: int, swap: bool, rate: int | None, wait: float) -> Row:
+def theirs(model: Model, name: str, limit: int, swap: bool, rate: int | None, wait: float) -> dict[str, Any]:
     """A peer's worker, whose model is prepared."""
     cold = [model.weights, *(str(p) for p in Path(model.job.folder).iterdir() if p.is_file())]
     words = worker_command(name, model.threads, model.job.file("job.json"), "--frames", "3")
     usage = run(words, limit, swap=swap, cold=cold, timeout=wait, capture=True, cwd=str(ROOT), read_rate=rate)
     reply = json.loads(usage.stdout.splitlines()[-1]) if usage.stdout.strip() else {}
     end = "ran" if fate(usage) == "ran" and "ms" in reply else reply.get("error") or fate(usage)
-    return Row(what=name, limit=limit, swap=swap, threads=model.threads, fate=end,
-               frame_ms=settled(reply["ms"]) if end == "ran" else 0.0,
-               process_peak=reply.get("peak_bytes", 0), group_peak=usage.peak_bytes,
-               swap_peak=usage.swap_peak_bytes, major_faults=usage.major_faults)
+    row = Row(what=name, limit=limit, swap=swap, threads=model.threads, fate=end,
+              process_peak=reply.get("peak_bytes", 0), group_peak=usage.peak_bytes,
+              swap_peak=usage.swap_peak_bytes, major_faults=usage.major_faults)
+    if end != "ran":
+        return asdict(row)
+    times = reply["ms"]
+    return {**asdict(row), "frame_ms": settled(times), "first_ms": times[0],
+            "start_ms": usage.wall_seconds * 1000 - sum(times)}
+
+
+def add_turn(cell: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    """A cell with one more turn: medians of times, most of the bytes, and the worst that happened."""
+    turns = cell.get("turns", [])
+    whole = {**row, "turns": [*turns, {name: round(row.get(name, 0.0), 1) for name in TIMES}]}
+    if cell.get("fate", "ran") != "ran" and row["fate"] == "ran":
+        whole["fate"] = cell["fate"]
+    for name in TIMES if whole["fate"] == "ran" else ():
+        whole[name] = round(statistics.median(turn[name] for turn in whole["turns"]), 1)
+    for name in PEAKS:
+        whole[name] = max(row[name], cell.get(name, 0))
+    return whole if whole["fate"] == "ran" else {**whole, **dict.fromkeys(TIMES, 0.0)}
+
+
+def prepared(program: str, model: Model) -> bool:
+    """Whether a peer is here and has converted the model; says why not."""
+    reply = ask_worker(program, model.job.file("job.json"), "--prepare")
+    if "error" in reply:
+        print(f"{program}: left out: {reply['error']}", file=sys.stderr)
+    return "error" not in reply
 
 
 def measure(options: argparse.Namespace, results: dict[str, Any]) -> None:
@@ -168,36 +202,33 @@ def measure(options: argparse.Namespace, results: dict[str, Any]) -> None:
     rates = {word: None if word == "full" else parse_bytes(word) for word in options.rates}
     for name in options.models:
         with tempfile.TemporaryDirectory(prefix="darkfuse-prove-", dir=options.scratch) as folder:
-            model, ready = Model(name, Path(folder), options.threads), dict.fromkeys(OURS, True)
+            model = Model(name, Path(folder), options.threads)
             ended: dict[tuple[str, str, str], int] = {}  # the limit that killed a program
             with swap_space(folder) if "yes" in options.swap else contextlib.nullcontext():
-                todo = [(rate, swap, limit, program) for rate in rates for swap in options.swap
-                        for program in options.programs for limit in sorted(options.limits, reverse=True)]
-                for done, (rate, swap, limit, program) in enumerate(todo):
+                programs = [name for name in options.programs if name in OURS or prepared(name, model)]
+                todo = [(turn, rate, swap, limit, program) for turn in range(options.turns) for rate in rates
+                        for swap in options.swap for limit in sorted(options.limits, reverse=True)
+                        for program in programs]
+                for done, (turn, rate, swap, limit, program) in enumerate(todo):
                     key = " ".join((name, program, format_bytes(limit), f"swap={swap}", f"rate={rate}",
                                     f"threads={options.threads}"))
-                    if key in cells and not options.again:
-                        continue
-                    if program not in ready:
-                        reply = ask_worker(program, model.job.file("job.json"), "--prepare")
-                        ready[program] = "error" not in reply
-                        if not ready[program]:
-                            print(f"{program}: left out: {reply['error']}", file=sys.stderr)
-                    if not ready[program]:
+                    cell = cells.get(key, {}) if turn or not options.again else {}
+                    if turn < len(cell.get("turns", [])):
                         continue
                     words = (model, program, limit, swap == "yes", rates[rate])
                     if limit < ended.get((rate, swap, program), 0):
-                        row = Row(program, limit, swap == "yes", options.threads, "ended in more already")
+                        row = asdict(Row(program, limit, swap == "yes", options.threads,
+                                         "ended in more already"))
                     elif program in OURS:
                         row = ours(*words, options.frames, options.timeout)
                     else:
                         row = theirs(*words, options.timeout)
-                    if row.fate in ("killed", "too slow"):
+                    if row["fate"] in ("killed", "too slow"):
                         ended[rate, swap, program] = limit
-                    cells[key] = {**asdict(row), "model": name, "rate": rate, "commit": commit()}
+                    cells[key] = {**add_turn(cell, row), "model": name, "rate": rate, "commit": commit()}
                     if program == "darkfuse" and rates[rate] is None:
                         cells[key]["predicted_ms"] = model.predicted(limit)
-                    said = f"{row.frame_ms:.0f} ms" if row.fate == "ran" else row.fate
+                    said = f"{row['frame_ms']:.0f} ms" if row["fate"] == "ran" else row["fate"]
                     print(f"{done + 1}/{len(todo)} {key}: {said}", file=sys.stderr)
                     write_whole(str(RESULTS), json.dumps(results, indent=1) + "\n")
 
@@ -215,6 +246,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--programs", type=words, default=[*OURS, *PEERS])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--frames", type=int, default=5, help="of darkfuse in a process; peers run 3")
+    parser.add_argument("--turns", type=int, default=3, help="processes a cell (3)")
     parser.add_argument("--timeout", type=float, default=120, help="seconds a process may take (120)")
     parser.add_argument("--scratch", metavar="DIR", help="for weights, models and swap; on a disk")
     parser.add_argument("--again", action="store_true", help="measure what is there already, too")
