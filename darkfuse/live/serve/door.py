@@ -15,8 +15,8 @@ from darkfuse.live.serve.log import Log
 from darkfuse.live.serve.metrics import Metrics
 from darkfuse.live.serve.queue import Job, Queue
 from darkfuse.live.serve.upload import Upload
-from darkfuse.live.web.http import Refused, Request, answer, is_ours
-from darkfuse.live.web.hub import Body, Connection, Hub
+from darkfuse.live.web.http import Body, Refused, Request, answer, is_ours
+from darkfuse.live.web.hub import Connection, Hub
 
 SMALL_BODY = 4096  # of requests without a picture
 HELD_BYTES = 64 << 20  # of pictures on their way in, on disk

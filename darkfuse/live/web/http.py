@@ -54,6 +54,21 @@ class Refused(Exception):
         self.status, self.header = status, header
 
 
+class Body:
+    """Where a request's body goes: memory, `most` bytes of it."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.data = most, bytearray()
+
+    def write(self, piece: bytes | bytearray) -> None:
+        """Add bytes. Raises `Refused`."""
+        self.data += piece
+
+    def close(self) -> None:
+        """Let go of what is held."""
+        self.data = bytearray()
+
+
 def parse(data: bytes | bytearray) -> tuple[Request, int] | None:
     """The head of the request in `data`, and where its body begins; None while it is not all there.
 

@@ -26,21 +26,9 @@ REQUEST_S, UPLOAD_S, STALL_S, LINGER_S = 5.0, 30.0, 10.0, 1.0
 SLOWEST = 64 << 10  # bytes a second that an upload is given time for
 DEAF_S = 0.25  # nobody is let in for so long when there are no descriptors
 YOUNG_S = 0.25  # before that nobody is held to be slow
-
-
-class Body:
-    """Where a request's body goes: memory, `most` bytes of it."""
-
-    def __init__(self, most: int) -> None:
-        self.most, self.data = most, bytearray()
-
-    def write(self, piece: bytes | bytearray) -> None:
-        """Add bytes. Raises `Refused`."""
-        self.data += piece
-
-    def close(self) -> None:
-        """Let go of what is held."""
-        self.data = bytearray()
+ROUND_S = 0.1  # from round to round past everybody, where nothing is new, was sent, or came in such amounts:
+ROUND_BYTES = 256 << 10
+AT_ONCE = 8  # slow ones that go when there is no place
 
 
 class Connection:
@@ -95,6 +83,8 @@ class Hub:
         self._select.register(self._listener, selectors.EVENT_READ)
         self._select.register(self._wake_in, selectors.EVENT_READ)
         self._deaf_until = 0.0  # 0: new connections are heard
+        self._next_round = 0.0  # when everybody is looked at; 0: now, as something is new or was sent
+        self._came = 0  # bytes since the last round
         self._stop = False
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
         try:
@@ -121,7 +111,7 @@ class Hub:
         """Give a stream that has sent everything what is new."""
 
     def bound(self) -> None:
-        """Called after every round: keep what is held within its limits."""
+        """Called after every round past everybody: keep what is held within its limits."""
 
     def gone(self, connection: Connection) -> None:
         """A connection has ended that may have waited for an answer."""
@@ -158,19 +148,27 @@ class Hub:
                     self._accept()
                 elif key.data is None:
                     os.read(self._wake_in, 4096)
+                    self._next_round = 0.0
                 else:
                     connection: Connection = key.data
                     if mask & selectors.EVENT_READ and connection.sock.fileno() >= 0:
                         self._read(connection)
                     if mask & selectors.EVENT_WRITE and connection.sock.fileno() >= 0:
                         self._send(connection)
-            now = time.monotonic()
-            for connection in list(self._connections.values()):
-                if not connection.out and connection.kind not in ("request", "waiting", "leaving"):
-                    self.refill(connection, now)
-                elif now > connection.deadline:
-                    self._expire(connection)
-            self.bound()
+            if self._came > ROUND_BYTES or time.monotonic() >= self._next_round:
+                self._go_round()
+
+    def _go_round(self) -> None:
+        """Look at everybody: who gets what is new, whose time is over? A crowd that only comes and dribbles
+        is no reason to, or each of its bytes would cost as much as all connections together."""
+        now = time.monotonic()
+        self._next_round, self._came = now + ROUND_S, 0
+        for connection in list(self._connections.values()):
+            if not connection.out and connection.kind not in ("request", "waiting", "leaving"):
+                self.refill(connection, now)
+            elif now > connection.deadline:
+                self._expire(connection)
+        self.bound()
 
     def _accept(self) -> None:
         try:
@@ -200,11 +198,18 @@ class Hub:
 
     def _make_room(self, address: str) -> None:
         """Who has not finished asking, slowest first, or has his answer, goes first; then, for one from
-        elsewhere, the oldest of an address that holds more than half of the places."""
+        elsewhere, the oldest of an address that holds more than half of the places.
+
+        Several who are slow go at once: in a crowd, looking for them costs more than anything else."""
         waiting = [c for c in self._connections.values() if c.kind in ("request", "leaving")]
         if waiting:
             now = time.monotonic()
-            self.drop(min(waiting, key=lambda c: (c.kind == "request", *slowness(c, now))))
+            rank = {c: (c.kind == "request", *slowness(c, now)) for c in waiting}
+            first, *others = sorted(waiting, key=rank.__getitem__)[:AT_ONCE]
+            self.drop(first)
+            for one in others:
+                if rank[one][:2] == (True, False):
+                    self.drop(one)
             return
         held: dict[str, list[Connection]] = {}
         for connection in self._connections.values():
@@ -216,6 +221,7 @@ class Hub:
     def _read(self, connection: Connection) -> None:
         try:
             data = connection.sock.recv(RECEIVE_BYTES)
+            self._came += len(data)
         except BlockingIOError:
             return
         except OSError:
@@ -274,6 +280,7 @@ class Hub:
 
     def queue(self, connection: Connection, *pieces: Any) -> None:
         """Send pieces."""
+        self._next_round = 0.0
         connection.got = bytearray()
         connection.since = time.monotonic()
         connection.deadline = connection.since + STALL_S
@@ -298,6 +305,7 @@ class Hub:
                 count -= len(piece)
                 del connection.out[0]
         if not connection.out:
+            self._next_round = 0.0
             connection.picture = None
             if connection.kind == "leaving":
                 self._part(connection)

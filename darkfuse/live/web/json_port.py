@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from darkfuse.live.web.http import Refused, Request, answer, is_ours
-from darkfuse.live.web.hub import Body, Connection, Hub
+from darkfuse.live.web.http import Body, Refused, Request, answer, is_ours
+from darkfuse.live.web.hub import Connection, Hub
 
 KEPT = 64  # frames a reader may be behind; of a slower one's list older frames are missing
 

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 from typing import Any, Callable
 
-from darkfuse.live.web.http import Refused, Request, answer, is_ours
-from darkfuse.live.web.hub import Body, Connection, Hub
+from darkfuse.live.web.http import Body, Refused, Request, answer, is_ours
+from darkfuse.live.web.hub import Connection, Hub
 from darkfuse.live.web.state import State
 
 HELD_BYTES = 2 << 20  # of old pictures not yet sent
