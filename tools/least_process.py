@@ -28,29 +28,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain checkout is enough to run this
 
 from darkfuse.errors import DarkfuseError
-from darkfuse.graph import load_graph
+from darkfuse.graph import Graph, load_graph
 from darkfuse.host.units import parse_bytes
 from tools import memory_limit
-from tools.families import FAMILIES
-from tools.make_weights import make_weights
+from tools.make_weights import BOX_TERMS, make_weights
+from tools.public.names import written
 
 ROOT = Path(__file__).resolve().parent.parent
 MB = 1 << 20
 CLOSE = 1e-4
+HEADER_BYTES = 20  # what make_weights writes ahead of the first layer
 
 
 @dataclass(frozen=True)
 class Case:
-    """A network, the limit that its process has to keep to, its input's side (0: the cfg's), and the
-    threshold for its boxes, of which random weights give many."""
+    """A network, the limit that its process has to keep to, its input's side (0: the cfg's), the threshold
+    for its boxes, of which random weights give many, and how much more decided their scores are made where
+    random weights give none."""
 
     name: str
     limit: str
     size: int = 0
     thresh: float = 0.9
+    decided: float = 1.0
 
 
 CASES = {
@@ -59,8 +64,8 @@ CASES = {
     "resnet50": Case("resnet50", "25M"),
     "yolov4-tiny": Case("yolov4-tiny", "20M", thresh=0.25),
     "yolov3": Case("yolov3", "25M"),
-    "yolov4-416": Case("yolov4", "28M", 416),
-    "yolov4-608": Case("yolov4", "48M", 608),
+    "yolov4-416": Case("yolov4", "28M", 416, decided=16.0),
+    "yolov4-608": Case("yolov4", "48M", 608, decided=16.0),
 }
 
 # In a process of its own. The answer as JSON: boxes, or the best classes, with what the process took.
@@ -149,15 +154,34 @@ def files(case: Case, scratch: Path) -> tuple[Path, Path]:
     """The cfg, and weights beside it in the scratch folder; made where they are not there."""
     scratch.mkdir(parents=True, exist_ok=True)
     ours = ROOT / "cfg" / f"{case.name}.cfg"
-    text = FAMILIES[case.name]() if case.name in FAMILIES else ours.read_text(encoding="utf-8")
+    text = ours.read_text(encoding="utf-8") if ours.exists() else written()[case.name]()
     if case.size:
         text = re.sub(r"(?m)^(width|height)=.*", rf"\1={case.size}", text)
     cfg = scratch / f"{case.name}-{case.size}.cfg" if case.size else scratch / f"{case.name}.cfg"
     cfg.write_text(text, encoding="utf-8")
     weights = scratch / f"{case.name}.weights"
     if not weights.exists():
-        make_weights(load_graph(str(cfg)), str(weights))
+        graph = load_graph(str(cfg))
+        make_weights(graph, str(weights))
+        decide(graph, weights, case.decided)
     return cfg, weights
+
+
+def decide(graph: Graph, weights: Path, times: float) -> None:
+    """Multiply the kernels of objectness and classes ahead of [yolo] layers, so that some boxes stand out."""
+    data = np.memmap(weights, dtype="<f4", mode="r+")
+    start = HEADER_BYTES // 4
+    for node, after in zip(graph.nodes, graph.nodes[1:]):
+        layout = node.weights
+        if layout is None:
+            continue
+        if after.kind == "yolo" and times != 1.0:
+            first = start + layout.offset("kernels")
+            kernels = data[first : first + layout.kernels].reshape(layout.biases, -1)
+            terms = np.arange(layout.biases) % (BOX_TERMS + 1 + getattr(after.options, "classes", 0))
+            kernels[terms >= BOX_TERMS] *= times
+        start += layout.total
+    data.flush()
 
 
 def run(words: Sequence[str], limit: str, cold: Sequence[str] = ()) -> memory_limit.Usage:

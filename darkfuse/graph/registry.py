@@ -21,6 +21,7 @@ KINDS = (
 ALIASES = {
     "avg": "avgpool", "conn": "connected", "conv": "convolutional", "localavgpool": "local_avgpool",
     "logxent": "logistic", "max": "maxpool", "silence": "empty", "soft": "softmax",
+    "yolo4": "yolo",  # a fork's name for AlexeyAB's [yolo], kept beside the original's
 }
 
 
@@ -53,7 +54,8 @@ LAYERS = _Layers()
 
 _RECURRENT = "darkfuse runs networks over pictures, and this layer remembers from one input to the next"
 _UNUSED = "no detector or classifier of the public collections has it"
-# Sections of Darknet that are not run, and why.
+_COMPILED = "the network itself is in a file compiled for an accelerator (NVDLA), not in the cfg"
+# Sections of Darknet and its forks that are not run, and why.
 REFUSED = {
     "rnn": _RECURRENT, "gru": _RECURRENT, "lstm": _RECURRENT, "crnn": _RECURRENT, "conv_lstm": _RECURRENT,
     "history": _RECURRENT,
@@ -61,6 +63,8 @@ REFUSED = {
     "l2norm": _UNUSED,
     "rbm": "Darknet dropped these machines in 2014, before it had detectors: no weights of any are left",
     "iseg": "instance masks are not decoded",
+    "odla": _COMPILED, "split": _COMPILED,
+    "yolo_bdp": "boxes that are turned are not decoded",
 }
 
 _T = TypeVar("_T", bound=type[Options])

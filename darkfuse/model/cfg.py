@@ -81,8 +81,8 @@ class Section:
         return self._number(key, self.text(key), lo, hi)
 
     def numbers(self, key: str, lo: float = -1e30, hi: float = 1e30) -> tuple[float, ...]:
-        """Comma-separated real numbers of `key`, each within `lo`..`hi`."""
-        return tuple(self._number(key, word, lo, hi) for word in self._words(key))
+        """Comma-separated real numbers of `key`, each within `lo`..`hi`; spaces within one mean nothing."""
+        return tuple(self._number(key, "".join(word.split()), lo, hi) for word in self._words(key))
 
     def refuse(self, *keys: str) -> None:
         """Raise for any of `keys` that is present and switched on: it would change the result.

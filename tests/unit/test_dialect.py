@@ -18,7 +18,7 @@ from darkfuse.model.cfg import parse_cfg
 from darkfuse.model.dialect import NAMES, dialect_of
 from darkfuse.plan.layout.lower import lower
 from darkfuse.plan.search.simple import layer_by_layer
-from tools import afresh_table, families_table
+from tools import families_table
 
 NET = "[net]\nwidth=8\nheight=8\nchannels=3\n"
 CONV = "[convolutional]\nfilters=16\nsize=1\nactivation=leaky\n"
@@ -153,7 +153,6 @@ def test_commands_say_which_dialect_and_why(shared: Path, root: Path, command) -
 
 def test_the_table_of_models_is_up_to_date() -> None:
     assert families_table.main(["--check"]) == 0
-    assert afresh_table.main(["--check"]) == 0  # every one of them loads
 
 
 def test_a_plan_for_another_size(root: Path, command) -> None:

@@ -9,6 +9,9 @@ from darkfuse.graph.registry import layer
 from darkfuse.model.cfg import Section
 from darkfuse.model.dialect import NMS_KINDS
 
+# Half of an anchor that `num=` promises and `anchors=` does not list: what Darknet fills its table with.
+MISSING_ANCHOR = 0.5
+
 
 @layer("yolo")
 @dataclass(frozen=True)
@@ -69,13 +72,17 @@ def nms_kind(section: Section) -> str:
 
 
 def picked_anchors(section: Section) -> tuple[tuple[tuple[float, float], ...], tuple[int, ...]]:
-    """((width, height) of the anchors `mask` picks, the mask); without `mask` all of `num`."""
+    """((width, height) of the anchors `mask` picks, the mask); without `mask` all of `num`.
+
+    Read as Darknet reads them: spaces mean nothing, so that two numbers without a comma between them are one
+    (cspx-p7-mish_hp has such a pair); anchors that `num` promises and the list lacks are 0.5. A list longer
+    than `num` may be picked from as a whole (cspx-p7-mish does), where Darknet reads on in its memory.
+    """
     count = section.integer("num", None, 1, 256)
-    values = section.numbers("anchors", 0.0, 1e6)
-    if len(values) < 2 * count:
-        section.fail(f"num={count} needs {2 * count} anchors, found {len(values)}", "anchors")
+    values = list(section.numbers("anchors", 0.0, 1e6)) if section.find("anchors") else []
+    values += [MISSING_ANCHOR] * (2 * count - len(values))
     mask = section.integers("mask", tuple(range(count)))
     for number in mask:
-        if not 0 <= number < count:
+        if not 0 <= number < len(values) // 2:
             section.fail(f"mask names anchor {number}, but num={count}", "mask")
     return tuple((values[2 * i], values[2 * i + 1]) for i in mask), mask
