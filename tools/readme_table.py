@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+"""Write the table of README.md and of docs/memory.md from docs/results/prove.json.
+
+    python tools/readme_table.py            # rewrite README.md's, then docs/memory.md's
+    python tools/readme_table.py --check    # exit with 1 if one is out of date
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain checkout is enough to run this
+
+from tools.marked import rewrite
+from tools.prove import RESULTS, ROOT
+from tools.prove_plot import LOOKS, MB
+
+BEGIN, END = "<!-- table: tools/readme_table.py -->\n", "<!-- end of table -->\n"
+MODEL = "yolov2"
+
+
+def rows_of(swap: bool) -> dict[str, list[dict[str, Any]]]:
+    """Cells of the model at full speed of storage, by program, from the least memory to the most."""
+    cells = [cell for cell in json.loads(RESULTS.read_text())["cells"].values()
+             if (cell["model"], cell["swap"], cell["rate"]) == (MODEL, swap, "full")]
+    return {name: sorted((cell for cell in cells if cell["what"] == name), key=lambda cell: cell["limit"])
+            for name in LOOKS if any(cell["what"] == name for cell in cells)}
+
+
+def short() -> str:
+    """For each program: the least memory it ran in without swap and the time there, and both with room."""
+    text = ["| | least memory it runs in | one frame there | memory it takes with room | one frame |\n"
+            "|---|--:|--:|--:|--:|\n"]
+    for name, rows in rows_of(False).items():
+        ran = [row for row in rows if row["fate"] == "ran"]
+        title = f"**{LOOKS[name][1]}**" if name == "darkfuse" else LOOKS[name][1]
+        if ran:
+            text.append(f"| {title} | {ran[0]['limit'] // MB} MB | {ran[0]['frame_ms']:.0f} ms | "
+                        f"{ran[-1]['process_peak'] / MB:.0f} MB | {ran[-1]['frame_ms']:.0f} ms |\n")
+        else:
+            text.append(f"| {title} | more than {rows[-1]['limit'] // MB} MB | | | |\n")
+    return "".join(text)
+
+
+def whole() -> str:
+    """Every limit, without swap and with it."""
+    text = []
+    for swap in (False, True):
+        found = rows_of(swap)
+        limits = sorted({row["limit"] for rows in found.values() for row in rows})
+        if not limits:
+            continue
+        heads = "".join(f" {limit // MB} MB |" for limit in limits)
+        text.append(f"\n{'With' if swap else 'Without'} swap, milliseconds a frame:\n\n"
+                    f"| |{heads}\n|---|{'--:|' * len(limits)}\n")
+        for name, rows in found.items():
+            times = {row["limit"]: f"{row['frame_ms']:,.0f}" if row["fate"] == "ran" else "–" for row in rows}
+            cells = " | ".join(times.get(limit, "") for limit in limits)
+            text.append(f"| {LOOKS[name][1]} | {cells} |\n")
+        for what, words in (("process_peak", "peak of darkfuse's process, MB"), ("arena", "its arena, MB")):
+            ran = [row for row in found["darkfuse"] if row["fate"] == "ran"]
+            sizes = {row["limit"]: f"{row[what] / MB:.1f}" for row in ran}
+            text.append(f"| {words} | " + " | ".join(sizes.get(limit, "") for limit in limits) + " |\n")
+    return "".join(text) + "\n"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write, or compare."""
+    pages = ((ROOT / "README.md", short), (ROOT / "docs" / "memory.md", whole))
+    return max(rewrite(argv, __doc__ or "", page, BEGIN, END, table) for page, table in pages)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
