@@ -143,6 +143,8 @@ def ours(model: Model, program: str, limit: int, swap: bool, rate: int | None, f
         words += ["--mem", "small"]
     else:
         words += ["--mem", format_bytes(limit)]
+    if rate:  # as a profile says it that `darkfuse calibrate` made on that storage
+        words += ["--read-bandwidth", str(rate)]
     usage = run(words, limit, swap=swap, cold=[model.weights], timeout=wait, capture=True, cwd=str(ROOT),
                 read_rate=rate)
     common: dict[str, Any] = {"what": program, "limit": limit, "swap": swap, "threads": model.threads,
