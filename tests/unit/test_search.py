@@ -21,6 +21,7 @@ from darkfuse.plan.layout.lower import lower
 from darkfuse.plan.layout.order import execution_orders
 from darkfuse.plan.price.device import BUILTIN, Device
 from darkfuse.plan.price.predict import predict
+from darkfuse.plan.search._ways import Ways
 from darkfuse.plan.search.candidates import Candidates
 from darkfuse.plan.search.cuts import Cuts, columns_of_tiles, rows_of_tiles
 from darkfuse.plan.search.mafat import mafat_plan
@@ -49,7 +50,9 @@ def every_option(spans: Candidates, a: int, b: int) -> list[Cost]:
     tail = spans.pieces[b - 1].leaf.shape
     columns = columns_of_tiles(tail.h, tail.w) if a <= spans.net.entry < b else []
     for grid, cache in [*rows_of_tiles(tail.h, tail.w), *columns]:
-        options += spans.fused(b, [(grid, cache)], NO_LIMIT, {a: (NO_LIMIT, NO_LIMIT)}).get(a, [])
+        ways = Ways()
+        spans.fused(b, [(grid, cache)], NO_LIMIT, {a: (NO_LIMIT, NO_LIMIT)}, ways)
+        options += ways.options(a, b)
     return [(option.stage, option.pinned, option.ms) for option in options]
 
 

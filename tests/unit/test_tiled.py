@@ -14,6 +14,7 @@ from darkfuse.model.cfg import parse_cfg
 from darkfuse.plan.layout.arena import Block, Packing, Tie, aligned, alive, pack_tied
 from darkfuse.plan.layout.lower import lower
 from darkfuse.plan.price.device import BUILTIN
+from darkfuse.plan.search._ways import Ways
 from darkfuse.plan.search.candidates import Candidates
 from darkfuse.plan.search.cuts import rows_of_tiles
 from darkfuse.plan.search.pieces import Pieces
@@ -51,7 +52,12 @@ def cases(graph: Graph, ends: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) 
         tail = spans.pieces[b - 1].leaf.shape
         for grid, cache in rows_of_tiles(tail.h, tail.w):
             worth = {a: (NO_LIMIT, NO_LIMIT) for a in range(max(b - LONGEST, 0), b)}
-            for a, options in spans.fused(b, [(grid, cache)], NO_LIMIT, worth).items():
+            ways = Ways()
+            spans.fused(b, [(grid, cache)], NO_LIMIT, worth, ways)
+            for a in worth:
+                options = ways.options(a, b)
+                if not options:
+                    continue
                 assert options[0].recipe.residency == "pinned"
                 groups = (*single[:a], spans.group(options[0].recipe, 0), *single[b:])
                 program = lower(graph, Plan(graph.name, graph.fingerprint(), groups, 1, True))

@@ -26,6 +26,8 @@ class Draft:
         Layers whose maps leave the arena: the graph's outputs, then those asked for besides.
     without : frozenset of str
         Of `OPTIONAL`, what is switched off.
+    wirings : dict
+        Wirings of this plan and others of the graph, by all that they depend on.
     """
 
     graph: Graph
@@ -33,6 +35,7 @@ class Draft:
     wanted: tuple[int, ...]
     weights_index: WeightsIndex | None = None
     without: frozenset[str] = frozenset()
+    wirings: dict[tuple[object, ...], Wiring] = field(default_factory=dict)
 
     # validate
     layer_plan: dict[int, LayerPlan] = field(default_factory=dict)  # layer -> how it runs
@@ -42,7 +45,6 @@ class Draft:
     # wire
     wiring: Wiring = None  # type: ignore[assignment]  # set by the pass
     members: list[list[int]] = field(default_factory=list)  # leaves of each stage, in execution order
-    exports: tuple[tuple[int, int], ...] = ()  # (layer wanted, leaf that copies it out)
     steps: list[Span] = field(default_factory=list)  # first and last step of each stage
 
     # regions

@@ -28,6 +28,7 @@ from darkfuse.plan.layout.validate import validate
 from darkfuse.plan.layout.weights import raw_bytes
 from darkfuse.plan.layout.windows import arrange
 from darkfuse.plan.layout.wire import wire
+from darkfuse.plan.layout.wiring import Wiring
 from darkfuse.plan.program import Program
 from darkfuse.plan.types import Group, Plan
 
@@ -74,14 +75,17 @@ def lay_out(
     extra_outputs: Sequence[int] = (),
     weights_index: WeightsIndex | None = None,
     without: Collection[str] = (),
+    wirings: dict[tuple[object, ...], Wiring] | None = None,
 ) -> Draft:
-    """All that `lower` does but the last pass, with the same parameters: what a plan takes is known."""
+    """All that `lower` does but the last pass, with the same parameters: what a plan takes is known.
+    `wirings` holds those made for other plans of the graph, and gets this one's."""
     off = frozenset(without) | frozenset(filter(None, os.environ.get(WITHOUT, "").split(",")))
     for name in sorted(off - set(OPTIONAL)):
         raise PlanError(f"there is no pass {name!r} to leave out; there are {', '.join(OPTIONAL)}")
     if plan.still:
         off |= {"in-place", "overlap"}  # what a part of a map is made from stays
-    draft = Draft(graph, plan, tuple(dict.fromkeys((*graph.outputs, *extra_outputs))), weights_index, off)
+    draft = Draft(graph, plan, tuple(dict.fromkeys((*graph.outputs, *extra_outputs))), weights_index, off,
+                  {} if wirings is None else wirings)
     validate(draft)
     wire(draft)
     draft.layout = arrange(draft.wiring, plan.groups, draft.members, plan.batch)
@@ -99,7 +103,7 @@ def finish(draft: Draft, ahead_bytes: int = 0) -> Program:
         tensors=tuple(draft.tensors),
         weights=tuple(land_reads(draft, arena)),
         stages=tuple(draft.stages),
-        outputs=tuple((layer, draft.leaf_tensor[leaf]) for layer, leaf in draft.exports),
+        outputs=tuple((layer, draft.leaf_tensor[leaf]) for layer, leaf in draft.wiring.exports),
         arena_bytes=arena,
         threads=draft.plan.threads,
         batch=draft.plan.batch,

@@ -6,6 +6,8 @@ The cfg's order is always valid. Another may hold less: YOLOv2's layer 26, a 1x1
 
 from __future__ import annotations
 
+import itertools
+
 from darkfuse.graph import Graph
 from darkfuse.plan.layout.weights import FLOAT
 from darkfuse.plan.layout.wiring import Wiring
@@ -36,31 +38,30 @@ def memory_order(graph: Graph) -> list[int]:
     """
     problem = _Problem(graph)
     order = [node.index for node in graph.nodes]
-    cost = problem.cost(order)
     left = EFFORT // max(1, sum(len(node.inputs) for node in graph.nodes))
-    improved, at = True, {layer: position for position, layer in enumerate(order)}
+    improved = True
+    problem.start(order)
     while improved:  # two rounds in practice
         improved = False
         for layer in list(order):
             if not problem.moves(layer):
                 continue
-            places = problem.places(order, at, layer)
+            places = problem.places(order, layer)
             for position in places if len(places) > 1 else ():
-                changed = problem.moved(order, layer, position)
-                if changed == order:  # most layers of most networks can be nowhere else
+                begin, now, moved = problem.moved(order, layer, position)
+                if moved == now:  # most layers of most networks can be nowhere else
                     continue
                 if not left:
                     return order
                 left -= 1
-                price = problem.cost(changed)
-                if price < cost:
-                    order, cost, improved = changed, price, True
-                    at = {layer: position for position, layer in enumerate(order)}
+                if problem.cost(begin, moved) < problem.cost(begin, now):
+                    order[begin : begin + len(moved)], improved = moved, True
+                    problem.start(order)
     return order
 
 
 class _Problem:
-    """Live bytes of any order of one graph."""
+    """Live bytes of any order of one graph, reckoned where it differs from the one it starts with."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -87,33 +88,50 @@ class _Problem:
         """Whether a layer computes anything; an alias goes where its readers are."""
         return bool(self.writes[layer])
 
-    def places(self, order: list[int], at: dict[int, int], layer: int) -> range:
-        """Positions, in the order without it and its aliases, after its inputs and before its readers; `at`
-        is where each layer of the order stands."""
-        chain = self._with_aliases(layer)
-        after = max([at[n] for n in self.graph.node(chain[0]).inputs if n >= 0], default=-1) + 1
-        before = min([at[n] for n in self.graph.consumers(layer)], default=len(order))
-        return range(after, before - len(chain) + 1)
-
-    def moved(self, order: list[int], layer: int, position: int) -> list[int]:
-        """The order with a layer, and the aliases only it reads, moved to `position`."""
-        chain = self._with_aliases(layer)
-        rest = [n for n in order if n not in chain]
-        return rest[:position] + chain + rest[position:]
-
-    def cost(self, order: list[int]) -> int:
-        """See `memory_order`."""
-        last: dict[int, int] = {}
-        change = [0] * (len(order) + 1)
+    def start(self, order: list[int]) -> None:
+        """Note when each storage is first and last touched, and what is alive before each step."""
+        self.at = {layer: step for step, layer in enumerate(order)}
+        self.first, self.last = dict[int, int](), dict[int, int]()
         for step, layer in enumerate(order):
             for root in self.touched[layer]:
-                if root not in last:
+                self.first.setdefault(root, step)
+                self.last[root] = step
+        change = [0] * (len(order) + 1)
+        for root, step in self.first.items():
+            change[step] += self.size[root]
+            change[self.last[root] + 1] -= self.size[root]
+        self.alive = [0, *itertools.accumulate(change)]
+
+    def places(self, order: list[int], layer: int) -> range:
+        """Positions, in the order without it and its aliases, after its inputs and before its readers."""
+        chain = self._with_aliases(layer)
+        after = max([self.at[n] for n in self.graph.node(chain[0]).inputs if n >= 0], default=-1) + 1
+        before = min([self.at[n] for n in self.graph.consumers(layer)], default=len(order))
+        return range(after, before - len(chain) + 1)
+
+    def moved(self, order: list[int], layer: int, position: int) -> tuple[int, list[int], list[int]]:
+        """The steps that differ once a layer, and the aliases only it reads, are moved to `position`: the
+        first of them, and which layers run in them now and then."""
+        chain = self._with_aliases(layer)
+        begin = min(self.at[chain[0]], position)
+        now = order[begin : max(self.at[layer] + 1, position + len(chain))]
+        rest = [n for n in now if n not in chain]
+        return begin, now, rest[: position - begin] + chain + rest[position - begin :]
+
+    def cost(self, begin: int, layers: list[int]) -> int:
+        """See `memory_order`; of the steps from `begin` on, in which these layers run."""
+        end, last = begin + len(layers), dict[int, int]()
+        change = [0] * (len(layers) + 1)
+        for step, layer in enumerate(layers):
+            for root in self.touched[layer]:
+                if root not in last and self.first[root] >= begin:
                     change[step] += self.size[root]
                 last[root] = step
         for root, step in last.items():
-            change[step + 1] -= self.size[root]
-        live = total = 0
-        for step, layer in enumerate(order):
+            if self.last[root] < end:
+                change[step + 1] -= self.size[root]
+        live, total = self.alive[begin], 0
+        for step, layer in enumerate(layers):
             live += change[step]
             if self.writes[layer]:  # an alias runs nothing
                 total += (live + self.weights[layer]) ** 4

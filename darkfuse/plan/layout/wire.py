@@ -10,13 +10,13 @@ from __future__ import annotations
 from darkfuse.errors import PlanError
 from darkfuse.plan.layout.draft import Draft
 from darkfuse.plan.layout.inplace import overwritten
-from darkfuse.plan.layout.wiring import INPUT, Leaf, View, Wiring, poolable
+from darkfuse.plan.layout.wiring import INPUT, Leaf, Wiring, poolable
 from darkfuse.plan.program import Span
 from darkfuse.plan.types import Group
 
 
 def wire(draft: Draft) -> None:
-    """Fill in `wiring`, `members`, `exports` and `steps`.
+    """Fill in `wiring`, `members` and `steps`.
 
     Raises
     ------
@@ -26,13 +26,18 @@ def wire(draft: Draft) -> None:
     taken_over: dict[int, int] = {}
     if "in-place" not in draft.without:
         taken_over = overwritten(draft.graph, draft.plan.groups, draft.position, draft.wanted)
-    draft.wiring = Wiring(draft.graph, _fused_poolings(draft), draft.image, taken_over,
-                          concatenate="concatenation" not in draft.without, order=list(draft.position))
+    fused, order = _fused_poolings(draft), tuple(draft.position)
+    concatenate = "concatenation" not in draft.without
+    key = (tuple(fused), draft.image, tuple(taken_over.items()), concatenate, order, draft.wanted)
+    if key not in draft.wirings:  # plans of one network differ in their groups more often than in these
+        draft.wirings[key] = Wiring(draft.graph, fused, draft.image, taken_over, concatenate, order,
+                                    draft.wanted)
+    draft.wiring = draft.wirings[key]
     draft.members = _members(draft)
     if draft.plan.batch > 1 and not (draft.members and draft.members[0] and draft.members[0][0] == 0):
         raise PlanError(f"{draft.graph.name}: the first group of a plan for {draft.plan.batch} pictures must "
                         f"read the network's input")
-    draft.exports = _exports(draft)
+    _export(draft)
     draft.steps = _steps(draft)
 
 
@@ -55,7 +60,8 @@ def _members(draft: Draft) -> list[list[int]]:
     leaves = draft.wiring.leaves
     by_layer: dict[int, list[int]] = {}
     for number, leaf in enumerate(leaves):
-        by_layer.setdefault(leaf.layer, []).append(number)
+        if leaf.kind != "export":
+            by_layer.setdefault(leaf.layer, []).append(number)
         if leaf.layer != INPUT and leaf.layer not in draft.position:
             raise PlanError(f"{draft.graph.name}: layer {leaf.layer} is missing from the plan")
     entry = by_layer[INPUT][0]
@@ -78,21 +84,14 @@ def _members(draft: Draft) -> list[list[int]]:
     return members
 
 
-def _exports(draft: Draft) -> tuple[tuple[int, int], ...]:
-    """Add a leaf for every map asked for, to the group that finishes it. Returns (layer, leaf) pairs."""
+def _export(draft: Draft) -> None:
+    """Let every map asked for be copied out by the group that finishes it."""
     stage_of = {leaf: stage for stage, leaves in enumerate(draft.members) for leaf in leaves}
-    made: dict[View, int] = {}
-    pairs = []
-    for layer in draft.wanted:
-        view = draft.wiring.views[layer]
-        if view not in made:
-            draft.wiring.export(layer)
-            made[view] = len(draft.wiring.leaves) - 1
-            entry = [0] if 0 in view.leaves and 0 not in stage_of else []  # nothing else reads the input
-            stage = max([stage_of[n] for n in view.leaves if n in stage_of], default=0)
-            draft.members[stage] += [*entry, made[view]]
-        pairs.append((layer, made[view]))
-    return tuple(pairs)
+    for copy in dict.fromkeys(copy for _, copy in draft.wiring.exports):
+        written_by = draft.wiring.leaves[copy].sources[0].leaves
+        entry = [0] if 0 in written_by and 0 not in stage_of else []  # nothing else reads the input
+        stage = max([stage_of[n] for n in written_by if n in stage_of], default=0)
+        draft.members[stage] += [*entry, copy]
 
 
 def _steps(draft: Draft) -> list[Span]:

@@ -124,18 +124,23 @@ class Wiring:
         Whether producers write straight into a concatenation where they can; otherwise each piece is copied.
     order : sequence of int, optional
         Layers in the order they run in; left out, that of the cfg.
+    wanted : sequence of int
+        Layers whose maps are copied out in Darknet's order ('chw').
 
     Attributes
     ----------
     leaves : list of Leaf
+        Last those that copy maps out.
     storages : list of Storage
     views : dict of int to View
         Per layer index (-1: the network input). A fused convolution's own output has none.
+    exports : tuple of (int, int)
+        Each layer wanted, and the leaf that copies it out.
     """
 
     def __init__(self, graph: Graph, fused: Mapping[int, int], image: bool,
                  overwritten: Mapping[int, int] | None = None, concatenate: bool = True,
-                 order: Sequence[int] | None = None) -> None:
+                 order: Sequence[int] | None = None, wanted: Sequence[int] = ()) -> None:
         self.graph = graph
         self.concatenate = concatenate
         layers = range(len(graph.nodes)) if order is None else order
@@ -158,6 +163,13 @@ class Wiring:
                 self.views[node.index] = self.views[node.inputs[0]]
             else:
                 self.views[node.index] = self._layer(node)
+        copies: dict[View, int] = {}
+        for layer in wanted:
+            view = self.views[layer]
+            if view not in copies:
+                copies[view] = len(self.leaves)
+                self._leaf(layer, layer, "export", (view,), *self._points((view,)), graph.shape(layer), "chw")
+        self.exports = tuple((layer, copies[self.views[layer]]) for layer in wanted)
 
     def root(self, view: View) -> View:
         """The same channels, as a view of the outermost storage."""
@@ -168,13 +180,6 @@ class Wiring:
             channel += self.storages[storage].at
             storage = self.storages[storage].parent
         return View(storage, channel, view.channels, view.leaves)
-
-    def export(self, layer: int) -> Leaf:
-        """Add a leaf that copies layer `layer`'s map out in Darknet's order ('chw')."""
-        view = self.views[layer]
-        shape = self.graph.shape(layer)
-        self._leaf(layer, layer, "export", (view,), *self._points((view,)), shape, "chw")
-        return self.leaves[-1]
 
     def _leaf(self, layer: int, node: int, kind: str, sources: tuple[View, ...], rows: Steps, columns: Steps,
               shape: Shape, layout: str = "blocks") -> View:

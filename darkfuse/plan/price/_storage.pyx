@@ -1,7 +1,9 @@
 # cython: boundscheck=False
 """When storage reads what, and where to: the loops of `timeline`. See _storage.pyi."""
 from libc.stdint cimport int64_t
-from libc.stdlib cimport free, malloc, realloc
+from libc.stdlib cimport free, malloc
+
+from darkfuse.plan.layout._grow cimport grown
 
 cdef double NEVER = float("inf")
 
@@ -115,12 +117,7 @@ cdef class Storage:
 
 
 cdef int add(Slots *slots, Slot slot) except -1:
-    if slots.count == slots.room:
-        slots.room = 2 * slots.room + 64
-        more = <Slot *>realloc(slots.at, slots.room * sizeof(Slot))
-        if more == NULL:
-            raise MemoryError
-        slots.at = more
+    slots.at = <Slot *>grown(slots.at, slots.count + 1, &slots.room, sizeof(Slot))
     slots.at[slots.count] = slot
     slots.count += 1
     return 0

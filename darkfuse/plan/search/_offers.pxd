@@ -1,11 +1,13 @@
 """Ways to run one group, those kept that no other beats."""
 from libc.stdint cimport int64_t
-from libc.stdlib cimport realloc
 
-ctypedef struct Offer:  # a way to run a group; bytes as in `candidates.Option`
+from darkfuse.plan.layout._grow cimport grown
+
+ctypedef struct Offer:  # a way to run a group; bytes and milliseconds as in `option.Option`
     double ms, loading
     int64_t stage, pinned
-    int grid
+    int alone  # its number among the ways of single pieces, or -1
+    int down, across, cache  # tiles, and which of `CACHES`
     bint direct, loaded
 
 ctypedef struct Offers:
@@ -27,12 +29,7 @@ cdef inline int choose(Offers *offers, Offer found) except -1:
         if not beats(&found, &offers.at[n]):
             offers.at[kept] = offers.at[n]
             kept += 1
-    if kept == offers.room:
-        offers.room = 2 * offers.room + 8
-        more = <Offer *>realloc(offers.at, offers.room * sizeof(Offer))
-        if more == NULL:
-            raise MemoryError
-        offers.at = more
+    offers.at = <Offer *>grown(offers.at, kept + 1, &offers.room, sizeof(Offer))
     offers.at[kept] = found
     offers.count = kept + 1
     return 0

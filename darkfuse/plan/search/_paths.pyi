@@ -1,21 +1,19 @@
-from collections.abc import Sequence
-from typing import Any
+from darkfuse.plan.search._ways import Ways
+from darkfuse.plan.search.option import Option
 
 # milliseconds, stage bytes, pinned bytes, and numbers of the ways it is made of
 Found = tuple[float, int, int, list[int]]
 
 class Paths:
-    """Ways from cut to cut, numbered in the order of `spans`.
+    """Ways from cut to cut: how the whole network may be run. `many` is how many ways there are, `count` the
+    last cut; the first is 0."""
 
-    Parameters
-    ----------
-    count : int
-        The last cut; the first is 0.
-    spans : list of (a, b, options)
-        By a, then b. Options begin with stage bytes, pinned bytes and milliseconds, the fastest first.
-    """
+    many: int
 
-    def __init__(self, count: int, spans: Sequence[tuple[int, int, Sequence[tuple[Any, ...]]]]) -> None: ...
+    def __init__(self, count: int, ways: Ways) -> None: ...
+
+    def option(self, number: int) -> Option:
+        """A way by its number."""
 
     def floors(self) -> list[int]:
         """Per cut, the least the largest stage from there to the end can be (minimax)."""
@@ -41,5 +39,6 @@ class Paths:
             `rest(price)`, or zeros.
         """
 
-    def smallest(self, limit: int, keep: int) -> list[Found]:
-        """Paths that no other beats in stage and pinned bytes, those with the fewest bytes first."""
+    def smallest(self, limit: int, keep: int, lean: bool) -> list[Found]:
+        """Paths that no other beats in stage and pinned bytes, those with the fewest bytes first. Lean: made
+        of groups smaller than they must be, for an easier packing; else these are rather fast."""

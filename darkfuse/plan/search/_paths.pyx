@@ -1,68 +1,70 @@
 # cython: boundscheck=False
 """Paths through the cuts of a network: the loops that try a hundred thousand labels. See _paths.pyi."""
 from libc.stdint cimport int64_t
-from libc.stdlib cimport free, malloc, qsort, realloc
-from libc.string cimport memmove
+from libc.stdlib cimport free, malloc, qsort
+from libc.string cimport memcpy
+
+from darkfuse.plan.search._labels cimport Label, Labels, add, sign, thin
+from darkfuse.plan.search._offers cimport Offer
+from darkfuse.plan.search._ways cimport Ways
 
 cdef double NEVER = float("inf")
 
-ctypedef struct Way:  # to run the pieces between two cuts
+ctypedef struct Way:  # to run the pieces between two cuts, by its number in `Paths.way`
     int64_t stage, pinned
     double ms
+    int number
 
 ctypedef struct Edge:  # from cut a to cut b, by ways [first, last), fastest first
     int a, b, first, last
 
-ctypedef struct Label:
-    double ms
-    int64_t stage, pinned
-    int back, way  # the label it goes on from, and how
-
-ctypedef struct Step:
-    int64_t stage, pinned
-
-ctypedef struct Labels:
-    Label *at
-    int count, room
-
 
 cdef class Paths:
 
+    cdef Ways ways
+    cdef readonly int many
     cdef int count, edges
     cdef Edge *edge
-    cdef Way *way
+    cdef Offer *way
     cdef int64_t *floor
-    # of one question: ways that can be part of an answer, their numbers, and those between two cuts
+    # of one question: ways that can be part of an answer, and those between two cuts
     cdef Way *few
-    cdef int *numbers
     cdef Edge *between
 
-    def __cinit__(self, int count, list spans):
-        cdef int n = 0, number, many
-        self.count, self.edges = count, len(spans)
+    def __cinit__(self, int count, Ways ways):
+        cdef int n, a, b
+        spans = sorted(ways.numbers)
+        self.ways, self.count, self.edges = ways, count, len(spans)
         self.edge = <Edge *>malloc((self.edges + 1) * sizeof(Edge))
-        self.way = <Way *>malloc((sum([len(options) for _, _, options in spans]) + 1) * sizeof(Way))
-        self.floor = <int64_t *>malloc((count + 1) * sizeof(int64_t))
-        many = sum([len(options) for _, _, options in spans]) + 1
-        self.few = <Way *>malloc(many * sizeof(Way))
-        self.numbers = <int *>malloc(many * sizeof(int))
         self.between = <Edge *>malloc((self.edges + 1) * sizeof(Edge))
-        if NULL in (self.edge, self.way, self.floor, self.few, self.numbers, self.between):
+        self.floor = <int64_t *>malloc((count + 1) * sizeof(int64_t))
+        for n in range(ways.count):
+            self.many += ways.spans[n].count
+        self.way = <Offer *>malloc((self.many + 1) * sizeof(Offer))
+        self.few = <Way *>malloc((self.many + 1) * sizeof(Way))
+        if NULL in (self.edge, self.between, self.floor, self.way, self.few):
             raise MemoryError
-        for number, (a, b, options) in enumerate(spans):
-            self.edge[number] = Edge(a, b, n, n + len(options))
-            for option in options:
-                self.way[n] = Way(option[0], option[1], option[2])
-                n += 1
+        self.many = 0
+        for n, (a, b) in enumerate(spans):
+            offers = ways.between(a, b)
+            memcpy(&self.way[self.many], offers.at, offers.count * sizeof(Offer))
+            qsort(&self.way[self.many], offers.count, sizeof(Offer), fastest_first)
+            self.edge[n] = Edge(a, b, self.many, self.many + offers.count)
+            self.many += offers.count
         self._set_floors()
 
     def __dealloc__(self):
-        free(self.few)
-        free(self.numbers)
-        free(self.between)
         free(self.edge)
-        free(self.way)
+        free(self.between)
         free(self.floor)
+        free(self.way)
+        free(self.few)
+
+    def option(self, int number):
+        cdef int n = 0
+        while self.edge[n].last <= number:
+            n += 1
+        return self.ways.told(self.edge[n].a, self.edge[n].b, &self.way[number])
 
     cdef void _set_floors(self):
         cdef int number, n
@@ -118,15 +120,29 @@ cdef class Paths:
         return total, stage, pinned, ways
 
     def labels(self, int64_t limit, int keep, double price, double slowest, list rest):
-        return self._labels(limit, keep, price, slowest + price * limit, rest, True)
+        return self._labels(limit, keep, price, slowest + price * limit, rest, True, False)
 
-    def smallest(self, int64_t limit, int keep):
-        return self._labels(limit, keep, 0.0, NEVER, [0.0] * (self.count + 1), False)
+    def smallest(self, int64_t limit, int keep, bint lean):
+        return self._labels(limit, keep, 0.0, NEVER, [0.0] * (self.count + 1), False, lean)
 
-    cdef int _screen(self, int64_t limit, double price, double slowest, list rest, bint timed) except -1:
+    cdef bint _leaner(self, int number, const Edge *edge) noexcept nogil:
+        """Whether another way between two cuts is as small as this one in stage and pinned bytes."""
+        cdef int n
+        cdef Offer *one
+        cdef Offer *way = &self.way[number]
+        for n in range(edge.first, edge.last):
+            one = &self.way[n]
+            if n != number and one.stage <= way.stage and one.pinned <= way.pinned \
+                    and (n < number or one.stage < way.stage or one.pinned < way.pinned):
+                return True
+        return False
+
+    cdef int _screen(self, int64_t limit, double price, double slowest, list rest, bint timed,
+                     bint lean) except -1:
         """Note ways that can be part of an answer: what a path must take before and after such a way is no
         less than the least at this price. Timed: of ways between two cuts, none that a faster one beats. No
-        path's largest stage is less than the floor, so that smaller ones are alike."""
+        path's largest stage is less than the floor, so that smaller ones are alike. Lean: none that another
+        beats in stage and pinned bytes."""
         cdef int number, n, m, many = 0
         cdef double least, after
         cdef Way way
@@ -140,24 +156,26 @@ cdef class Paths:
             self.between[number] = Edge(edge.a, edge.b, many, many)
             after = rest[edge.b]
             for n in range(edge.first, edge.last):
-                way = self.way[n]
+                way = Way(self.way[n].stage, self.way[n].pinned, self.way[n].ms, n)
                 least = start[edge.a] + way.ms + price * way.pinned
                 start[edge.b] = min(start[edge.b], least)
                 if timed:
                     way.stage = max(way.stage, self.floor[0])
-                if way.stage + way.pinned > limit or least + after + price * way.stage > slowest:
+                if way.stage + way.pinned > limit or least + after + price * way.stage > slowest \
+                        or lean and self._leaner(n, &edge):
                     continue
                 m = self.between[number].first if timed else many
                 while m < many and (self.few[m].stage > way.stage or self.few[m].pinned > way.pinned):
                     m += 1
                 if m == many:
-                    self.few[many], self.numbers[many] = way, n
+                    self.few[many] = way
                     many += 1
             self.between[number].last = many
         free(start)
         return 0
 
-    cdef list _labels(self, int64_t limit, int keep, double price, double slowest, list rest, bint timed):
+    cdef list _labels(self, int64_t limit, int keep, double price, double slowest, list rest, bint timed,
+                      bint lean):
         """Labels at the last cut; `timed`: none that another beats in time, stage and pinned bytes, else none
         that another beats in stage and pinned bytes."""
         cdef Labels *found = <Labels *>malloc((self.count + 1) * sizeof(Labels))
@@ -171,7 +189,7 @@ cdef class Paths:
         for cut in range(self.count + 1):
             found[cut] = Labels(NULL, 0, 0)
         try:
-            self._screen(limit, price, slowest, rest, timed)
+            self._screen(limit, price, slowest, rest, timed, lean)
             add(&kept, Label(0.0, self.floor[0] if timed else 0, 0, -1, -1))
             for cut in range(self.count + 1):
                 if cut:
@@ -194,7 +212,7 @@ cdef class Paths:
                             if stage + way.pinned <= most \
                                     and way.ms + price * (way.pinned + max(stage, floor)) <= left:
                                 label = Label(before.ms + way.ms, stage, before.pinned + way.pinned, at,
-                                              self.numbers[n])
+                                              way.number)
                                 add(&found[edge.b], label)
                     number += 1
             return [self._told(&kept, n) for n in range(begin, kept.count)]
@@ -214,125 +232,9 @@ cdef class Paths:
         return label.ms, label.stage, label.pinned, ways
 
 
-cdef int add(Labels *labels, Label label) except -1:
-    if labels.count == labels.room:
-        labels.room = 2 * labels.room + 64
-        more = <Label *>realloc(labels.at, labels.room * sizeof(Label))
-        if more == NULL:
-            raise MemoryError
-        labels.at = more
-    labels.at[labels.count] = label
-    labels.count += 1
-    return 0
-
-
-cdef int thin(Labels *found, int keep, double price, int64_t floor, bint timed, Labels *kept) except -1:
-    """Append to `kept` at most `keep` labels that no other beats. Timed: half of them the cheapest with bytes
-    beyond a stage of `floor` at `price`, the others spread evenly from the fastest to the smallest, and the
-    smallest, in order of time; else those with the fewest bytes."""
-    cdef int n, many = undominated(found, timed), half = keep // 2, begin = kept.count, smallest = 0
-    cdef char *chosen
-    cdef Label *at = found.at
-    if many > keep and timed:
-        cheap = sorted([(at[n].ms + price * (max(at[n].stage, floor) + at[n].pinned), n) for n in range(many)])
-        chosen = <char *>malloc(many)
-        if chosen == NULL:
-            raise MemoryError
-        for n in range(many):
-            chosen[n] = 0
-            if bytes_of(&at[n]) < bytes_of(&at[smallest]):
-                smallest = n
-        chosen[smallest] = 1
-        for n in range(half):
-            chosen[<int>cheap[n][1]] = 1
-        for n in range(keep - half):
-            chosen[<int>(n * (many / <double>(keep - half)))] = 1
-        for n in range(many):
-            if chosen[n]:
-                add(kept, at[n])
-        free(chosen)
-        return 0
-    if not timed:
-        qsort(at, many, sizeof(Label), by_bytes)
-        many = min(many, keep)
-    for n in range(many):
-        add(kept, at[n])
-    return 0
-
-
-cdef int undominated(Labels *found, bint timed) except -1:
-    """Move the labels that no other beats to the front, in order; returns how many. A staircase of (stage,
-    pinned) tells in one look whether a label is beaten."""
-    cdef int n, kept = 0, steps = 0, low, high, middle, end
-    cdef Label *at = found.at
-    cdef Label label
-    if not timed:
-        qsort(at, found.count, sizeof(Label), by_stage)
-        for n in range(found.count):
-            if not kept or at[n].pinned < at[kept - 1].pinned:
-                at[kept] = at[n]
-                kept += 1
-        return kept
-    qsort(at, found.count, sizeof(Label), by_time)
-    cdef Step *stairs = <Step *>malloc((found.count + 1) * sizeof(Step))
-    if stairs == NULL:
-        raise MemoryError
-    for n in range(found.count):  # stages rise from step to step, pinned bytes fall
-        label = at[n]
-        low, high = 0, steps
-        while low < high:
-            middle = (low + high) // 2
-            if stairs[middle].stage <= label.stage:
-                low = middle + 1
-            else:
-                high = middle
-        if low and stairs[low - 1].pinned <= label.pinned:
-            continue
-        end = low
-        while end < steps and stairs[end].pinned >= label.pinned:
-            end += 1
-        if low and stairs[low - 1].stage == label.stage:
-            low -= 1
-        memmove(&stairs[low + 1], &stairs[end], (steps - end) * sizeof(Step))
-        steps += low + 1 - end
-        stairs[low] = Step(label.stage, label.pinned)
-        at[kept] = label
-        kept += 1
-    free(stairs)
-    return kept
-
-
-cdef inline int64_t bytes_of(const Label *label) noexcept nogil:
-    return label.stage + label.pinned
-
-
-cdef inline int sign(int64_t one, int64_t other) noexcept nogil:
-    return (one > other) - (one < other)
-
-
-cdef int by_time(const void *a, const void *b) noexcept nogil:
-    cdef const Label *one = <const Label *>a
-    cdef const Label *other = <const Label *>b
+cdef int fastest_first(const void *a, const void *b) noexcept nogil:
+    cdef const Offer *one = <const Offer *>a
+    cdef const Offer *other = <const Offer *>b
     if one.ms != other.ms:
         return 1 if one.ms > other.ms else -1
-    return sign(bytes_of(one), bytes_of(other)) or sign(one.stage, other.stage) or in_turn(one, other)
-
-
-cdef int by_stage(const void *a, const void *b) noexcept nogil:
-    cdef const Label *one = <const Label *>a
-    cdef const Label *other = <const Label *>b
-    cdef int found = sign(one.stage, other.stage) or sign(one.pinned, other.pinned)
-    if not found and one.ms != other.ms:
-        return 1 if one.ms > other.ms else -1
-    return found or in_turn(one, other)
-
-
-cdef int by_bytes(const void *a, const void *b) noexcept nogil:
-    cdef const Label *one = <const Label *>a
-    cdef const Label *other = <const Label *>b
-    return sign(bytes_of(one), bytes_of(other)) or sign(one.stage, other.stage) or in_turn(one, other)
-
-
-cdef int in_turn(const Label *one, const Label *other) noexcept nogil:
-    """Labels alike in all they cost: the one that was tried first, whatever qsort does with them."""
-    return sign(one.back, other.back) or sign(one.way, other.way)
+    return sign(one.stage, other.stage) or sign(one.pinned, other.pinned)

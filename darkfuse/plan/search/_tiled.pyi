@@ -1,6 +1,6 @@
 from typing import Any
 
-from darkfuse.plan.search.option import Option
+from darkfuse.plan.search._ways import Ways
 
 class Tiler:
     """Prices tiled groups of one network; `plan.search.tiled.tiler` makes one."""
@@ -8,10 +8,9 @@ class Tiler:
     def __init__(self, pieces: list[tuple[Any, ...]], leaves: list[tuple[Any, ...]],
                  roots: list[tuple[Any, ...]], entry: int, input_root: int, near: int, threads: int,
                  far_ms: float, input_ms: float, input_tile: float, batch: int) -> None: ...
-    def ways(self, b: int, grids: list[tuple[tuple[int, int], str]], across: int, limit: int,
-             worth: dict[int, tuple[int, int]]) -> dict[int, list[Option]]:
-        """Ways to run groups that end before piece `b`, over grids of its last map. Per first piece, those
-        that no other beats in stage bytes, pinned bytes and time at once.
+    def price(self, b: int, grids: list[tuple[tuple[int, int], str]], across: int, limit: int,
+              worth: dict[int, tuple[int, int]], ways: Ways) -> None:
+        """Add to `ways` how to run groups that end before piece `b`, over grids of its last map.
 
         Parameters
         ----------

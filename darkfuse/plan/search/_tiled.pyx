@@ -6,14 +6,15 @@ tile depends on its readers alone, and these come after it: going backwards, eve
 See _tiled.pyi.
 """
 from libc.stdint cimport int64_t
-from libc.stdlib cimport calloc, free, realloc
+from libc.stdlib cimport calloc, free
 
+from darkfuse.plan.layout._grow cimport grown
 from darkfuse.plan.price._grid cimport ConvCost, Size
 from darkfuse.plan.search._network cimport Network
-from darkfuse.plan.search._offers cimport Offer, Offers, offer
+from darkfuse.plan.search._offers cimport Offer, Offers, choose, offer
 from darkfuse.plan.search._pairs cimport Pair, most_shared
-from darkfuse.plan.search.option import Option, Recipe
 from darkfuse.plan.search._reach cimport Asked, Line, Part, Reach, ask, axis, before, shift
+from darkfuse.plan.search._ways cimport Ways
 
 cdef int64_t HEAVIEST = 16 << 20  # bytes of weights in one fused group
 
@@ -34,30 +35,30 @@ cdef class Tiler(Network):
         free(self.lines)
         free(self.pairs)
 
-    def ways(self, int b, list grids, int64_t across, int64_t limit, dict worth):
-        cdef int n, low = min(worth)
-        make = tuple.__new__
+    def price(self, int b, list grids, int64_t across, int64_t limit, dict worth, Ways ways):
+        cdef int n, m, low = min(worth)
         cdef Offers *offers = <Offers *>calloc(b - low, sizeof(Offers))
         if offers == NULL:
             raise MemoryError
         try:
-            for n, ((down, over), cache) in enumerate(grids):
+            for (down, over), cache in grids:
                 self._start(b, down, over, cache, across)
-                self._groups(n, low, limit, worth, offers)
-            return {low + n: [make(Option, (offer.stage, offer.pinned, offer.ms, make(Recipe, (
-                low + n, b, *grids[offer.grid], "direct" if offer.direct else "fast",
-                "loaded" if offer.loaded else "pinned", None)))) for offer in offers[n].at[:offers[n].count]]
-                    for n in range(b - low) if offers[n].count}
+                self._groups(low, limit, worth, offers)
+            for n in range(b - low):
+                known = ways.between(low + n, b) if offers[n].count else NULL
+                for m in range(offers[n].count):
+                    choose(known, offers[n].at[m])
         finally:
             for n in range(b - low):
                 free(offers[n].at)
             free(offers)
 
-    cdef int _groups(self, int grid, int low, int64_t limit, dict worth, Offers *offers) except -1:
+    cdef int _groups(self, int low, int64_t limit, dict worth, Offers *offers) except -1:
         """Groups over one grid, each a piece longer, until none can fit `limit`."""
         cdef int a
         cdef int64_t packed = 0, reader = 0, scratch, stage, most, most_direct, across = self.inside
         cdef double loading = 0.0, far
+        cdef Offer found
         for a in range(self.b - 1, low - 1, -1):
             piece = &self.pieces[a]
             packed += piece.packed
@@ -73,12 +74,13 @@ cdef class Tiler(Network):
             stage = self.inside + self.held - self._saved(a)
             scratch = aligned(self.shared) + self.threads * aligned(self.thread)
             far = self.far * self.far_ms
+            found = Offer(self.batch * (self.fast_ms + far), loading, stage + scratch, packed, -1, self.down,
+                          self.across, 2 - self.rows_kept - self.columns_kept, False, False)
             if stage + scratch < most:
-                offer(&offers[a - low], Offer(self.batch * (self.fast_ms + far), loading, stage + scratch, packed, grid,
-                                              False, False), reader, limit)
+                offer(&offers[a - low], found, reader, limit)
             if scratch and stage < most_direct:
-                offer(&offers[a - low], Offer(self.batch * (self.direct_ms + far), loading, stage, packed, grid,
-                                              True, False), reader, limit)
+                found.ms, found.stage, found.direct = self.batch * (self.direct_ms + far), stage, True
+                offer(&offers[a - low], found, reader, limit)
         return 0
 
     def strips(self, int a, int b, tuple grid, str cache):
@@ -243,12 +245,7 @@ cdef class Tiler(Network):
             if self.lines[n].slope == slope and self.lines[n].offset == offset:
                 return known
             n = self.lines[n].next
-        if self.line_count == self.line_room:
-            self.line_room = 2 * self.line_room + 64
-            more = <Line *>realloc(self.lines, self.line_room * sizeof(Line))
-            if more == NULL:
-                raise MemoryError
-            self.lines = more
+        self.lines = <Line *>grown(self.lines, self.line_count + 1, &self.line_room, sizeof(Line))
         self.lines[self.line_count] = Line(slope, offset, known)
         self.line_count += 1
         return self.line_count - 1
@@ -276,11 +273,7 @@ cdef class Tiler(Network):
         cdef int64_t less
         cdef int m, n, source, target, first, room = self.born_count * self.dying_count, pairs = 0
         operands = set(over.values())
-        if room > self.pair_room:
-            more = <Pair *>realloc(self.pairs, room * sizeof(Pair))
-            if more == NULL:
-                raise MemoryError
-            self.pairs, self.pair_room = more, room
+        self.pairs = <Pair *>grown(self.pairs, room, &self.pair_room, sizeof(Pair))
         for n in range(self.born_count):
             target = self.born[n]
             first = over.get(target, target) if over else target

@@ -7,19 +7,23 @@ that exact number.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from darkfuse.plan.layout.arena import aligned
 from darkfuse.plan.layout.reads import streamed_ways
 from darkfuse.plan.layout.weights import FLOAT, PANEL, packed_floats, up
-from darkfuse.plan.layout.wiring import FILTERED
+from darkfuse.plan.layout.wiring import FILTERED, Wiring
 from darkfuse.plan.price.cost import bytes_ms, conv_ms, input_ms, streamed_ms
 from darkfuse.plan.price.device import Device
 from darkfuse.plan.program import reader_bytes
+from darkfuse.plan.search._ways import Ways
 from darkfuse.plan.search.option import Option, Recipe
 from darkfuse.plan.search.pieces import Piece, Pieces
 from darkfuse.plan.search.prices import Prices
 from darkfuse.plan.search.tiled import tiler
 from darkfuse.plan.types import Group, LayerPlan
+
+Way = tuple[int, int, float, LayerPlan]  # bytes beside the maps, bytes pinned, milliseconds, how
 
 
 class Candidates:
@@ -33,7 +37,9 @@ class Candidates:
         self.prices = Prices(pieces, device, threads)
         self.rates = self.prices.rates
         self._tiler = tiler(self.prices)
-        self._alone: dict[int, list[Option]] = {}
+        self.wirings: dict[tuple[object, ...], Wiring] = {}  # of plans laid out
+        self._alone: dict[int, list[Option]] = {}  # by piece
+        self._alike: dict[tuple[object, ...], list[Way]] = {}  # by all that a layer's ways depend on
         self._across = [pieces.across(b) for b in range(len(self.pieces) + 1)]
 
     def after(self, at: int) -> int:
@@ -52,9 +58,9 @@ class Candidates:
     # -- tiled groups ---------------------------------------------------------------------------------
 
     def fused(self, b: int, grids: Sequence[tuple[tuple[int, int], str]], limit: int,
-              worth: dict[int, tuple[int, int]]) -> dict[int, list[Option]]:
-        """Tiled groups that end before piece `b`, with the fastest kernels or direct ones, their weights
-        pinned or loaded: per first piece, the ways that no other beats.
+              worth: dict[int, tuple[int, int]], ways: Ways) -> None:
+        """Add to `ways` tiled groups that end before piece `b`, with the fastest kernels or direct ones, and
+        with their weights pinned or loaded.
 
         Parameters
         ----------
@@ -68,9 +74,8 @@ class Candidates:
         """
         tail = self.pieces[b - 1].leaf.shape
         grids = [(grid, cache) for grid, cache in grids if grid[0] <= tail.h and grid[1] <= tail.w]
-        if not worth or not grids:
-            return {}
-        return self._tiler.ways(b, grids, self._across[b], limit, worth)
+        if worth and grids:
+            self._tiler.price(b, grids, self._across[b], limit, worth, ways)
 
     # -- groups of one piece --------------------------------------------------------------------------
 
@@ -93,10 +98,28 @@ class Candidates:
         start += sum(bytes_ms(self.rates, p.moved) for p in more)
         if at <= self.net.entry < end:
             start += input_ms(self.rates, source.h * source.w)
-        recipe, batch = Recipe(at, end, (1, 1), "full", "fast", "pinned"), self.net.batch
         if node is None:
-            return [Option(stage, 0, batch * (start + bytes_ms(self.rates, piece.moved)), recipe)]
-        found = []
+            return [Option(stage, 0, self.net.batch * (start + bytes_ms(self.rates, piece.moved)),
+                           Recipe(at, end, (1, 1), "full", "fast", "pinned"))]
+        # Many layers of a network differ in nothing but their places
+        loads = piece.leaf.kind in FILTERED and at not in self.pinned
+        streams = loads and (self.net.batch == 1 or at > 0)  # pictures come one by one to the first group
+        key = (start, loads, streams, piece.rule, piece.leaf.shape, node.kind, node.options, node.in_shapes,
+               node.out_shape, node.weights)
+        if key not in self._alike:
+            self._alike[key] = self._alone_ways(at, start, loads, streams)
+        shared, found = self.net.never_together(at, end), []
+        for beside, pinned, ms, plan in self._alike[key]:
+            beside -= shared if plan.kernel == "winograd" and not plan.strip else 0
+            found.append(Option(stage + beside, pinned, ms,
+                                Recipe(at, end, (1, 1), "full", "fast", plan.residency, plan)))
+        return found
+
+    def _alone_ways(self, at: int, start: float, loads: bool, streams: bool) -> list[Way]:
+        """Every way to run the layer of a piece, whose operation takes `start` milliseconds beside it."""
+        piece, batch, found = self.pieces[at], self.net.batch, list[Way]()
+        node = piece.node
+        assert node is not None
         shape = node.out_shape
         for kernel, strip in self._ways(piece):
             ms, scratch = start, 0
@@ -108,17 +131,13 @@ class Candidates:
             if kernel == "winograd":
                 u, t = self.prices.scratch(piece, strip, piece.leaf.shape.h, piece.leaf.shape.w)
                 scratch = aligned(u) + self.threads * aligned(t)
-                if strip == 0:
-                    scratch -= self.net.never_together(at, end)
             plan = LayerPlan(node.index, kernel, "pinned", strip=strip)
-            found.append(Option(stage + scratch, piece.packed, batch * ms, recipe._replace(single=plan)))
-            if piece.leaf.kind in FILTERED and at not in self.pinned:
-                held = stage + scratch + piece.packed + self.prices.readers[at]
-                plan = LayerPlan(node.index, kernel, "loaded", strip=strip)
-                found.append(Option(held, 0, batch * ms + self.prices.loading[at],
-                                    recipe._replace(residency="loaded", single=plan)))
-                if batch == 1 or at:  # pictures come one by one to the first group
-                    found += self._streamed(piece, kernel, strip, stage + scratch, ms, recipe)
+            found.append((scratch, piece.packed, batch * ms, plan))
+            if loads:
+                found.append((scratch + piece.packed + self.prices.readers[at], 0,
+                              batch * ms + self.prices.loading[at], replace(plan, residency="loaded")))
+            if streams:
+                found += self._streamed(piece, kernel, strip, scratch, ms)
         return found
 
     def _ways(self, piece: Piece) -> list[tuple[str, int]]:
@@ -131,8 +150,7 @@ class Candidates:
         strips = sorted({-(-down // 2), -(-down // -(-down // 4)), 2, 1}, reverse=True)
         return [*(("winograd", strip) for strip in (0, *strips) if strip < down), ("direct", 0)]
 
-    def _streamed(self, piece: Piece, kernel: str, strip: int, stage: int, ms: float,
-                  recipe: Recipe) -> list[Option]:
+    def _streamed(self, piece: Piece, kernel: str, strip: int, scratch: int, ms: float) -> list[Way]:
         node = piece.node
         assert node is not None
         filters = node.filters
@@ -146,7 +164,7 @@ class Candidates:
             total = streamed_ms(self.rates, self.device.read, node, ms, kernel, strip_again, block, raw,
                                 slots, self.threads, self.net.batch)
             plan = LayerPlan(node.index, kernel, "streamed", block, raw, slots, strip=strip)
-            found.append(Option(stage + held, 0, total, recipe._replace(residency="streamed", single=plan)))
+            found.append((scratch + held, 0, total, plan))
         return found
 
     # -- plans ----------------------------------------------------------------------------------------
@@ -159,7 +177,8 @@ class Candidates:
         if single is None and any(piece.node for piece in self.pieces[a:b]):
             strips = self._tiler.strips(a, b, grid, cache)
         for number in range(a, b):
-            piece, plan = self.pieces[number], single
+            piece = self.pieces[number]
+            plan = replace(single, node=piece.node.index) if single and piece.node else None
             if plan is None and piece.node is not None:
                 strip = strips[number - a]
                 if strip < 0 or kernels == "direct":

@@ -8,11 +8,11 @@ as no cut holds more labels than are kept; the tests compare with brute force.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from operator import itemgetter
+from collections.abc import Callable
 from typing import NamedTuple
 
 from darkfuse.plan.search._paths import Paths
+from darkfuse.plan.search._ways import Ways
 from darkfuse.plan.search.candidates import Candidates
 from darkfuse.plan.search.option import Option
 from darkfuse.plan.search.tiled import LONGEST, NO_LIMIT
@@ -26,13 +26,13 @@ PAPER = 5  # MAFAT's grids: 1x1 to 5x5
 
 
 class Label(NamedTuple):
-    """A whole plan as the search sees it: the options it is made of, and what they come to."""
+    """A whole plan as the search sees it: the ways it is made of (`Cuts.options`), and what they come to."""
 
     ms: float
     bytes: int  # stage + pinned
     stage: int  # of the largest group
     pinned: int
-    options: list[Option]
+    ways: list[int]
 
 
 def rows_of_tiles(height: int, width: int) -> list[tuple[tuple[int, int], str]]:
@@ -54,19 +54,6 @@ def columns_of_tiles(height: int, width: int) -> list[tuple[tuple[int, int], str
     return found
 
 
-def pareto(options: Iterable[Option]) -> list[Option]:
-    """Options that no other beats in stage bytes, pinned bytes and time at once, fastest first."""
-    kept: list[Option] = []
-    for option in sorted(options, key=itemgetter(2, 0, 1)):  # ms, stage, pinned
-        stage, pinned = option[:2]
-        for other in kept:
-            if other[0] <= stage and other[1] <= pinned:
-                break
-        else:
-            kept.append(option)
-    return kept
-
-
 class Cuts:
     """Options of every span of one network in one execution order, priced once; then any number of questions.
 
@@ -84,13 +71,14 @@ class Cuts:
         self.count = len(spans.pieces)
         self.starts = [a for a, piece in enumerate(spans.pieces) if piece.layers]  # copies stay with a layer
         self.whole: dict[int, tuple[int, int]] = {}  # stage bytes of single pieces, pinned: fastest, direct
-        self._found: dict[tuple[int, int], list[Option]] = {}  # by span
+        self._ways = Ways()
         for a in self.starts:
             alone = spans.single(a)
             pinned = [option.stage for option in alone if option.recipe.residency == "pinned"] or [NO_LIMIT]
             self.whole[a] = pinned[0], pinned[-1]
-            fits = [option for option in alone if option.stage + option.pinned <= limit]
-            self._found[a, spans.after(a)] = pareto(fits)
+            self._ways.add(a, spans.after(a), [x for x in alone if x.stage + x.pinned <= limit])
+        ends = [*self.starts, self.count][1:]
+        self._worth = {b: self._worth_before(b) for b in ends}
         # Groups that begin with the first pieces may be long: maps are large there.
         self._price(rows_of_tiles, lambda a, b: b <= LONGEST or b - a <= SHORT)
         self._index()
@@ -104,23 +92,18 @@ class Cuts:
     def _price(self, grids: Callable[[int, int], list[tuple[tuple[int, int], str]]],
                wanted: Callable[[int, int], bool]) -> None:
         """Add options of all spans that are wanted, over some grids."""
-        for b in [*self.starts, self.count][1:]:
-            worth = {a: most for a, most in self._worth(b).items() if wanted(a, b)}
+        for b, every in self._worth.items():
+            worth = {a: most for a, most in every.items() if wanted(a, b)}
             if worth:
                 tail = self.spans.pieces[b - 1].leaf.shape
-                found = self.spans.fused(b, grids(tail.h, tail.w), self.limit, worth)
-                for a, options in found.items():
-                    before = self._found.get((a, b))
-                    self._found[a, b] = pareto([*before, *options] if before else options)
+                self.spans.fused(b, grids(tail.h, tail.w), self.limit, worth, self._ways)
 
     def _index(self) -> None:
-        self.edges = [(*span, options) for span, options in sorted(self._found.items()) if options]
-        self.options = [option for _, _, options in self.edges for option in options]
-        self.paths = Paths(self.count, self.edges)
-        self.keep = max(24, min(LABELS, WORK // max(1, len(self.options))))
+        self.paths = Paths(self.count, self._ways)
+        self.keep = max(24, min(LABELS, WORK // max(1, self.paths.many)))
         self.floors = self.paths.floors()
 
-    def _worth(self, b: int) -> dict[int, tuple[int, int]]:
+    def _worth_before(self, b: int) -> dict[int, tuple[int, int]]:
         """Per first piece of a group that ends before piece `b`: what its pieces need one by one, at their
         fastest and with direct kernels. No group that needs as much is worth having, for it is not faster;
         except where whole maps are too large for the caches, and tiles of them are not."""
@@ -142,7 +125,11 @@ class Cuts:
         return [self._label(*found) for found in self.paths.labels(limit, keep, price, slowest, rest)]
 
     def _label(self, ms: float, stage: int, pinned: int, ways: list[int]) -> Label:
-        return Label(ms, stage + pinned, stage, pinned, [self.options[way] for way in ways])
+        return Label(ms, stage + pinned, stage, pinned, ways)
+
+    def options(self, label: Label) -> list[Option]:
+        """What a label is made of."""
+        return [self.paths.option(way) for way in label.ways]
 
     def fastest(self, limit: int) -> list[Label]:
         """Labels worth looking at for the fastest plan within `limit`, fastest first."""
@@ -195,11 +182,7 @@ class Cuts:
 
         smallest : groups smaller than they must be, for an easier packing; else they are rather fast
         """
-        spans = [(a, b, _smallest_options(options) if smallest else options) for a, b, options in self.edges]
-        paths = Paths(self.count, spans)
-        options = [option for _, _, few in spans for option in few]
-        return [Label(ms, stage + pinned, stage, pinned, [options[way] for way in ways])
-                for ms, stage, pinned, ways in paths.smallest(self.limit, LABELS)]
+        return [self._label(*found) for found in self.paths.smallest(self.limit, LABELS, smallest)]
 
 
 class Bound(NamedTuple):
@@ -208,12 +191,3 @@ class Bound(NamedTuple):
     price: float
     slowest: float
     rest: list[float]
-
-
-def _smallest_options(options: list[Option]) -> list[Option]:
-    """The staircase in (stage, pinned)."""
-    kept: list[Option] = []
-    for option in sorted(options, key=itemgetter(0, 1, 2)):  # stage, pinned, ms
-        if not kept or option.pinned < kept[-1].pinned:
-            kept.append(option)
-    return kept

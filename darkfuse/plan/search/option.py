@@ -20,7 +20,8 @@ class Option(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """Pieces [a, b), and how; `single` is the layer's own plan when the span is one untiled piece."""
+    """Pieces [a, b), and how; `single` is how the layer runs when the span is one untiled piece:
+    its plan, or that of a layer like it."""
 
     a: int
     b: int

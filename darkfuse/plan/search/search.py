@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from darkfuse.errors import BudgetError, PlanError
 from darkfuse.graph import Graph
+from darkfuse.host.garbage import no_garbage
 from darkfuse.host.units import format_bytes
 from darkfuse.plan.layout.draft import Draft
 from darkfuse.plan.layout.lower import lay_out
@@ -24,6 +25,7 @@ LAID_OUT = 600  # pieces of all plans laid out in search of the least: three of 
 LEFT = (0.04, 0.08, 0.16, 0.3)  # of a budget, for reads ahead: plans that leave as much are tried too
 
 
+@no_garbage()
 def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool = False,
              device: Device | None = None, latency_ms: float | None = None,
              or_least: bool = False, transposed: bool = False) -> Plan:
@@ -94,6 +96,7 @@ def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool
                       f"works is {format_bytes(least.packed_bytes)}, most of it {what}")
 
 
+@no_garbage()
 def fastest_within(graph: Graph, mem: int, threads: int, exact: bool, device: Device,
                    batch: int) -> Plan | None:
     """The fastest plan for a batch within `mem` bytes of arena; None where none fits, or the network has too
@@ -122,6 +125,7 @@ def _unsearched(graph: Graph, mem: int | None, threads: int, exact: bool) -> Pla
     return replace(plan, arena_bytes=lay_out(graph, plan).packed_bytes)
 
 
+@no_garbage()
 def frontier(graph: Graph, threads: int = 1, exact: bool = False, device: Device | None = None,
              points: int = 24) -> list[Plan]:
     """Plans from the smallest to the fastest, each faster than all smaller ones, at `points` budgets spaced
@@ -156,16 +160,17 @@ def _cuts(spans: Candidates, mem: int | None) -> Cuts:
     return Cuts(spans, mem or NO_LIMIT, thorough=False)
 
 
-def _groups(label: Label, spans: Candidates) -> tuple[Group, ...]:
-    return tuple(spans.group(option.recipe, option.ms) for option in label.options)
+def _groups(label: Label, search: Cuts) -> tuple[Group, ...]:
+    return tuple(search.spans.group(option.recipe, option.ms) for option in search.options(label))
 
 
-def _laid_out(label: Label, spans: Candidates) -> Draft:
+def _laid_out(label: Label, search: Cuts) -> Draft:
     """The label's plan, with the arena it really takes."""
+    spans = search.spans
     graph = spans.net.graph
-    plan = Plan(graph.name, graph.fingerprint(), _groups(label, spans), spans.threads, spans.net.exact,
+    plan = Plan(graph.name, graph.fingerprint(), _groups(label, search), spans.threads, spans.net.exact,
                 batch=spans.net.batch, predicted_ms=round(label.ms / spans.net.batch, 3))
-    return lay_out(graph, plan)
+    return lay_out(graph, plan, wirings=spans.wirings)
 
 
 def _fastest(search: Cuts, limit: int, tries: int = 6) -> Draft | None:
@@ -180,7 +185,7 @@ def _fastest(search: Cuts, limit: int, tries: int = 6) -> Draft | None:
         for label in labels:
             if label.bytes + packing > limit or tried == 3:
                 continue
-            draft, tried = _laid_out(label, search.spans), tried + 1
+            draft, tried = _laid_out(label, search), tried + 1
             if draft.packed_bytes <= limit:
                 return draft
             packing = max(packing, draft.packed_bytes - label.bytes)
@@ -193,9 +198,9 @@ def _smaller(search: Cuts, draft: Draft) -> Iterator[Draft]:
     last = draft.packed_bytes
     for share in LEFT:
         labels = search.rough(int((1 - share) * search.limit))
-        if labels and labels[0].bytes < last and _groups(labels[0], search.spans) != draft.plan.groups:
+        if labels and labels[0].bytes < last and _groups(labels[0], search) != draft.plan.groups:
             last = labels[0].bytes
-            smaller = _laid_out(labels[0], search.spans)
+            smaller = _laid_out(labels[0], search)
             if smaller.packed_bytes <= search.limit:  # packing may take more than reckoned
                 yield smaller
 
@@ -207,7 +212,7 @@ def _least(search: Cuts) -> Draft:
         for label in labels[: _tries(search, 4)]:
             if best is not None and label.bytes > best.packed_bytes:
                 break
-            draft = _laid_out(label, search.spans)
+            draft = _laid_out(label, search)
             if best is None or _size(draft) < _size(best):
                 best = draft
     assert best is not None  # without a limit there is always layer by layer
@@ -232,7 +237,7 @@ def _smallest(search: Cuts, least: Draft) -> list[Draft]:
         labels = search.fastest(ask)
         if not labels:
             break
-        draft = _laid_out(labels[0], search.spans)
+        draft = _laid_out(labels[0], search)
         if draft.packed_bytes <= limit:
             found.append(draft)
         ask = labels[0].bytes - 1
@@ -255,7 +260,7 @@ def _smallest_within(search: Cuts, latency_ms: float) -> Draft | None:
             best = fastest[0]
         else:
             low = middle
-    draft = _laid_out(best, search.spans)
+    draft = _laid_out(best, search)
     if draft.packed_bytes <= search.limit:
         return draft
     fast = _fastest(search, search.limit)
