@@ -9,7 +9,7 @@ from darkfuse.plan.show.shapes import INK, Box, Line, Shape, Text, to_svg
 from tools.bench.race import ROOT
 
 IMAGES = ROOT / "docs" / "images"
-WIDTH, HEIGHT = 930, 480
+WIDTH, HEIGHT = 970, 480
 LEFT, RIGHT, TOP, BOTTOM = 80, 640, 60, 420
 # Okabe and Ito's colours, which people who see few colours tell apart
 LOOKS = {"darkfuse": ("#0072b2", "darkfuse"), "paper": ("#e69f00", "the paper's plan, our engine"),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from darkfuse.plan.show.shapes import to_svg
+from tools import readme_table
 from tools.prove import add_turn
 from tools.prove_plot import picture
 
@@ -50,3 +51,7 @@ def test_results_say_where_and_with_what(root: Path) -> None:
     assert results["machine"]["processor"]
     for cell in results["cells"].values():
         assert cell["commit"] and (cell["fate"] != "ran") == (cell["frame_ms"] == 0)
+
+
+def test_tables_of_the_readme_are_those_of_the_results() -> None:
+    assert readme_table.main(["--check"]) == 0, "run tools/readme_table.py"
