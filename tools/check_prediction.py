@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Predicted against measured memory: many plans of several networks, each run by `darkfuse detect`.
 
-    check_prediction.py --weights DIR > table.txt
+    check_prediction.py --weights DIR --json docs/results/prediction.json > table.txt
 
 Every network (of cfg/, or of `shapes`) gets budgets from the least that works to everything resident. The
 plan goes into a cfg, a fresh process detects in two photos with it and draws them, or classifies them, and
@@ -33,8 +33,8 @@ from darkfuse.plan.show.annotate import annotate
 from darkfuse.session.whatif import Answer, Planner
 
 ROOT = Path(__file__).resolve().parent.parent
-NETWORKS = ("darkfuse-voc7", "yolov2-tiny", "yolov3-tiny", "yolov7-tiny", "enet-coco", "resnet50", "yolov2",
-            "yolov3", "vgg-16", "yolov4")
+NETWORKS = ("darkfuse-voc7", "yolov2-tiny", "yolov3-tiny", "yolov7-tiny", "enet-coco", "resnet50", "alexnet",
+            "yolov2", "yolov3", "vgg-16", "yolov4")
 MB = 1 << 20
 
 
@@ -47,13 +47,17 @@ def main(argv: Sequence[str] | None = None) -> int:
                         help="folder of NAME.weights, again for more (default: random ones are made)")
     parser.add_argument("--plans", type=int, default=11, metavar="N", help="plans a network (default 11)")
     parser.add_argument("--threads", type=int, metavar="N", help="default: one a core")
+    parser.add_argument("--json", type=Path, metavar="FILE",
+                        help="keep the bytes there, beside those of networks not asked for this time")
     args = parser.parse_args(argv)
+    kept = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
     wrong = total = 0
     worst = 0.0
     print(f"{'network':14} {'budget':>9} {'arena':>9} {'predicted':>10} {'measured':>9} {'difference':>11}")
     try:
         with tempfile.TemporaryDirectory(prefix="darkfuse-") as folder:
             for name in args.networks or NETWORKS:
+                kept[name] = []
                 for answer, measured in checked(name, Path(folder), args):
                     plan = answer.plan
                     spare = plan.predicted_peak_bytes - measured
@@ -63,11 +67,22 @@ def main(argv: Sequence[str] | None = None) -> int:
                     print(f"{name:14} {budget:>9} {plan.arena_bytes / MB:8.2f}M "
                           f"{plan.predicted_peak_bytes / MB:9.2f}M {measured / MB:8.2f}M {spare / MB:+10.2f}M"
                           f"{'  WRONG' if bad else ''}", flush=True)
+                    kept[name].append([plan.budget_bytes, plan.arena_bytes, plan.predicted_peak_bytes,
+                                       measured])
+                if args.json:
+                    args.json.write_text(to_text(kept), encoding="utf-8")
     except DarkfuseError as error:
         print(f"check_prediction: {error}", file=sys.stderr)
         return 2
     print(f"{total} plans, {wrong} outside; at most {100 * worst:.1f}% below the prediction")
     return 1 if wrong else 0
+
+
+def to_text(kept: dict[str, list[list[int]]]) -> str:
+    """JSON with a line for each plan: bytes of the budget, the arena, the peak predicted, the peak."""
+    networks = [f' "{name}": [\n' + ",\n".join(f"  {json.dumps(row)}" for row in rows) + "\n ]"
+                for name, rows in sorted(kept.items())]
+    return "{\n" + ",\n".join(networks) + "\n}\n"
 
 
 def checked(name: str, folder: Path, args: argparse.Namespace) -> Iterator[tuple[Answer, int]]:

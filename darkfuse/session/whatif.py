@@ -19,6 +19,7 @@ from typing import Any
 import darkfuse
 from darkfuse.errors import BudgetError, DarkfuseError
 from darkfuse.graph import Graph
+from darkfuse.graph.build import DETECTION
 from darkfuse.host.files import write_whole
 from darkfuse.model.weights import WeightsIndex
 from darkfuse.plan.layout.lower import lower
@@ -31,7 +32,7 @@ from darkfuse.plan.types import Plan
 from darkfuse.session.budget import HELPED_BELOW, JITTER_BYTES, Budget, process_budget
 
 ALGORITHMS = ("exact", "mafat")
-# What Pillow was measured to leave in the process that decodes; `budget` reserves a little more
+# What Pillow was measured to leave in the process that draws; `budget` reserves a little more
 PILLOW_BYTES = 35 << 18
 
 
@@ -155,7 +156,8 @@ class Planner:
 
     def peak(self, arena: int, budget: Budget) -> int:
         """Bytes of the process at most, for a picture of the network's size."""
-        pillow = 0 if budget.helped else PILLOW_BYTES + 4 * self.input_bytes // 3
+        draws = any(node.kind in DETECTION for node in self.graph.nodes)  # with Pillow, in here
+        pillow = PILLOW_BYTES + 4 * self.input_bytes // 3 if draws and not budget.helped else 0
         most = self.spent + self._slack() + self.input_bytes + pillow + arena + JITTER_BYTES
         return min(most, budget.total) if budget.total else most
 

@@ -16,7 +16,7 @@ ctypedef struct Span:
     int64_t low, high
 
 cdef class Chains:
-    """What is placed: sizes, and per chain what it must keep away from."""
+    """What is placed: sizes, and per chain what it must keep away from; made of blocks in order of time."""
 
     cdef int count
     cdef int64_t *sizes
@@ -38,8 +38,12 @@ cdef class Chains:
         for n in range(blocks):
             one = &member[n]
             self.sizes[one.chain] = max(self.sizes[one.chain], one.at + one.size)
-            for m in range(blocks):
-                self.starts[one.chain + 2] += meet(one, &member[m])
+            for m in range(n + 1, blocks):
+                if member[m].first > one.last:  # so do all that follow
+                    break
+                if member[m].chain != one.chain:
+                    self.starts[one.chain + 2] += 1
+                    self.starts[member[m].chain + 2] += 1
         for n in range(count):
             self.starts[n + 2] += self.starts[n + 1]
         self.bans = <Ban *>malloc((self.starts[count + 1] + 1) * sizeof(Ban))
@@ -48,14 +52,20 @@ cdef class Chains:
             free(member)
             raise MemoryError
         for n in range(blocks):
-            one = &member[n]
-            for m in range(blocks):
-                other = &member[m]
-                if meet(one, other):  # `starts` of the next chain is where this one's bans have come to
-                    self.bans[self.starts[one.chain + 1]] = Ban(
-                        other.chain, other.at - one.at - one.size, other.at + other.size - one.at)
-                    self.starts[one.chain + 1] += 1
+            for m in range(n + 1, blocks):
+                if member[m].first > member[n].last:
+                    break
+                if member[m].chain != member[n].chain:
+                    self.ban(&member[n], &member[m])
+                    self.ban(&member[m], &member[n])
         free(member)
+
+    cdef void ban(self, const Member *one, const Member *other) noexcept nogil:
+        """Keep the chain of a block away from another's, whose block is alive at the same time."""
+        # `starts` of the next chain is where this one's bans have come to
+        self.bans[self.starts[one.chain + 1]] = Ban(other.chain, other.at - one.at - one.size,
+                                                    other.at + other.size - one.at)
+        self.starts[one.chain + 1] += 1
 
     def __dealloc__(self):
         free(self.sizes)
@@ -98,11 +108,6 @@ cdef class Chains:
         return highest
 
 
-cdef inline bint meet(const Member *one, const Member *other) noexcept nogil:
-    """Whether blocks of two chains are alive at the same time."""
-    return one.chain != other.chain and one.first <= other.last and other.first <= one.last
-
-
 cdef void sort(Span *spans, int count) noexcept nogil:
     """By `low`: shell sort, for some tens of spans that are partly in order."""
     cdef int gap = 1, n, at
@@ -120,7 +125,7 @@ cdef void sort(Span *spans, int count) noexcept nogil:
 
 
 def arrange(list members, int count, orders, int tries, int64_t goal):
-    cdef Chains chains = Chains(members, count)
+    cdef Chains chains = Chains(sorted(members), count)
     cdef size_t room = count * sizeof(int64_t)
     cdef int *order = <int *>malloc(count * sizeof(int))
     cdef int *changed_order = <int *>malloc(count * sizeof(int))

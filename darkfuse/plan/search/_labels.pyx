@@ -1,13 +1,17 @@
 # cython: boundscheck=False
 """Labels at one cut: paths that lead there, of which those that no other beats are gone on from."""
 from libc.stdint cimport int64_t
-from libc.stdlib cimport free, malloc, qsort
+from libc.stdlib cimport calloc, free, malloc, qsort
 from libc.string cimport memmove
 
 from darkfuse.plan.layout._grow cimport grown
 
 ctypedef struct Step:
     int64_t stage, pinned
+
+ctypedef struct Cost:  # of a label, in time and bytes together
+    double price
+    int label
 
 
 cdef int add(Labels *labels, Label label) except -1:
@@ -23,25 +27,29 @@ cdef int thin(Labels *found, int keep, double price, int64_t floor, bint timed, 
     smallest, in order of time; else those with the fewest bytes."""
     cdef int n, many = undominated(found, timed), half = keep // 2, begin = kept.count, smallest = 0
     cdef char *chosen
+    cdef Cost *costs
     cdef Label *at = found.at
     if many > keep and timed:
-        cheap = sorted([(at[n].ms + price * (max(at[n].stage, floor) + at[n].pinned), n) for n in range(many)])
-        chosen = <char *>malloc(many)
-        if chosen == NULL:
+        chosen, costs = <char *>calloc(many, 1), <Cost *>malloc(many * sizeof(Cost))
+        if chosen == NULL or costs == NULL:
+            free(chosen)
+            free(costs)
             raise MemoryError
         for n in range(many):
-            chosen[n] = 0
+            costs[n] = Cost(at[n].ms + price * (max(at[n].stage, floor) + at[n].pinned), n)
             if bytes_of(&at[n]) < bytes_of(&at[smallest]):
                 smallest = n
         chosen[smallest] = 1
+        qsort(costs, many, sizeof(Cost), by_price)
         for n in range(half):
-            chosen[<int>cheap[n][1]] = 1
+            chosen[costs[n].label] = 1
         for n in range(keep - half):
             chosen[<int>(n * (many / <double>(keep - half)))] = 1
         for n in range(many):
             if chosen[n]:
                 add(kept, at[n])
         free(chosen)
+        free(costs)
         return 0
     if not timed:
         qsort(at, many, sizeof(Label), by_bytes)
@@ -95,6 +103,14 @@ cdef int undominated(Labels *found, bint timed) except -1:
 
 cdef inline int64_t bytes_of(const Label *label) noexcept nogil:
     return label.stage + label.pinned
+
+
+cdef int by_price(const void *a, const void *b) noexcept nogil:
+    cdef const Cost *one = <const Cost *>a
+    cdef const Cost *other = <const Cost *>b
+    if one.price != other.price:
+        return 1 if one.price > other.price else -1
+    return sign(one.label, other.label)
 
 
 cdef int by_time(const void *a, const void *b) noexcept nogil:

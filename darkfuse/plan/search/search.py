@@ -22,7 +22,7 @@ from darkfuse.plan.types import Group, Plan
 
 SEARCHED = 3000  # inputs of layers in a network that is searched: the largest of Darknet's have 500
 LAID_OUT = 600  # pieces of all plans laid out in search of the least: three of a large network
-LEFT = (0.04, 0.08, 0.16, 0.3)  # of a budget, for reads ahead: plans that leave as much are tried too
+LEFT = (0.04, 0.16, 0.3)  # of a budget, for reads ahead: plans that leave as much are tried too
 
 
 @no_garbage()
