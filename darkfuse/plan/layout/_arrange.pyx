@@ -1,7 +1,7 @@
 # cython: boundscheck=False
 """Where chains of blocks lie in the arena: the loop that placing them over and over is. See _arrange.pyi."""
 from libc.stdint cimport int64_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free, malloc, qsort
 from libc.string cimport memcpy
 
 ctypedef struct Ban:  # once `other` has its place, this one may not begin in (low, high) counted from there
@@ -15,11 +15,21 @@ ctypedef struct Member:  # a block of a chain
 ctypedef struct Span:
     int64_t low, high
 
+ctypedef struct Turn:  # of a chain: the least key is placed first
+    int64_t key, then
+    int chain
+
+cdef enum:
+    ORDERS = 4
+
 cdef class Chains:
     """What is placed: sizes, and per chain what it must keep away from; made of blocks in order of time."""
 
     cdef int count
     cdef int64_t *sizes
+    cdef int *first  # steps chains are alive from and to
+    cdef int *last
+    cdef Turn *turns
     cdef Ban *bans  # of all chains, one chain's after another's
     cdef int *starts
     cdef Span *taken  # of one chain: room to sort in
@@ -30,13 +40,19 @@ cdef class Chains:
         self.count = count
         self.starts = <int *>calloc(count + 2, sizeof(int))
         self.sizes = <int64_t *>calloc(count + 1, sizeof(int64_t))
-        if NULL in (member, self.starts, self.sizes):
+        self.first = <int *>calloc(count + 1, sizeof(int))
+        self.last = <int *>calloc(count + 1, sizeof(int))
+        self.turns = <Turn *>calloc(count + 1, sizeof(Turn))
+        if NULL in (member, self.starts, self.sizes, self.first, self.last, self.turns):
             free(member)
             raise MemoryError
         for n in range(blocks):
             member[n].first, member[n].last, member[n].chain, member[n].at, member[n].size = members[n]
         for n in range(blocks):
             one = &member[n]
+            if not self.last[one.chain]:  # blocks come in order of time
+                self.first[one.chain] = one.first
+            self.last[one.chain] = max(self.last[one.chain], one.last + 1)
             self.sizes[one.chain] = max(self.sizes[one.chain], one.at + one.size)
             for m in range(n + 1, blocks):
                 if member[m].first > one.last:  # so do all that follow
@@ -68,10 +84,32 @@ cdef class Chains:
         self.starts[one.chain + 1] += 1
 
     def __dealloc__(self):
+        free(self.first)
+        free(self.last)
+        free(self.turns)
         free(self.sizes)
         free(self.bans)
         free(self.starts)
         free(self.taken)
+
+    cdef void sort(self, int which, int *order) noexcept nogil:
+        """One of the orders in which chains may be placed: by size, by size and life together, by life, by
+        beginning."""
+        cdef int n
+        cdef int64_t size, life
+        for n in range(self.count):
+            size, life = self.sizes[n], self.last[n] - self.first[n]
+            if which == 0:
+                self.turns[n] = Turn(-size, -life, n)
+            elif which == 1:
+                self.turns[n] = Turn(-size * life, 0, n)
+            elif which == 2:
+                self.turns[n] = Turn(-life, -size, n)
+            else:
+                self.turns[n] = Turn(self.first[n], -size, n)
+        qsort(self.turns, self.count, sizeof(Turn), by_turn)
+        for n in range(self.count):
+            order[n] = self.turns[n].chain
 
     cdef int64_t place(self, const int *order, int done, int64_t *placed, int64_t most) noexcept nogil:
         """Give chains from `order[done]` on their places, each in the smallest gap that holds it, or else on
@@ -108,6 +146,16 @@ cdef class Chains:
         return highest
 
 
+cdef int by_turn(const void *a, const void *b) noexcept nogil:
+    cdef const Turn *one = <const Turn *>a
+    cdef const Turn *other = <const Turn *>b
+    if one.key != other.key:
+        return 1 if one.key > other.key else -1
+    if one.then != other.then:
+        return 1 if one.then > other.then else -1
+    return one.chain - other.chain
+
+
 cdef void sort(Span *spans, int count) noexcept nogil:
     """By `low`: shell sort, for some tens of spans that are partly in order."""
     cdef int gap = 1, n, at
@@ -124,7 +172,7 @@ cdef void sort(Span *spans, int count) noexcept nogil:
         gap //= 3
 
 
-def arrange(list members, int count, orders, int tries, int64_t goal):
+def arrange(list members, int count, int tries, int64_t goal):
     cdef Chains chains = Chains(sorted(members), count)
     cdef size_t room = count * sizeof(int64_t)
     cdef int *order = <int *>malloc(count * sizeof(int))
@@ -140,11 +188,12 @@ def arrange(list members, int count, orders, int tries, int64_t goal):
     try:
         if NULL in (order, changed_order, movers, beside, placed, changed, best):
             raise MemoryError
-        for start in orders:
+        for at in range(ORDERS):
             if 0 <= top <= goal:
                 break
+            chains.sort(at, changed_order)
             for n in range(count):
-                changed_order[n], changed[n] = start[n], -1
+                changed[n] = -1
             end = chains.place(changed_order, 0, changed, top - 1 if top >= 0 else <int64_t>1 << 62)
             if top < 0 or end < top:
                 order, changed_order = changed_order, order

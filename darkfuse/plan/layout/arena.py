@@ -9,7 +9,7 @@ lower bound for networks.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -114,8 +114,7 @@ def _pack(blocks: Sequence[Block], ties: Sequence[Tie], bound: int, enough: int,
     chains = _chains(blocks, ties, rest)
     members = [(blocks[n].first, blocks[n].last, which, at, aligned(blocks[n].bytes))
                for which, chain in enumerate(chains) for n, at in chain]
-    placed, top = arrange(members, len(chains), _orders(members, len(chains)), effort // len(chains),
-                          max(bound, enough) - floor)
+    placed, top = arrange(members, len(chains), effort // len(chains), max(bound, enough) - floor)
     for chain, at in zip(chains, placed):
         for number, behind in chain:
             offsets[number] = floor + at + behind
@@ -156,19 +155,6 @@ def _chains(blocks: Sequence[Block], ties: Sequence[Tie], numbers: Sequence[int]
         lowest = min(at for _, at in chain)
         chains.append(tuple((n, at - lowest) for n, at in chain))
     return chains
-
-
-def _orders(members: Sequence[tuple[int, int, int, int, int]], count: int) -> Iterator[list[int]]:
-    """Orders in which chains may be placed: by size, by size and life together, by life, by beginning."""
-    size, first, last = [0] * count, [1 << 62] * count, [0] * count
-    for begin, end, chain, at, bytes_ in members:
-        size[chain] = max(size[chain], at + bytes_)
-        first[chain], last[chain] = min(first[chain], begin), max(last[chain], end)
-    life = [end - begin + 1 for begin, end in zip(first, last)]
-    by_size, by_life = [-n for n in size], [-n for n in life]
-    both = [n * m for n, m in zip(by_size, life)]
-    for keys in (by_size, by_life), (both,), (by_life, by_size), (first, by_size):
-        yield [chain for *_, chain in sorted(zip(*keys, range(count)))]
 
 
 def pack_tied(blocks: Sequence[Block], ties: Sequence[Tie]) -> tuple[list[Tie], Packing]:
