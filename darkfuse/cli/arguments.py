@@ -35,8 +35,8 @@ def add_pictures(parser: argparse.ArgumentParser) -> None:
     """Add how picture files are taken."""
     parser.add_argument("--ignore-exif", action="store_true", help="take pictures as they are stored, as "
                         "Darknet does, whichever way up the camera was held")
-    parser.add_argument("--reduce-pictures", action="store_true", help="reduce a picture that cannot be "
-                        "decoded whole within --mem, rather than refuse it")
+    parser.add_argument("--reduce-pictures", action="store_true", help="take a progressive JPEG that cannot "
+                        "be decoded whole within --mem at an eighth of its size, rather than refuse it")
 
 
 def pictures(args: argparse.Namespace) -> dict[str, Any]:

@@ -93,10 +93,12 @@ def objects(result: Result) -> list[dict[str, Any]]:
 
 
 def json_document(frames: Iterable[str]) -> Iterator[str]:
-    """Pieces of the JSON list that holds `frames` (from `json_frame`); write them one after another."""
-    yield "["
-    separator = "\n"
+    """Pieces of the JSON list that holds `frames` (from `json_frame`); write them one after another.
+
+    Nothing comes before the first frame, so that an only picture that cannot be read leaves no open list.
+    """
+    lead = "[\n"
     for frame in frames:
-        yield separator + frame
-        separator = ",\n"
-    yield "\n]\n"
+        yield lead + frame
+        lead = ",\n"
+    yield "\n]\n" if lead == ",\n" else "[\n]\n"

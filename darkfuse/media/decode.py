@@ -71,7 +71,8 @@ def decode(path: str, target: Target | None = None, keep_bytes: int | None = Non
     ignore_exif : bool
         Take the pixels as they are stored, as Darknet does, whichever way up the camera was held.
     reduce : bool
-        A JPEG that Pillow has to decode, and cannot within `room`, is decoded at 1/2, 1/4 or 1/8 of its size.
+        A progressive JPEG that cannot be decoded within `room` comes at 1/8 of its size; one that Pillow has
+        to decode, at 1/2, 1/4 or 1/8.
     as_stb : bool, optional
         Whether a JPEG's pixels are those stb_image, and so Darknet, makes of it, or libjpeg-turbo's. Default:
         Darknet's for a `target` that is scaled as Darknet does.
@@ -100,7 +101,28 @@ def decode(path: str, target: Target | None = None, keep_bytes: int | None = Non
         except TooLarge:
             if target is None:
                 raise
-        return _picture(_spooled(source, room), turned, target, keep)
+        try:
+            return _picture(_spooled(source, room), turned, target, keep)
+        except TooLarge as error:
+            if not reduce or format_of(path, file) != "jpeg":
+                raise
+            return _eighth(path, file, error, turned, target, keep)
+
+
+def _eighth(path: str, file: IO[bytes], error: TooLarge, turned: int, target: Target | None,
+            keep: int | None) -> Picture:
+    """A progressive JPEG that cannot be had whole, at an eighth, through a file on disk."""
+    from darkfuse.media.eighth import Eighth, needed_bytes
+
+    needed = needed_bytes(error.width, error.height)
+    if error.there < needed:
+        raise TooLarge(path, (error.width, error.height), needed, error.there) from None
+    small, spool = Eighth(path, file, error.there), Spool(path)
+    for row in small.rows():
+        spool.write(row)
+    picture = _picture(spool.source(small.width, small.height), turned, target, keep)
+    across, down = (error.width, error.height) if turned < 5 else (error.height, error.width)
+    return picture._replace(original_width=across, original_height=down)
 
 
 def native(path: str, file: IO[bytes], as_stb: bool = False) -> Any:

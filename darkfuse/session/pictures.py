@@ -11,6 +11,10 @@ from darkfuse.host.units import format_bytes
 from darkfuse.media.picture import Picture, TooLarge
 from darkfuse.session.budget import JITTER_BYTES, Budget
 
+# What else there is to do about a picture that cannot be decoded or drawn on in the memory there is.
+_WAYS = {"decoded": ", or let --reduce-pictures take a progressive JPEG smaller",
+         "drawn on": ", or take --no-draw"}
+
 
 class Pictures:
     """Reads pictures for a network, and draws boxes on them.
@@ -75,4 +79,4 @@ class Pictures:
         return ImageError(
             f"{error.path}: {size} pixels do not fit in {format_bytes(total)} while they are {what}: the "
             f"least that works is some {format_bytes(least)}; give more --mem, convert it to a JPEG or PNG "
-            "that is not progressive or interlaced, or scale it down")
+            "that is not progressive or interlaced, or scale it down" + _WAYS[what])
