@@ -35,7 +35,7 @@ ALGORITHMS = ("exact", "mafat")
 # What Pillow was measured to leave in the process that draws; `budget` reserves a little more
 PILLOW_BYTES = 35 << 18
 # What loading takes for a moment is given back before the arena is made, and is as much as one of so many
-LOADING_BYTES = 5 << 18
+LOADING_BYTES = 7 << 18
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,8 @@ class Planner:
         else:
             plan = plan_for(self.graph, most, self.threads, self.exact, self.device, or_least=True)
         if plan.arena_bytes > most:
-            budget = budget.raised(self.spent - JITTER_BYTES, plan.arena_bytes, self.graph.path)
+            budget = budget.raised(self.spent - JITTER_BYTES, max(plan.arena_bytes, LOADING_BYTES),
+                                   self.graph.path)
             if algorithm == "exact":
                 plan = plan_for(self.graph, budget.arena(self.spent), self.threads, self.exact, self.device)
         return self._answer(plan, start, budget)
@@ -169,7 +170,7 @@ class Planner:
 
     def budget_of(self, arena: int) -> int:
         """The smallest `--mem` that leaves this arena."""
-        return self._budget(HELPED_BELOW).needs(self.spent, arena)
+        return self._budget(HELPED_BELOW).needs(self.spent, max(arena, LOADING_BYTES))
 
     def _slack(self) -> int:
         return self._budget(HELPED_BELOW).slack
