@@ -33,7 +33,7 @@ from darkfuse.session.budget import HELPED_BELOW, JITTER_BYTES, Budget, process_
 
 ALGORITHMS = ("exact", "mafat")
 # What Pillow was measured to leave in the process that draws; `budget` reserves a little more
-PILLOW_BYTES = 35 << 18
+PILLOW_BYTES = 31 << 18
 # What loading takes for a moment is given back before the arena is made, and is as much as one of so many
 LOADING_BYTES = 7 << 18
 

@@ -21,6 +21,7 @@ from darkfuse.plan.layout.lower import lower
 from darkfuse.plan.layout.order import execution_orders
 from darkfuse.plan.price.device import BUILTIN, Device
 from darkfuse.plan.price.predict import predict
+from darkfuse.plan.search._paths import Paths
 from darkfuse.plan.search._ways import Ways
 from darkfuse.plan.search.candidates import Candidates
 from darkfuse.plan.search.cuts import Cuts, columns_of_tiles, rows_of_tiles
@@ -52,7 +53,8 @@ def every_option(spans: Candidates, a: int, b: int) -> list[Cost]:
     for grid, cache in [*rows_of_tiles(tail.h, tail.w), *columns]:
         ways = Ways()
         spans.fused(b, [(grid, cache)], NO_LIMIT, {a: (NO_LIMIT, NO_LIMIT)}, ways)
-        options += ways.options(a, b)
+        paths = Paths(b, ways)
+        options += [paths.option(number) for number in range(paths.many)]
     return [(option.stage, option.pinned, option.ms) for option in options]
 
 

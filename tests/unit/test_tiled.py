@@ -14,9 +14,11 @@ from darkfuse.model.cfg import parse_cfg
 from darkfuse.plan.layout.arena import Block, Packing, Tie, aligned, alive, pack_tied
 from darkfuse.plan.layout.lower import lower
 from darkfuse.plan.price.device import BUILTIN
+from darkfuse.plan.search._paths import Paths
 from darkfuse.plan.search._ways import Ways
 from darkfuse.plan.search.candidates import Candidates
 from darkfuse.plan.search.cuts import rows_of_tiles
+from darkfuse.plan.search.option import Option
 from darkfuse.plan.search.pieces import Pieces
 from darkfuse.plan.search.tiled import LONGEST, NO_LIMIT
 from darkfuse.plan.types import Plan
@@ -54,16 +56,17 @@ def cases(graph: Graph, ends: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) 
             worth = {a: (NO_LIMIT, NO_LIMIT) for a in range(max(b - LONGEST, 0), b)}
             ways = Ways()
             spans.fused(b, [(grid, cache)], NO_LIMIT, worth, ways)
-            for a in worth:
-                options = ways.options(a, b)
-                if not options:
-                    continue
-                assert options[0].recipe.residency == "pinned"
-                groups = (*single[:a], spans.group(options[0].recipe, 0), *single[b:])
+            paths = Paths(b, ways)
+            first: dict[int, Option] = {}  # by first piece, the fastest
+            for option in map(paths.option, range(paths.many)):
+                first.setdefault(option.recipe.a, option)
+            for a, option in first.items():
+                assert option.recipe.residency == "pinned"
+                groups = (*single[:a], spans.group(option.recipe, 0), *single[b:])
                 program = lower(graph, Plan(graph.name, graph.fingerprint(), groups, 1, True))
                 blocks, ties = placed.pop()
                 packed = sum(aligned(x.bytes) for x in program.buffers if x.name.endswith("packed"))
-                yield Case(a, b, grid[0] == tail.h, bool(ties), options[0].stage,
+                yield Case(a, b, grid[0] == tail.h, bool(ties), option.stage,
                            alive(blocks, ties)[a] - packed)
 
 

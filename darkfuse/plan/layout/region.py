@@ -9,6 +9,10 @@ Two ways to meet the demand along an axis:
 cached : what a tile computed is kept for the next one. Spans of one map never overlap and together are the
     whole map, even those rows that nothing reads, so that the multiply-adds executed are the network's.
 not cached : every tile computes all it needs, overlapping its neighbours (halo recompute).
+
+The search prices ten thousands of groups a network, and has the same in closed form (`search._reach`). With
+the loops here it would take some fourteen times as long to price them: measured over all groups of yolov4 in
+rows of tiles, rows alone, both compiled.
 """
 
 from __future__ import annotations

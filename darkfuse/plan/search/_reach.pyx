@@ -1,7 +1,7 @@
 """Tile geometry in closed form: how much of each map a tile computes, needs and stores, along one axis.
 
-`layout.region` works the same out exactly, tile by tile, for the one plan that is lowered. The search asks
-for ten thousand groups a network, of up to hundreds of tiles. Every map's region is affine in the tile's
+`layout.region` works the same out exactly, tile by tile, for the one plan that is lowered, and says why not
+here: the search asks for ten thousands of groups a network, of up to hundreds of tiles. Every map's region is affine in the tile's
 place, so four numbers say all, whatever the number of tiles: by the end of tile f rows up to slope*f + end are
 computed (at least up to slope*f + done), and rows from slope*f + start on are needed. What they say is never
 too little (the tests hold that against lowered programs, byte by byte).

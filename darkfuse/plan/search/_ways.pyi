@@ -8,5 +8,3 @@ class Ways:
 
     def add(self, a: int, b: int, options: Iterable[Option]) -> None:
         """Options of a span beside those that are there."""
-    def options(self, a: int, b: int) -> list[Option]:
-        """Of one span, the fastest first."""

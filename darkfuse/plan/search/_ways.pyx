@@ -35,17 +35,9 @@ cdef class Ways:
             choose(offers, Offer(option[2], 0.0, option[0], option[1], len(self.alone), 1, 1, 0, False, False))
             self.alone.append(option)
 
-    def options(self, int a, int b):
-        offers = self.between(a, b)
-        return sorted([self.told(a, b, &offers.at[n]) for n in range(offers.count)], key=by_time)
-
     cdef object told(self, int a, int b, const Offer *offer):
         if offer.alone >= 0:
             return self.alone[offer.alone]
         return Option(offer.stage, offer.pinned, offer.ms, Recipe(
             a, b, (offer.down, offer.across), CACHES[offer.cache], "direct" if offer.direct else "fast",
             "loaded" if offer.loaded else "pinned"))
-
-
-def by_time(option):
-    return option.ms, option.stage, option.pinned
