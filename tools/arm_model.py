@@ -169,6 +169,35 @@ def traffic(program: Path, folder: Path) -> dict[str, float]:
     return row
 
 
+def missing(caches: bool = False) -> list[str]:
+    """Packages of Debian's that this needs and the machine lacks."""
+    needed = dict(NEEDED, **({"valgrind": "valgrind"} if caches else {}))
+    return [package for tool, package in needed.items() if not shutil.which(tool)]
+
+
+def modelled(
+    cfg: str, device: str, exact: bool = False, caches: bool = False, root: Path = frame.ROOT
+) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """A frame of that device's plan, and the shares of inner loops.
+
+    Raises `DarkfuseError`, `frame.Unsupported`, `RuntimeError`, `subprocess.CalledProcessError`.
+    """
+    graph, settings = load_graph(cfg), build_settings(root)
+    program = lower(graph, plan_for(graph, None, 1, exact, BUILTIN[device]))
+    macs = sum(op.macs for stage in program.stages for op in stage.ops) / 1e6
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        made = frame.build(program, settings, "aarch64", [CROSS + "gcc"], folder / "arm", root)
+        isas = [isa for isa in settings["ISAS"]["aarch64"] if isa != "generic"]
+        row = {"multiply-adds": macs, **frame_row(made, folder, isas)}
+        row["instructions a multiply-add"] = row["instructions"] / macs
+        loops = loop_rows(folder / "arm", isas)
+        if caches:
+            made = frame.build(program, settings, "x86_64", ["gcc"], folder / "here", root, ("generic",))
+            row.update(traffic(made, folder))
+    return row, loops
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -180,29 +209,14 @@ def main() -> int:
     parser.add_argument("--root", help="another checkout's kernels, in place of this one's")
     parser.add_argument("--json", help="write the figures here too")
     args = parser.parse_args()
-    needed = dict(NEEDED, **({"valgrind": "valgrind"} if args.traffic else {}))
-    missing = [package for tool, package in needed.items() if not shutil.which(tool)]
-    if missing:
-        print(f"arm_model: apt-get install {' '.join(missing)}", file=sys.stderr)
+    if missing(args.traffic):
+        print(f"arm_model: apt-get install {' '.join(missing(args.traffic))}", file=sys.stderr)
         return 2
     if not mca.tool():
         print("arm_model: no llvm-mca (apt-get install llvm), so no A72 and N1", file=sys.stderr)
     root = Path(args.root).resolve() if args.root else frame.ROOT
     try:
-        graph = load_graph(args.cfg)
-        plan = plan_for(graph, None, 1, args.exact, BUILTIN[args.device])
-        program, settings = lower(graph, plan), build_settings(root)
-        macs = sum(op.macs for stage in program.stages for op in stage.ops) / 1e6
-        with tempfile.TemporaryDirectory() as temporary:
-            folder = Path(temporary)
-            made = frame.build(program, settings, "aarch64", [CROSS + "gcc"], folder / "arm", root)
-            isas = [isa for isa in settings["ISAS"]["aarch64"] if isa != "generic"]
-            row = {"multiply-adds": macs, **frame_row(made, folder, isas)}
-            row["instructions a multiply-add"] = row["instructions"] / macs
-            loops = loop_rows(folder / "arm", isas)
-            if args.traffic:
-                made = frame.build(program, settings, "x86_64", ["gcc"], folder / "here", root, ("generic",))
-                row.update(traffic(made, folder))
+        row, loops = modelled(args.cfg, args.device, args.exact, args.traffic, root)
     except (DarkfuseError, frame.Unsupported, RuntimeError) as error:
         print(f"arm_model: {error}", file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-/* Pixel sums of 5 to 8 pixels x 8 output channels, in assembly for cores that issue in order (lanes_a53.c). */
+/* Pixel sums of 4 to 8 pixels x 8 output channels, in assembly for cores that issue in order (lanes_a53.c). */
 #ifndef DF_LANES_A53_H
 #define DF_LANES_A53_H
 
@@ -6,7 +6,7 @@
 
 #if defined(DF_ISA_A53) && defined(__aarch64__)
 #define DF_IN_ORDER 1
-#define IN_ORDER_FEWEST 5 /* pixels */
+#define IN_ORDER_FEWEST 4 /* pixels */
 #define IN_ORDER_RUNS 32
 
 /* out (pixels: out_bytes, 8) = or += turns / 4 runs of 16 input channels, the n-th runs[n] bytes from `in`, pixels 16
@@ -14,10 +14,16 @@
 typedef void df_pixel_sums(const float *in, const int64_t *runs, int64_t turns, const float *w, float *out,
                            int64_t out_bytes, int add);
 
+/* out (8: out_bytes, 8) = max(slope * y, y) of a tile's y: `rows` rows of nine values, the n-th row runs[n] bytes from
+ * `in`, pixels 3 floats apart; rows of 32 weights, of which 8 count (first_a53.c). */
+typedef void df_rgb_tile(const float *in, const int64_t *runs, int64_t rows, const float *w, float *out,
+                         int64_t out_bytes, const float *bias, float slope);
+
 /* x32: rows of 8 floats; x128: of 32, of which 8 count */
 #pragma GCC visibility push(hidden)
-df_pixel_sums df_sums_5x32__a53, df_sums_6x32__a53, df_sums_7x32__a53, df_sums_8x32__a53;
-df_pixel_sums df_sums_5x128__a53, df_sums_6x128__a53, df_sums_7x128__a53, df_sums_8x128__a53;
+df_pixel_sums df_sums_4x32__a53, df_sums_5x32__a53, df_sums_6x32__a53, df_sums_7x32__a53, df_sums_8x32__a53;
+df_pixel_sums df_sums_4x128__a53, df_sums_5x128__a53, df_sums_6x128__a53, df_sums_7x128__a53, df_sums_8x128__a53;
+df_rgb_tile df_rgb_sums__a53;
 #pragma GCC visibility pop
 #endif
 

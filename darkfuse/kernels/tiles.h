@@ -48,8 +48,8 @@ typedef void tile_fn(const walk *w, const float *in, float *out);
 /* Sums of all of a walk's rows to `out`; false where its weights are not in one piece, or the runs too many. */
 static bool sums_in_order(const walk *w, const float *in, float *out, int pixels)
 {
-    static df_pixel_sums *const sums[] = {df_sums_5x128__a53, df_sums_6x128__a53, df_sums_7x128__a53,
-                                          df_sums_8x128__a53};
+    static df_pixel_sums *const sums[] = {df_sums_4x128__a53, df_sums_5x128__a53, df_sums_6x128__a53,
+                                          df_sums_7x128__a53, df_sums_8x128__a53};
     const int rows = w->k1 - w->k0, count = (w->b1 - w->b0) * rows * w->taps;
     if (pixels < IN_ORDER_FEWEST || count == 0 || count > IN_ORDER_RUNS || (w->b1 - w->b0 > 1 && rows < w->size))
         return false;
@@ -66,6 +66,22 @@ static bool sums_in_order(const walk *w, const float *in, float *out, int pixels
     sums[pixels - IN_ORDER_FEWEST](in, runs, 4 * count, weights, out, DF_CB * sizeof(float), w->b0 > 0);
     return true;
 }
+
+/* A whole tile of the first layer; false where it has no rows. */
+static bool rgb_in_order(const walk *w, const float *in, float *out)
+{
+    const int rows = w->k1 - w->k0;
+    int64_t runs[3];
+    for (int k = 0, slot = w->slot; k < rows; k++) {
+        runs[k] = slot * w->row * (int64_t)sizeof(float);
+        slot += w->hop;
+        slot -= slot >= w->slots ? w->slots : 0;
+    }
+    if (rows > 0)
+        df_rgb_sums__a53(in, runs, rows, w->w + (int64_t)w->k0 * 9 * DF_PANEL, out, DF_CB * sizeof(float), w->bias,
+                         w->slope);
+    return rows > 0;
+}
 #endif
 
 /* in: first pixel's tap 0 (slot 0, block 0); out: first pixel's first lane */
@@ -81,6 +97,8 @@ DF_INLINE void tile(const walk *w, const float *in, float *out, const int pixels
     const int64_t out_block = w->out_block;
 #define OUT(p, v) (out + (p) * DF_CB + (v) * DF_VL / DF_CB * out_block + (v) * DF_VL % DF_CB)
 #ifdef DF_IN_ORDER
+    if (step == 3 && run == DF_RGB_ROW && w->size == 3 && pixels == LANES_PIXELS && rgb_in_order(w, in, out))
+        return;
     const bool done = step == DF_CB && run == DF_CB && sums_in_order(w, in, out, pixels);
     if (done && !w->bias)
         return;

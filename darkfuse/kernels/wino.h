@@ -18,11 +18,18 @@
  *   infinity  d1 - 5/2 d3 + d5
  * Frequencies are numbered 6 * row + column, rows and columns in the order 0, p, -p, r, -r, infinity.
  *
+ * Where a region's last row or column of tiles holds fewer than 4 outputs, these are F(3,3), F(2,3) or F(1,3) in that
+ * direction, at as many of the same points as they need: the transformed filters serve all, and 13x13 outputs take 441
+ * products where whole tiles take 576.  The points are chosen in pairs, with m(x) =
+ *   3 outputs  (x^2 - p^2)(x^2 - r^2) at +-p, +-r, infinity; N(+-p) = -+3 p, N(+-r) = +-3 r
+ *   2 outputs  x (x^2 - p^2) at 0, +-p, infinity; N(0) = -1/2, N(+-p) = 1
+ *   1 output   x^2 - p^2 at +-p, infinity; N(+-p) = +-2 p
+ *
  * When it pays: against 288 multiply-adds of vectors a tile, input channel and 32 outputs, Winograd spends 72 in
  * products, 10 * 32 / out_c in the input transform, 320 / in_c in the output transform, and 220 / tiles in the
  * filter transform (cycles of 16 lanes, AVX-512 on Zen 4; AVX2 much the same), the last doubled where filters
  * come from DRAM and few tiles hide it.  With full tiles it breaks even below 4 tiles per filter read, reaches 2x
- * at 8 and 3x at 25 to 50; partial tiles cost as much as whole ones.  Large maps want strips of 50 to 200 tiles:
+ * at 8 and 3x at 25 to 50.  Large maps want strips of 50 to 200 tiles:
  * past that m (4.6 KB a tile) leaves the second-level cache, and 32 -> 64 channels at 304x304 lose a quarter. */
 #ifndef DF_WINO_H
 #define DF_WINO_H
@@ -83,6 +90,59 @@ DF_INLINE int64_t wino_u(int b, int tiles)
 DF_INLINE int64_t wino_m_step(int tiles) { return (int64_t)tiles * DF_PANEL + WINO_GAP; }
 DF_INLINE int64_t wino_w_step(int blocks) { return (int64_t)blocks * DF_CB * DF_PANEL + WINO_GAP; }
 
+/* How many outputs a direction's last tile has, and which of the six points it needs: bit i is the i-th. */
+DF_INLINE int wino_outputs(int from, int to, int tiles) { return to - from - 4 * (tiles - 1); }
+
+DF_INLINE int wino_points(int outputs)
+{
+    static const int points[5] = {0, 046, 047, 076, 077};
+    return points[outputs];
+}
+
+/* The order of a strip's tiles: so that those that need one frequency follow each other.  First the partial ones of the
+ * last column, then the whole ones row by row, then the partial ones of the last row, and the corner. */
+typedef struct {
+    int rows, cols; /* outputs of the last row of tiles from top to bottom, of the last column from left to right */
+    int down, across; /* whole tiles in a column, in a row */
+    int right, whole; /* partial tiles of the last column above the corner; whole ones */
+    int bottom, all; /* partial tiles of the last row left of the corner; all */
+} wino_order;
+
+DF_INLINE wino_order wino_order_of(const df_strip *s)
+{
+    wino_order o = {.rows = wino_outputs(s->y0, s->y1, s->tiles_y), .cols = wino_outputs(s->x0, s->x1, s->tiles_x)};
+    o.down = s->tiles_y - (o.rows < 4);
+    o.across = s->tiles_x - (o.cols < 4);
+    o.right = o.down * (s->tiles_x - o.across);
+    o.whole = o.down * o.across;
+    o.bottom = o.across * (s->tiles_y - o.down);
+    o.all = s->tiles_y * s->tiles_x;
+    return o;
+}
+
+/* Row and column of tile t, in tiles. */
+DF_INLINE void wino_place(const wino_order *o, int t, int *ty, int *tx)
+{
+    if (t < o->right) {
+        *ty = t;
+        *tx = o->across;
+    } else if (t < o->right + o->whole) {
+        *ty = (t - o->right) / o->across;
+        *tx = (t - o->right) % o->across;
+    } else {
+        *ty = o->down;
+        *tx = t - o->right - o->whole;
+    }
+}
+
+/* Tiles [*from, *to) have frequency f. */
+DF_INLINE void wino_range(const wino_order *o, int f, int *from, int *to)
+{
+    const bool down = wino_points(o->rows) >> f / 6 & 1, across = wino_points(o->cols) >> f % 6 & 1;
+    *from = across ? 0 : o->right;
+    *to = !down ? o->right + o->whole : across ? o->all : o->right + o->whole + o->bottom;
+}
+
 #pragma GCC visibility push(hidden)
 
 /* Channel blocks [b, b + blocks) of one panel's filters, at most 64 input channels, to
@@ -95,7 +155,7 @@ void DF_NAME(wino_filter)(const df_filters *filters, int in_c, int b, int blocks
 void DF_NAME(wino_gemm)(const float *u, int64_t next, int blocks, int tiles, const float *w, float *m, bool add,
                         const float *ahead, int floats);
 
-/* Tiles [t0, t1) of the strip: A^T m A, bias, activation and pooling of m (36: wino_m_step, t1 - t0, 32)
+/* Tiles [t0, t1) of the strip's order: A^T m A, bias, activation and pooling of m (36: wino_m_step, t1 - t0, 32)
  * into out. */
 void DF_NAME(wino_output)(const df_conv *c, const df_view *out, const df_strip *s, const float *m, const float *bias,
                           int panel, int t0, int t1);

@@ -90,7 +90,8 @@ static block_fn *const block_of[WINO_TILES + 1] = {
 /* clang-format on */
 
 #ifdef DF_IN_ORDER
-static df_pixel_sums *const in_order[] = {df_sums_5x32__a53, df_sums_6x32__a53, df_sums_7x32__a53, df_sums_8x32__a53};
+static df_pixel_sums *const in_order[] = {df_sums_4x32__a53, df_sums_5x32__a53, df_sums_6x32__a53, df_sums_7x32__a53,
+                                          df_sums_8x32__a53};
 
 static bool block_in_order(int tiles, const float *u, int64_t next, int blocks, const float *w, float *m, bool add,
                            const float *ahead, int lines)

@@ -61,13 +61,82 @@ static void transform_patch(const float *const d[6], float *u, int64_t step)
     }
 }
 
+/* One dimension of B^T for fewer outputs; d: outputs + 2 inputs, out: those of the points they need. */
+DF_INLINE void bt_fewer(const int outputs, const vf *d, vf out[6])
+{
+    if (outputs == 4) {
+        out[0] = bt_single(d[0], d[2], d[4]);
+        bt_pair(d[1], d[2], d[3], d[4], 2.0f, WINO_P, &out[1], &out[2]);
+        bt_pair(d[1], d[2], d[3], d[4], 0.5f, WINO_R, &out[3], &out[4]);
+        out[5] = bt_single(d[1], d[3], d[5]);
+    } else if (outputs == 3) {
+        bt_pair(d[0], d[1], d[2], d[3], 2.0f, WINO_P, &out[1], &out[2]);
+        bt_pair(d[0], d[1], d[2], d[3], 0.5f, WINO_R, &out[3], &out[4]);
+        out[5] = bt_single(d[0], d[2], d[4]);
+    } else {
+        const vf *last = d + outputs - 1;
+        if (outputs == 2)
+            out[0] = d[2] - 0.5f * d[0];
+        out[1] = last[1] + WINO_P * last[0];
+        out[2] = last[1] - WINO_P * last[0];
+        out[5] = last[2] - 0.5f * last[0];
+    }
+}
+
+/* d: rows + 2 rows of (cols + 2, 16), of a tile of rows x cols outputs */
+DF_INLINE void fewer(const float *const d[6], const int rows, const int cols, float *u, int64_t step)
+{
+    const int down = wino_points(rows), across = wino_points(cols);
+    for (int lane = 0; lane < DF_CB; lane += DF_VL) {
+        vf t[6][6], column[6], row[6];
+#pragma GCC unroll 6
+        for (int j = 0; j < cols + 2; j++) {
+#pragma GCC unroll 6
+            for (int i = 0; i < rows + 2; i++)
+                column[i] = vf_load(d[i] + j * DF_CB + lane);
+            bt_fewer(rows, column, row);
+#pragma GCC unroll 6
+            for (int i = 0; i < 6; i++)
+                if (down >> i & 1)
+                    t[i][j] = row[i];
+        }
+#pragma GCC unroll 6
+        for (int i = 0; i < 6; i++) {
+            if (!(down >> i & 1))
+                continue;
+            bt_fewer(cols, t[i], row);
+#pragma GCC unroll 6
+            for (int j = 0; j < 6; j++)
+                if (across >> j & 1)
+                    vf_store(u + lane + (6 * i + j) * step, row[j]);
+        }
+    }
+}
+
+/* A function for each shape of a partial tile: [rows - 1][cols - 1]. */
+typedef void fewer_fn(const float *const d[6], float *u, int64_t step);
+/* clang-format off */
+#define FEWER(rows, cols) \
+    static void fewer_##rows##x##cols(const float *const d[6], float *u, int64_t step) \
+    { \
+        fewer(d, rows, cols, u, step); \
+    }
+#define FEWER_ROW(rows) FEWER(rows, 1) FEWER(rows, 2) FEWER(rows, 3)
+FEWER_ROW(1) FEWER_ROW(2) FEWER_ROW(3) FEWER_ROW(4) FEWER(1, 4) FEWER(2, 4) FEWER(3, 4)
+#define FEWER_NAMES(rows) fewer_##rows##x1, fewer_##rows##x2, fewer_##rows##x3
+static fewer_fn *const fewer_of[4][4] = {
+    {FEWER_NAMES(1), fewer_1x4}, {FEWER_NAMES(2), fewer_2x4},
+    {FEWER_NAMES(3), fewer_3x4}, {FEWER_NAMES(4), transform_patch}};
+/* clang-format on */
+
 static int min_int(int a, int b) { return a < b ? a : b; }
 static int max_int(int a, int b) { return a > b ? a : b; }
 
 void DF_NAME(wino_input)(const df_conv *c, const df_view *in, const df_strip *s, int b0, int b1, float *u)
 {
     static const float zeros[6 * DF_CB];
-    int tiles = s->tiles_y * s->tiles_x, blocks = (c->in_c + DF_CB - 1) / DF_CB;
+    const wino_order order = wino_order_of(s);
+    int tiles = order.all, blocks = (c->in_c + DF_CB - 1) / DF_CB;
 
     /* What the region's outputs depend on and the view stores; all the rest of a patch is taken as zero, as
      * stale floats there would reach the outputs through rounding. */
@@ -78,28 +147,25 @@ void DF_NAME(wino_input)(const df_conv *c, const df_view *in, const df_strip *s,
     for (int b = b0; b < b1; b++) {
         int64_t step = wino_u_step(b, blocks, tiles);
         float *to = u + wino_u(b, tiles); /* (36: step, tiles, 16) */
-        for (int ty = 0; ty < s->tiles_y; ty++) {
-            int y = s->y0 + 4 * ty - c->pad;
-            const float *row[6]; /* at column `left`; NULL: zeros */
-            for (int i = 0; i < 6; i++)
-                row[i] = y + i >= top && y + i < bottom ? df_pixel(in, y + i, b, left) : NULL;
-
-            for (int tx = 0; tx < s->tiles_x; tx++, to += DF_CB) {
-                int x = s->x0 + 4 * tx - c->pad, from = max_int(x, left), end = min_int(x + 6, right);
-                int64_t offset = (int64_t)(from - left) * DF_CB;
-                float edge[6][6 * DF_CB];
-                const float *d[6];
-                for (int i = 0; i < 6; i++)
-                    d[i] = row[i] ? row[i] + offset : zeros;
-                if (end - from < 6)
-                    for (int i = 0; i < 6; i++) {
-                        memset(edge[i], 0, sizeof edge[i]);
-                        if (row[i] && from < end)
-                            memcpy(edge[i] + (from - x) * DF_CB, d[i], (size_t)(end - from) * DF_CB * sizeof(float));
-                        d[i] = edge[i];
-                    }
-                transform_patch(d, to, step);
+        for (int t = 0; t < tiles; t++, to += DF_CB) {
+            int ty, tx;
+            wino_place(&order, t, &ty, &tx);
+            int rows = ty < order.down ? 4 : order.rows, cols = tx < order.across ? 4 : order.cols;
+            int y = s->y0 + 4 * ty - c->pad, x = s->x0 + 4 * tx - c->pad;
+            int from = max_int(x, left), end = min_int(x + cols + 2, right);
+            float edge[6][6 * DF_CB];
+            const float *d[6];
+            for (int i = 0; i < rows + 2; i++) {
+                bool there = y + i >= top && y + i < bottom && from < end;
+                d[i] = there ? df_pixel(in, y + i, b, from) : zeros;
+                if (end - from < cols + 2) {
+                    memset(edge[i], 0, sizeof edge[i]);
+                    if (there)
+                        memcpy(edge[i] + (from - x) * DF_CB, d[i], (size_t)(end - from) * DF_CB * sizeof(float));
+                    d[i] = edge[i];
+                }
             }
+            fewer_of[rows - 1][cols - 1](d, to, step);
         }
     }
 }

@@ -58,7 +58,67 @@ DF_INLINE void tile(const float *m, int64_t step, vf bias, const finish *f)
     }
 }
 
-/* The rows and columns of a 4x4 tile that lie in the region, from y (4, 4, 16): activations that are not worth
+/* One dimension of A^T for fewer outputs, of the points they need. */
+DF_INLINE void a_fewer(const int outputs, const vf m[6], vf y[4])
+{
+    if (outputs == 4) {
+        a_column(m[0], m[1], m[2], m[3], m[4], m[5], y);
+    } else if (outputs == 3) {
+        const float third = 1.0f / 3, nr = third / WINO_R_ROW;
+        vf ps = m[1] + m[2], pd = m[1] - m[2], rs = m[3] + m[4], rd = m[3] - m[4];
+        y[0] = (nr * 0.5f * WINO_R) * rd - (third * 2.0f * WINO_P) * pd;
+        y[1] = nr * rs - third * ps;
+        y[2] = ((nr * WINO_R) * rd - (third * WINO_P) * pd) + m[5];
+    } else if (outputs == 2) {
+        y[0] = (m[1] + m[2]) - 2.0f * m[0];
+        y[1] = WINO_P * (m[1] - m[2]) + m[5];
+    } else {
+        y[0] = WINO_P * (m[1] - m[2]) + m[5];
+    }
+}
+
+/* A tile of rows x cols outputs to y, bias added. */
+DF_INLINE void fewer(const float *m, int64_t step, const int rows, const int cols, vf bias, float y[4][4 * DF_CB])
+{
+    const int down = wino_points(rows), across = wino_points(cols);
+    vf t[4][6], column[6], out[4];
+#pragma GCC unroll 6
+    for (int j = 0; j < 6; j++) {
+        if (!(across >> j & 1))
+            continue;
+#pragma GCC unroll 6
+        for (int i = 0; i < 6; i++)
+            if (down >> i & 1)
+                column[i] = vf_load(m + (6 * i + j) * step);
+        a_fewer(rows, column, out);
+#pragma GCC unroll 4
+        for (int i = 0; i < rows; i++)
+            t[i][j] = out[i];
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; i++) {
+        a_fewer(cols, t[i], out);
+#pragma GCC unroll 4
+        for (int j = 0; j < cols; j++)
+            vf_store(y[i] + j * DF_CB, out[j] + bias);
+    }
+}
+
+/* A function for each shape: [rows - 1][cols - 1]. */
+typedef void fewer_fn(const float *m, int64_t step, vf bias, float y[4][4 * DF_CB]);
+/* clang-format off */
+#define FEWER(rows, cols) \
+    static void fewer_##rows##x##cols(const float *m, int64_t step, vf bias, float y[4][4 * DF_CB]) \
+    { \
+        fewer(m, step, rows, cols, bias, y); \
+    }
+#define FEWER_ROW(rows) FEWER(rows, 1) FEWER(rows, 2) FEWER(rows, 3) FEWER(rows, 4)
+FEWER_ROW(1) FEWER_ROW(2) FEWER_ROW(3) FEWER_ROW(4)
+#define FEWER_NAMES(rows) {fewer_##rows##x1, fewer_##rows##x2, fewer_##rows##x3, fewer_##rows##x4}
+static fewer_fn *const fewer_of[4][4] = {FEWER_NAMES(1), FEWER_NAMES(2), FEWER_NAMES(3), FEWER_NAMES(4)};
+/* clang-format on */
+
+/* The outputs of a tile, from y (4, 4, 16): activations that are not worth
  * a place in the fast path, pooling of what there is, stores.  Padded channels stay zero: logistic(0) is not. */
 static __attribute__((noinline)) void partial(float y[4][4 * DF_CB], int rows, int cols, int kind, vi real, bool pooled,
                                               float *const to[4])
@@ -80,12 +140,12 @@ static __attribute__((noinline)) void partial(float y[4][4 * DF_CB], int rows, i
 void DF_NAME(wino_output)(const df_conv *c, const df_view *out, const df_strip *s, const float *m, const float *bias,
                           int panel, int t0, int t1)
 {
+    const wino_order order = wino_order_of(s);
     int64_t step = wino_m_step(t1 - t0);
     int cell = c->pool ? 2 : 1;
     bool sloped = act_is_slope(c->act);
     float buffer[4][4 * DF_CB];
     finish straight = {.slope = act_slope(c->act), .pooled = c->pool};
-    finish buffered = {.to = {buffer[0], buffer[1], buffer[2], buffer[3]}, .slope = 1.0f};
 
     for (int half = 0; half < DF_PANEL; half += DF_CB) {
         int oc = panel * DF_PANEL + half, block = oc / DF_CB;
@@ -93,16 +153,21 @@ void DF_NAME(wino_output)(const df_conv *c, const df_view *out, const df_strip *
             return;
         for (int t = t0; t < t1; t++) {
             const float *at = m + (int64_t)(t - t0) * DF_PANEL + half;
-            int y = s->y0 + t / s->tiles_x * 4, x = s->x0 + t % s->tiles_x * 4;
-            int rows = s->y1 - y < 4 ? s->y1 - y : 4, cols = s->x1 - x < 4 ? s->x1 - x : 4;
+            int ty, tx;
+            wino_place(&order, t, &ty, &tx);
+            int rows = ty < order.down ? 4 : order.rows, cols = tx < order.across ? 4 : order.cols;
+            int y = s->y0 + 4 * ty, x = s->x0 + 4 * tx;
             bool fast = sloped && rows == 4 && cols == 4;
             for (int lane = 0; lane < DF_CB; lane += DF_VL) {
                 for (int i = 0; i < rows; i += cell)
                     straight.to[i / cell] = df_pixel(out, (y + i) / cell, block, x / cell) + lane;
                 vf b = vf_load(bias + oc + lane);
-                tile(at + lane, step, b, fast ? &straight : &buffered);
-                if (!fast)
-                    partial(buffer, rows, cols, c->act, vi_first(c->out_c - oc - lane), c->pool, straight.to);
+                if (fast) {
+                    tile(at + lane, step, b, &straight);
+                    continue;
+                }
+                fewer_of[rows - 1][cols - 1](at + lane, step, b, buffer);
+                partial(buffer, rows, cols, c->act, vi_first(c->out_c - oc - lane), c->pool, straight.to);
             }
         }
     }

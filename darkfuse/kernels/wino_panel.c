@@ -22,7 +22,8 @@ static const float *part(const df_filters *filters, int f, int b, int blocks, in
 void DF_NAME(wino_panel)(const df_conv *c, const df_view *out, const df_strip *s, const df_filters *filters,
                          const float *bias, int panel, const float *u, int t0, int t1, float *scratch)
 {
-    int tiles = s->tiles_y * s->tiles_x, blocks = (c->in_c + DF_CB - 1) / DF_CB;
+    const wino_order order = wino_order_of(s);
+    int tiles = order.all, blocks = (c->in_c + DF_CB - 1) / DF_CB;
     int64_t m_step = wino_m_step(t1 - t0);
     float *m = scratch;                       /* (36: m_step, t1 - t0, 32) */
     float *w = scratch + WINO_FREQS * m_step; /* (36: w_step, 32 / WINO_LANES, 16 * n, WINO_LANES) */
@@ -34,12 +35,17 @@ void DF_NAME(wino_panel)(const df_conv *c, const df_view *out, const df_strip *s
 
         DF_NAME(wino_filter)(filters, c->in_c, b, n, w);
         for (int f = 0; f < WINO_FREQS; f++) {
-            int floats = 0;
+            int floats = 0, first, last;
+            wino_range(&order, f, &first, &last);
+            first = first > t0 ? first - t0 : 0;
+            last = last < t1 ? last - t0 : t1 - t0;
+            if (first >= last)
+                continue;
             const float *ahead = next            ? part(filters, f, b + n, next, &floats)
                                  : filters->next ? part(filters->next, f, 0, wino_panel_blocks(0, blocks), &floats)
                                                  : NULL;
-            DF_NAME(wino_gemm)(from + f * u_step, (int64_t)tiles * DF_CB, n, t1 - t0, w + f * w_step, m + f * m_step,
-                               b > 0, ahead, floats);
+            DF_NAME(wino_gemm)(from + f * u_step + first * DF_CB, (int64_t)tiles * DF_CB, n, last - first,
+                               w + f * w_step, m + f * m_step + first * DF_PANEL, b > 0, ahead, floats);
         }
     }
     DF_NAME(wino_output)(c, out, s, m, bias, panel, t0, t1);

@@ -14,5 +14,5 @@ cdef class ConvCost:
     cdef readonly int parts, pixels
 
     cdef double over(self, const Size *rows, int down, const Size *columns, int across, int strip) noexcept nogil
-    cdef void strips(self, int tile_rows, int many, const Size *columns, int across, double *tiles, double *steps,
+    cdef void strips(self, int rows, int many, const Size *columns, int across, double *tiles, double *steps,
                      double *walks, double *waits, long *largest) noexcept nogil

@@ -17,18 +17,16 @@ cdef class ConvCost:
         cdef double ms, height = 0, width = 0, waits = 0, tall = 0, wide = 0
         cdef double tiles = 0, steps = 0, walks = 0
         cdef long largest = 0
-        cdef int i, j, tile_rows
+        cdef int i, j, at_once
         if self.winograd:
             for i in range(down):
-                tile_rows = (rows[i].size + 3) // 4
-                if not strip or tile_rows <= strip:
-                    self.strips(tile_rows, rows[i].many, columns, across, &tiles, &steps, &walks, &waits, &largest)
-                else:
-                    self.strips(strip, rows[i].many * (tile_rows // strip), columns, across, &tiles, &steps, &walks,
+                at_once = 4 * strip if strip else max(rows[i].size, 1)
+                if rows[i].size >= at_once:
+                    self.strips(at_once, rows[i].many * (rows[i].size // at_once), columns, across, &tiles, &steps,
+                                &walks, &waits, &largest)
+                if rows[i].size % at_once:
+                    self.strips(rows[i].size % at_once, rows[i].many, columns, across, &tiles, &steps, &walks,
                                 &waits, &largest)
-                    if tile_rows % strip:
-                        self.strips(tile_rows % strip, rows[i].many, columns, across, &tiles, &steps, &walks,
-                                    &waits, &largest)
             # As in the direct kernels: every 14 tiles pay for two loads of weights, fewer do so too
             ms = tiles * self.tile + steps / (1 + 2.0 / self.pixels) * self.step + walks * self.parts * self.walk
             if self.held * largest > self.near:
@@ -47,17 +45,20 @@ cdef class ConvCost:
         width /= 1 + 2.0 / self.pixels
         return height * width * self.pixel + waits * self.wait + tall * wide * self.meeting
 
-    cdef void strips(self, int tile_rows, int many, const Size *columns, int across, double *tiles, double *steps,
+    cdef void strips(self, int rows, int many, const Size *columns, int across, double *tiles, double *steps,
                      double *walks, double *waits, long *largest) noexcept nogil:
-        """So many strips of so many rows of tiles, added up."""
-        cdef int j
+        """So many strips of so many rows of outputs, added up."""
+        cdef int j, down = (rows + 3) // 4, wide
         cdef long at_once, together = self.pixels * self.parts
         cdef double times
         for j in range(across):
-            at_once = tile_rows * <long>((columns[j].size + 3) // 4)
+            wide = (columns[j].size + 3) // 4
+            at_once = down * <long>wide
             times = <double>many * columns[j].many
             tiles[0] += times * at_once
-            steps[0] += times * (at_once + 2 * self.parts * ((at_once + together - 1) // together))
+            # A tile of n outputs in a direction takes n + 2 products there
+            steps[0] += times * ((rows + 2 * down) * <double>(columns[j].size + 2 * wide) / 36
+                                 + 2 * self.parts * ((at_once + together - 1) // together))
             walks[0] += times
             waits[0] += times / (1.0 + at_once)
             largest[0] = max(largest[0], at_once)
