@@ -4,7 +4,8 @@
     cross_check.py [aarch64] [armv7l] [--rounds 60] [--install]
 
 For each machine: compiles `darkfuse/kernels/*.c` per instruction set with the flags of `setup.py` and
-`tests/native/kernel_check.c` with Debian's cross compiler, runs it under QEMU user emulation, then
+`tests/native/kernel_check.c` with Debian's cross compiler, runs it under QEMU user emulation, with pages of
+4 KB and, on aarch64, of 16 KB as on a Raspberry Pi 5, where a frame of the engine runs too; then
 disassembles the direct convolution's widest tile and fails unless its innermost loop does all its
 multiply-adds on registers, touching the stack not once. `--install` fetches what is missing with apt-get
 (Debian or Ubuntu, as root).
@@ -30,7 +31,8 @@ class Machine(NamedTuple):
     """A board's architecture and how to build and run for it here.
 
     tile: pixels and vectors of its widest tile (`kernels/tiles.h`). fma, stack: what a vector multiply-add
-    and an access to the stack look like in a disassembly.
+    and an access to the stack look like in a disassembly. pages: bytes of
+    the larger pages that some of its systems have.
     """
 
     prefix: str
@@ -40,12 +42,13 @@ class Machine(NamedTuple):
     tile: tuple[int, int]
     fma: str
     stack: str
+    pages: int = 0
 
 
 MACHINES = {
     "aarch64": Machine("aarch64-linux-gnu-", "qemu-aarch64-static",
                        ("gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "qemu-user-static"),
-                       (), (8, 2), r"\tfmla\t", r"\[(sp|x29)\b"),
+                       (), (8, 2), r"\tfmla\t", r"\[(sp|x29)\b", 16384),
     "armv7l": Machine("arm-linux-gnueabihf-", "qemu-arm-static",
                       ("gcc-arm-linux-gnueabihf", "libc6-dev-armhf-cross", "qemu-user-static"),
                       ("-march=armv7-a", "-mfpu=vfpv3-d16"), (4, 2), r"\tv(fma|mla)\.f32\t", r"\[(sp|fp)\b"),
@@ -95,6 +98,21 @@ def build(machine: str, m: Machine, folder: Path) -> Path:
     return program
 
 
+def engine(machine: str, m: Machine, folder: Path) -> Path:
+    """A program that runs a frame of the shipped model through the engine, its weights all zeros."""
+    sys.path.insert(0, str(ROOT))  # a plain checkout is enough
+    from darkfuse.graph import load_graph
+    from darkfuse.plan.layout.lower import lower
+    from darkfuse.plan.price.device import BUILTIN
+    from darkfuse.plan.search.search import plan_for
+    from tools.arm import frame
+
+    graph = load_graph(str(ROOT / "cfg" / "darkfuse-voc7.cfg"))
+    program = lower(graph, plan_for(graph, None, 2, False, BUILTIN["rpi5"]))
+    return frame.build(program, build_settings(), machine, [m.prefix + "gcc"], folder / "frame",
+                       isas=("generic", "neon"))
+
+
 def inner_loop(listing: str, function: str, fma: str) -> list[str]:
     """The shortest loop of a function with the most multiply-adds, one instruction a line."""
     body = re.search(rf"^[0-9a-f]+ <{function}>:\n((?:.+\n)+)", listing, re.MULTILINE)
@@ -121,6 +139,12 @@ def check(machine: str, rounds: int) -> bool:
         folder = Path(temporary)
         program = build(machine, m, folder)
         print(f"{machine}: {run([m.emulator, str(program), str(rounds)]).strip()}", flush=True)
+        if m.pages:
+            large = [m.emulator, "-p", str(m.pages)]
+            said = run([*large, str(program), str(rounds // 4 + 1)]).strip()
+            print(f"{machine}, pages of {m.pages}: {said}")
+            run([*large, str(engine(machine, m, folder))])
+            print(f"{machine}, pages of {m.pages}: a frame ran", flush=True)
         direct = folder / "neon" / "conv_direct.o"
         listing = run([m.prefix + "objdump", "-d", "--no-show-raw-insn", str(direct)])
         pixels, vectors = m.tile

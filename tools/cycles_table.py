@@ -14,14 +14,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a plain checkout is enough to run this
 
-from tools import arm_model
-from tools.arm import mca
-from tools.marked import rewrite
+from tools import arm_model  # noqa: E402
+from tools.arm import mca  # noqa: E402
+from tools.marked import rewrite  # noqa: E402
 
 BEGIN, END = "<!-- cycles: tools/cycles_table.py -->\n", "<!-- end of cycles -->\n"
 PLANS = {"rpi3": {"Cortex-A53, cycles": "A53 cycles, a53"},
          "rpi4": {"Cortex-A72, cycles": "A72 cycles", "Neoverse N1, cycles": "N1 cycles",
-                  "A72 and N1, instructions": "instructions", "from memory, 512 KB of cache": "fills at 512 KB",
+                  "A72 and N1, instructions": "instructions",
+                  "from memory, 512 KB of cache": "fills at 512 KB",
                   "from memory, 1 MB of cache": "fills at 1 MB"}}
 
 

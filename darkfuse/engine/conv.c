@@ -58,6 +58,8 @@ static df_strip strip_of(df_region conv, int y0, int y1)
                       .tiles_x = (conv.x1 - conv.x0 + 3) / 4};
 }
 
+#define PART_LEAST 16 /* tiles worth a ticket of their own */
+
 /* Tiles that fit one thread's scratch at a time. */
 static int tile_room(const df_stage *s, const df_conv *c)
 {
@@ -66,10 +68,16 @@ static int tile_room(const df_stage *s, const df_conv *c)
 
 static void transform_input(df_team *t, const df_stage *s, const df_conv *c, const df_view *in, const df_strip *strip)
 {
-    int blocks = (c->in_c + DF_CB - 1) / DF_CB, pieces = df_min(blocks, 4 * t->n);
-    for (long n; (n = df_take(t, pieces)) >= 0;)
-        t->e->table->wino_input(c, in, strip, (int)(blocks * n / pieces), (int)(blocks * (n + 1) / pieces),
-                                (float *)s->shared);
+    int blocks = (c->in_c + DF_CB - 1) / DF_CB, groups = df_min(blocks, 4 * t->n);
+    /* Few channels: tiles are shared out too, some at a time */
+    int tiles = strip->tiles_y * strip->tiles_x;
+    int parts = t->n > 1 ? df_max(1, df_min(4 * t->n / groups, tiles / PART_LEAST)) : 1;
+    long pieces = (long)groups * parts;
+    for (long n; (n = df_take(t, pieces)) >= 0;) {
+        int64_t group = n / parts, part = n % parts;
+        t->e->table->wino_input(c, in, strip, (int)(blocks * group / groups), (int)(blocks * (group + 1) / groups),
+                                (int)(tiles * part / parts), (int)(tiles * (part + 1) / parts), (float *)s->shared);
+    }
     df_join(t, pieces);
     if (t->id == 0 && s->last > s->first)
         df_reader_step(t->e, s->last); /* the input is dead */
@@ -88,8 +96,11 @@ static void run_winograd(df_team *t, const df_stage *s, const df_op *op, const d
         df_strip strip = strip_of(conv, y, df_min(y + step, conv.y1));
         int tiles = strip.tiles_y * strip.tiles_x;
         transform_input(t, s, c, in, &strip);
-        /* Every part of a panel's tiles transforms its filters anew: as few as fill the team and the scratch. */
+        /* Every part of a panel's tiles transforms its filters anew: as few as fill the scratch and the team, and more
+         * where these are long: of one each, all threads would wait for the slowest core's. */
         int parts = df_max((tiles + room - 1) / room, panels < t->n ? (t->n + panels - 1) / panels : 1);
+        if (t->n > 1)
+            parts = df_max(parts, df_min(3 * t->n / panels, tiles / (4 * PART_LEAST)));
         parts = df_min(parts, tiles);
         long items = (long)panels * parts;
         for (long n; (n = df_take(t, items)) >= 0;) {

@@ -42,7 +42,7 @@ cdef extern from "df_kernels.h" nogil:
         void (*conv_general)(const df_conv *c, const df_view *src, const df_view *out, const float *packed,
                              const float *bias, int panel, int y0, int y1, int x0, int x1) noexcept nogil
         void (*wino_input)(const df_conv *c, const df_view *src, const df_strip *s, int b0, int b1,
-                           float *u) noexcept nogil
+                           int t0, int t1, float *u) noexcept nogil
         void (*wino_panel)(const df_conv *c, const df_view *out, const df_strip *s, const df_filters *filters,
                            const float *bias, int panel, const float *u, int t0, int t1,
                            float *scratch) noexcept nogil

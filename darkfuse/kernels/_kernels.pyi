@@ -44,7 +44,8 @@ class Kernels:
         self, kernel: int, conv: Conv, src: View, out: View, packed: Any, bias: Any, panel: int,
         y0: int, y1: int, x0: int, x1: int,
     ) -> None: ...
-    def wino_input(self, conv: Conv, src: View, strip: Strip, b0: int, b1: int, u: Any) -> None: ...
+    def wino_input(self, conv: Conv, src: View, strip: Strip, b0: int, b1: int, u: Any,
+                   cut: int = 0) -> None: ...
     def wino_panel(
         self, conv: Conv, out: View, strip: Strip, packed: Any, bias: Any, panel: int, u: Any,
         t0: int, t1: int, scratch: Any,

@@ -171,7 +171,8 @@ cdef class Kernels:
             raise ValueError("no such panel, or bias not padded to whole panels")
         return 0
 
-    def wino_input(self, Conv conv, View src, strip, int b0, int b1, float[::1] u) -> None:
+    def wino_input(self, Conv conv, View src, strip, int b0, int b1, float[::1] u, int cut=0) -> None:
+        """`cut`: tiles of a first call, the others in a second."""
         cdef k.df_strip s
         s.y0, s.y1, s.x0, s.x1, s.tiles_y, s.tiles_x = strip
         self._strip(conv, &s)
@@ -180,8 +181,11 @@ cdef class Kernels:
             raise ValueError("transformed input does not fit")
         if b1 * 16 > (conv.c.in_c + 15) // 16 * 16:
             raise ValueError("blocks the convolution does not read")
+        if not 0 <= cut <= s.tiles_y * s.tiles_x:
+            raise ValueError("no such tile")
         with nogil:
-            self.t.wino_input(&conv.c, &src.v, &s, b0, b1, &u[0])
+            self.t.wino_input(&conv.c, &src.v, &s, b0, b1, 0, cut, &u[0])
+            self.t.wino_input(&conv.c, &src.v, &s, b0, b1, cut, s.tiles_y * s.tiles_x, &u[0])
 
     def wino_panel(self, Conv conv, View out, strip, const float[::1] packed, const float[::1] bias,
                    int panel, const float[::1] u, int t0, int t1, float[::1] scratch) -> None:

@@ -109,9 +109,10 @@ typedef struct {
     void (*conv_general)(const df_conv *c, const df_view *in, const df_view *out, const float *packed,
                          const float *bias, int panel, int y0, int y1, int x0, int x1);
 
-    /* Winograd phase 1: transform channel blocks [b0, b1) of the strip's input into
+    /* Winograd phase 1: transform channel blocks [b0, b1) of tiles [t0, t1) of the strip's input into
      * u: (in_c/16, 36, tiles, 16) or any order of the same size that wino_panel understands. */
-    void (*wino_input)(const df_conv *c, const df_view *in, const df_strip *s, int b0, int b1, float *u);
+    void (*wino_input)(const df_conv *c, const df_view *in, const df_strip *s, int b0, int b1, int t0, int t1,
+                       float *u);
     /* Winograd phase 2: one panel of output channels (all tiles of the strip): per DF_WINO_IC input
      * channels transform the filters into scratch, 36 GEMMs into scratch, then output transform + bias +
      * activation (+ pooling) into out.

@@ -132,7 +132,8 @@ static fewer_fn *const fewer_of[4][4] = {
 static int min_int(int a, int b) { return a < b ? a : b; }
 static int max_int(int a, int b) { return a > b ? a : b; }
 
-void DF_NAME(wino_input)(const df_conv *c, const df_view *in, const df_strip *s, int b0, int b1, float *u)
+void DF_NAME(wino_input)(const df_conv *c, const df_view *in, const df_strip *s, int b0, int b1, int t0, int t1,
+                         float *u)
 {
     static const float zeros[6 * DF_CB];
     const wino_order order = wino_order_of(s);
@@ -146,8 +147,8 @@ void DF_NAME(wino_input)(const df_conv *c, const df_view *in, const df_strip *s,
 
     for (int b = b0; b < b1; b++) {
         int64_t step = wino_u_step(b, blocks, tiles);
-        float *to = u + wino_u(b, tiles); /* (36: step, tiles, 16) */
-        for (int t = 0; t < tiles; t++, to += DF_CB) {
+        float *to = u + wino_u(b, tiles) + (int64_t)t0 * DF_CB; /* (36: step, tiles, 16) */
+        for (int t = t0; t < t1; t++, to += DF_CB) {
             int ty, tx;
             wino_place(&order, t, &ty, &tx);
             int rows = ty < order.down ? 4 : order.rows, cols = tx < order.across ? 4 : order.cols;

@@ -93,7 +93,8 @@ static void check_winograd(const df_table *k, const df_conv *c, const df_view *i
         s.tiles_y = (s.y1 - s.y0 + 3) / 4;
         const int tiles = s.tiles_y * s.tiles_x, cut = below(tiles);
         float *u = floats(df_wino_u_floats(c, tiles));
-        k->wino_input(c, in, &s, 0, in->blocks, u);
+        k->wino_input(c, in, &s, 0, in->blocks, 0, cut, u);
+        k->wino_input(c, in, &s, 0, in->blocks, cut, tiles, u);
         for (int p = 0; p * DF_PANEL < c->out_c; p++)
             for (int half = 0; half < 2; half++) {
                 int t0 = half ? cut : 0, t1 = half ? tiles : cut;

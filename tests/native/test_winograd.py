@@ -49,7 +49,7 @@ class Layer:
         u = aligned(self.conv.wino_u_floats(tiles))
         blocks = -(-self.in_c // 16)
         for b0, b1 in ((0, blocks_cut), (blocks_cut, blocks)):
-            self.k.wino_input(self.conv, src.view, strip, b0, b1, u)
+            self.k.wino_input(self.conv, src.view, strip, b0, b1, u, min(tiles_cut or 0, tiles))
         cut = tiles if tiles_cut is None else tiles_cut
         for i, panel in enumerate(self.packed):
             for t0, t1 in ((0, cut), (cut, tiles)):
