@@ -18,7 +18,7 @@ from darkfuse.plan.layout._arrange import arrange
 
 Chain = tuple[tuple[int, int], ...]  # blocks, and where each begins in what they take together
 
-EFFORT = 100_000  # see `pack`
+EFFORT = 300_000  # see `pack`
 ROUGH = 5_000  # the same, where ties are chosen
 TRIALS = 5_000  # blocks of all packings tried to choose ties, at most
 ALIGN = 64  # bytes: a cache line, and the widest vector register
