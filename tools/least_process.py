@@ -62,7 +62,7 @@ CASES = {
     "vgg-16": Case("vgg-16", "64M"),
     "alexnet": Case("alexnet", "48M"),
     "resnet50": Case("resnet50", "25M"),
-    "yolov4-tiny": Case("yolov4-tiny", "20M", thresh=0.25),
+    "yolov4-tiny": Case("yolov4-tiny", "20M", thresh=0.25, decided=1.5),
     "yolov3": Case("yolov3", "25M"),
     "yolov4-416": Case("yolov4", "28M", 416, decided=16.0),
     "yolov4-608": Case("yolov4", "48M", 608, decided=16.0),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import darkfuse
+from darkfuse.cli.main import main
 from darkfuse.engine._engine import Engine
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph import build_graph, load_graph
@@ -161,3 +163,33 @@ def test_a_plan_for_another_size(root: Path, command) -> None:
     assert told.returncode == 0 and "128x96x32" in told.stdout
     wrong = command("darkfuse", "plan", cfg, "--mem", "48M", "--size", "256x")
     assert wrong.returncode == 2 and "256x is not WxH" in wrong.stderr
+
+
+@pytest.mark.parametrize("verb, words", [
+    ("detect", ("dog.jpg",)), ("classify", ("dog.jpg",)), ("watch", ("here",)), ("map", ("here.data",)),
+    ("valid", ("here.data",)), ("recall", ("here.data",)), ("demo", ("--video", "film.avi", "--no-window")),
+])
+def test_every_verb_hands_over_dialect_and_size(
+    verb: str, words: tuple[str, ...], shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What each loads its network with; a network is not run."""
+    def load(*_: object, **how: object) -> None:
+        raise DarkfuseError(f"{how['dialect']} {how['width']}x{how['height']}")
+
+    if verb == "demo":
+        pytest.importorskip("cv2")
+        shutil.copy(shared / "videos" / "vtest.avi", tmp_path / "film.avi")
+    shutil.copy(shared / "images" / "dog.jpg", tmp_path)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here.data").write_text("classes=80\nvalid=list.txt\nnames=names.txt\n")
+    (tmp_path / "list.txt").write_text("dog.jpg\n")
+    (tmp_path / "names.txt").write_text("thing\n" * 80)
+    (tmp_path / "dog.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("darkfuse.session.network.load", load)
+    models = shared / "models"
+    given = [str(models / "yolov4-tiny.cfg"), str(models / "yolov4-tiny.weights")]
+    files = [*given, *words] if verb in ("detect", "classify") else [*words, *given]
+    assert main([verb, *files, "--dialect", "opencv", "--size", "320x224"]) == 2
+    assert "opencv 320x224" in capsys.readouterr().err
