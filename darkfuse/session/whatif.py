@@ -34,6 +34,8 @@ from darkfuse.session.budget import HELPED_BELOW, JITTER_BYTES, Budget, process_
 ALGORITHMS = ("exact", "mafat")
 # What Pillow was measured to leave in the process that draws; `budget` reserves a little more
 PILLOW_BYTES = 31 << 18
+# The same of decoding alone, where no other process does it
+DECODED_BYTES = 1 << 20
 # What loading takes for a moment is given back before the arena is made, and is as much as one of so many
 LOADING_BYTES = 7 << 18
 
@@ -159,9 +161,10 @@ class Planner:
 
     def peak(self, arena: int, budget: Budget) -> int:
         """Bytes of the process at most, for a picture of the network's size."""
-        draws = any(node.kind in DETECTION for node in self.graph.nodes)  # with Pillow, in here
-        pillow = PILLOW_BYTES + 4 * self.input_bytes // 3 if draws and not budget.helped else 0
-        most = self.spent + self._slack() + self.input_bytes + pillow + max(arena, LOADING_BYTES)
+        most = self.spent + self._slack() + self.input_bytes + max(arena, LOADING_BYTES)
+        if not budget.helped:
+            draws = any(node.kind in DETECTION for node in self.graph.nodes)
+            most += PILLOW_BYTES + 4 * self.input_bytes // 3 if draws else DECODED_BYTES
         return min(most, budget.total) if budget.total else most
 
     def least_budget(self) -> int:

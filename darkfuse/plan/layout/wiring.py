@@ -46,8 +46,7 @@ class Storage:
     at: int = 0
 
 
-@dataclass(frozen=True)
-class View:
+class View(NamedTuple):
     """Channels [channel, channel + channels) of a storage, written by `leaves`."""
 
     storage: int
@@ -148,6 +147,7 @@ class Wiring:
         self.overwritten = overwritten or {}
         self.leaves: list[Leaf] = []
         self.storages: list[Storage] = []
+        self._outermost: dict[int, tuple[int, int]] = {}  # storage -> the one around it, channel
         self.views: dict[int, View] = {}
         self.views[INPUT] = self._leaf(INPUT, INPUT, "input", (), (), (), graph.input,
                                        "image" if image else "blocks")
@@ -173,13 +173,16 @@ class Wiring:
 
     def root(self, view: View) -> View:
         """The same channels, as a view of the outermost storage."""
-        storage, channel = view.storage, view.channel
-        if self.storages[storage].parent < 0:
+        if self.storages[view.storage].parent < 0:
             return view
-        while self.storages[storage].parent >= 0:
-            channel += self.storages[storage].at
-            storage = self.storages[storage].parent
-        return View(storage, channel, view.channels, view.leaves)
+        if view.storage not in self._outermost:
+            storage, channel = view.storage, 0
+            while self.storages[storage].parent >= 0:
+                channel += self.storages[storage].at
+                storage = self.storages[storage].parent
+            self._outermost[view.storage] = storage, channel
+        storage, channel = self._outermost[view.storage]
+        return View(storage, channel + view.channel, view.channels, view.leaves)
 
     def _leaf(self, layer: int, node: int, kind: str, sources: tuple[View, ...], rows: Steps, columns: Steps,
               shape: Shape, layout: str = "blocks") -> View:
