@@ -18,6 +18,9 @@ def add_answers(parser: argparse.ArgumentParser, thresh: float | str = "the dial
     from darkfuse.model.dialect import NMS_KINDS
 
     add_dialect(parser)
+    parser.add_argument("--hier", type=number(0, 1, "a number from 0 to 1"), default=0.5, metavar="X",
+                        help="of a word tree (YOLO9000): how probable a word must be for more special ones "
+                        "to be looked at (default 0.5)")
     parser.add_argument("--thresh", type=fraction, default=None if isinstance(thresh, str) else thresh,
                         help=f"least score of a detection (default {thresh})")
     parser.add_argument("--nms", type=fraction,
@@ -81,7 +84,8 @@ def running(args: argparse.Namespace) -> dict[str, Any]:
 def loading(args: argparse.Namespace) -> dict[str, Any]:
     """`add_dialect`'s options as keywords of `session.network.load`."""
     width, height = args.size or (None, None)
-    return {"dialect": args.dialect, "width": width, "height": height}
+    more = {"hier": args.hier} if "hier" in args else {}
+    return {"dialect": args.dialect, "width": width, "height": height, **more}
 
 
 def answers(args: argparse.Namespace) -> dict[str, Any]:

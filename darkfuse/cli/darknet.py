@@ -26,7 +26,7 @@ COMMANDS: dict[tuple[str, str], list[str]] = {
 FAMILIES = sorted({family for family, _ in COMMANDS})
 # Flags without a meaning here, and how many words follow each: graphics cards, benchmarks, windows.
 _DROPPED = {"-i": 1, "-gpus": 1, "-nogpu": 0, "-benchmark": 0, "-benchmark_layers": 0, "-clear": 0,
-            "-hier": 1, "-time_limit_sec": 1, "-avgframes": 1, "-s": 1}
+            "-time_limit_sec": 1, "-avgframes": 1, "-s": 1}
 _RENAMED = {"-out_filename": "--out", "-c": "--camera", "-mjpeg_port": "--http", "-json_port": "--json-port"}
 _OF_MAP = {"-thresh": "--conf-thresh"}  # its own threshold is fixed there
 # Flags that a shell completes; those of one command only are among them

@@ -190,6 +190,7 @@ def get_network_boxes(net: Network, w: int, h: int, thresh: float, hier: float =
     `c_int` or a pointer to one, gets the count.
     """
     image, letterbox = net.pending  # type: ignore[attr-defined]
+    net.hier = hier
     found = _boxes(net, image, thresh, letterbox or bool(letter), *((1, 1) if relative else (w, h)))
     if hasattr(num, "value"):
         num.value = len(found)
@@ -215,6 +216,7 @@ def network_predict_batch(net: Network, images: IMAGE, batch_size: int, w: int, 
     from darkfuse.host.extras import need
 
     np: Any = need("numpy", "network_predict_batch")
+    net.hier = hier
     planar = np.ctypeslib.as_array(images.pixels, (batch_size, images.c, images.h, images.w))
     found = []
     for picture in np.rint(planar * 255).clip(0, 255).astype(np.uint8).transpose(0, 2, 3, 1):
@@ -304,6 +306,7 @@ def decode_detection(detections: Sequence[tuple[str, float, Any]]) -> list[Detec
 def detect_image(network: Network, class_names: Sequence[str], image: IMAGE, thresh: float = 0.5,
                  hier_thresh: float = 0.5, nms: float = 0.45) -> list[Detection]:
     """Find objects in a picture: (name, score in per cent as text, (cx, cy, w, h)), sorted by that text."""
+    network.hier = hier_thresh
     found = _boxes(network, image, thresh, False, image.w, image.h)
     if nms:
         do_nms_sort(found, len(found), len(class_names), nms)
@@ -313,7 +316,7 @@ def detect_image(network: Network, class_names: Sequence[str], image: IMAGE, thr
 def detect(net: Network, meta: METADATA, image: Any, thresh: float = 0.5, hier_thresh: float = 0.5,
            nms: float = 0.45) -> list[tuple[str, float, tuple[float, float, float, float]]]:
     """Find objects in a picture file: (name, score 0..1, (cx, cy, w, h)), the best first."""
-    picture = load_image(image)
+    net.hier, picture = hier_thresh, load_image(image)
     found = _boxes(net, picture, thresh, False, picture.w, picture.h)
     do_nms_sort(found, len(found), meta.classes, nms)
     return sorted(remove_negatives(found, meta.names, len(found)), key=lambda d: -d[1])

@@ -51,7 +51,8 @@ def suppression(graph: Graph, nms: float, kind: str | None = None) -> Suppressio
 
 def decode(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thresh: float = 0.5,
            nms: float = 0.45, letterbox: bool = True, names: Sequence[str] | None = None, path: str = "",
-           seconds: float = 0.0, nms_kind: str | None = None, words: Sequence[int] = ()) -> Result:
+           seconds: float = 0.0, nms_kind: str | None = None, words: Sequence[int] = (),
+           hier: float = 0.5) -> Result:
     """Turn raw maps into detections on the image.
 
     Parameters
@@ -77,6 +78,8 @@ def decode(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thr
     words : sequence of int
         For a network with a word tree, of each class asked for its word; without them a box has the most
         special word that is probable.
+    hier : float
+        How probable a word of that tree must be for more special ones to be looked at.
 
     Warns
     -----
@@ -89,7 +92,7 @@ def decode(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thr
         The network has no detection layer; there is no such NMS kind.
     """
     rule = suppression(graph, nms, nms_kind)
-    found, broken = candidates(graph, raw, image_w, image_h, thresh, letterbox, words)
+    found, broken = candidates(graph, raw, image_w, image_h, thresh, letterbox, words, hier)
     if broken:
         boxes = "1 box" if broken == 1 else f"{broken} boxes"
         warnings.warn(f"{path or graph.path}: {boxes} left out that the network gave as no finite numbers; "
@@ -109,7 +112,7 @@ def decode(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thr
 
 
 def candidates(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thresh: float,
-               letterbox: bool, words: Sequence[int] = (),
+               letterbox: bool, words: Sequence[int] = (), hier: float = 0.5,
                classless: bool = False) -> tuple[list[Candidate], int]:
     """Boxes of all layers, as fractions of the image, none suppressed; and how many were not finite.
 
@@ -118,7 +121,7 @@ def candidates(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int,
     """
     found: list[Candidate] = []
     for node in detection_nodes(graph):
-        found += decode_layer(graph, node, raw[node.index], thresh, words, classless)
+        found += decode_layer(graph, node, raw[node.index], thresh, words, hier, classless)
     finite = [candidate for candidate in found if is_finite(candidate)]
     if letterbox:
         for one in finite:
@@ -143,14 +146,14 @@ def decoder(kind: str) -> Callable[..., list[Candidate]]:
 
 
 def decode_layer(graph: Graph, node: Node, raw: Any, thresh: float, words: Sequence[int] = (),
-                 classless: bool = False) -> list[Candidate]:
+                 hier: float = 0.5, classless: bool = False) -> list[Candidate]:
     """Boxes of one layer, relative to the network's input."""
     more: tuple[Any, ...] = (graph.input.w, graph.input.h)
     if node.kind == "region":
         tree = word_tree(graph, node)
         if tree is not None and words and max(words) >= len(tree.names):
             raise DarkfuseError(f"a class is word {max(words)}, and {graph.path} has {len(tree.names)} words")
-        more = tree, words
+        more = tree, words, hier
     elif node.kind == "detection":
         more = ()
     return decoder(node.kind)(node.options, node.out_shape, raw, thresh, *more, classless=classless)

@@ -19,12 +19,12 @@ from darkfuse.graph.ir import Shape
 from darkfuse.graph.layers.region import RegionOptions
 from darkfuse.model.tree import Tree
 
-# Darknet's `hier_thresh`: how probable a word must be for more special ones to be looked at.
+# Darknet's default for `hier`.
 WORD_THRESH = 0.5
 
 
 def decode_region(options: RegionOptions, shape: Shape, raw: Any, thresh: float,
-                  tree: Tree | None = None, words: Sequence[int] = (),
+                  tree: Tree | None = None, words: Sequence[int] = (), hier: float = WORD_THRESH,
                   classless: bool = False) -> list[Candidate]:
     """Boxes above the threshold, relative to the network's input; and those that are not finite.
 
@@ -41,6 +41,8 @@ def decode_region(options: RegionOptions, shape: Shape, raw: Any, thresh: float,
         The word tree whose words the classes are.
     words : sequence of int
         Of each class asked for, its word.
+    hier : float
+        How probable a word of the tree must be for more special ones to be looked at: Darknet's `-hier`.
     classless : bool
         Keep boxes whose objectness exceeds it, whatever their classes are.
     """
@@ -61,7 +63,7 @@ def decode_region(options: RegionOptions, shape: Shape, raw: Any, thresh: float,
                 scores = (scale * whole[word] for word in words)
                 probs = {number: score for number, score in enumerate(scores) if not score <= thresh}
             else:
-                probs = {most_special(tree, _words(tree, options, values, at, plane), WORD_THRESH): scale}
+                probs = {most_special(tree, _words(tree, options, values, at, plane), hier): scale}
             if not (probs or classless):
                 continue
             row, col = divmod(cell, shape.w)

@@ -59,6 +59,7 @@ class Batches(Looking):
     dialect: Dialect
     names: tuple[str, ...]
     words: tuple[int, ...] = ()  # of the classes asked for, of a word tree: `map=` of a .data file
+    hier: float = 0.5  # how probable a word must be for more special ones to be looked at
     stats: dict[str, Any]
     _engine: Any
     _detects: bool
@@ -161,7 +162,7 @@ class Batches(Looking):
         Darknet's `get_network_boxes` gives. Boxes are fractions of the picture."""
         width, height, _ = self._see(image, self._fit(letterbox))
         raw = {index: self._engine.output(index) for index in self.graph.outputs}
-        return candidates(self.graph, raw, width, height, thresh, letterbox, classless=True)[0]
+        return candidates(self.graph, raw, width, height, thresh, letterbox, (), self.hier, True)[0]
 
     def _use_batches(self, pictures: int) -> int:
         """Plan for so many pictures; how many there will be at a time."""
@@ -191,7 +192,7 @@ class Batches(Looking):
         raw = {index: self._engine.output(index, picture) for index in self.graph.outputs}
         letterboxed = self._fit(letterbox) == "letterbox"
         return decode(self.graph, raw, width, height, thresh, nms, letterboxed, self.names or None, path,
-                      self.stats["latency_ms"] / 1000, nms_kind, self.words)
+                      self.stats["latency_ms"] / 1000, nms_kind, self.words, self.hier)
 
     def _fit(self, letterbox: bool | None) -> str:
         """How pictures get the network's shape: as asked for, else as the dialect does."""

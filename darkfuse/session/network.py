@@ -53,14 +53,14 @@ def load(
     beside_bytes: int = 0,
     read_bandwidth: str | int | None = None,
     batch: str | int = "auto",
+    hier: float = 0.5,
 ) -> Network:
     """Load a Darknet network.
 
     Parameters
     ----------
     cfg : path, optional
-        The `.cfg`; one that comes with darkfuse can be named alone, `"yolov3-tiny.cfg"`. Default: darkfuse's
-        own small model.
+        The `.cfg`; one that comes with darkfuse can be named alone. Default: its own small model.
     weights : path, optional
         The `.weights`. Default: `weights/<cfg name>.weights` beside the cfg's folder.
     threads : int, optional
@@ -84,8 +84,8 @@ def load(
         Instruction set to use instead of the best this processor has: 'generic', 'avx2', 'avx512', 'neon',
         'a53' (neon for cores that issue in order).
     video_bytes : int, optional
-        Only arrays will be handed to `detect`, from buffers there already, as a camera's frames are: of `mem`
-        nothing is kept free for decoding pictures, but this much for what else the caller will still take.
+        Only arrays from buffers there already, as a camera's, will be handed to `detect`: of `mem` nothing is
+        kept free for decoding pictures, but this much for what else the caller will still take.
     dialect : str
         Whose answers to give: 'darknet', 'alexeyab' or 'opencv' (see `model.dialect`). 'auto' judges by the
         cfg's keys; `Network.dialect` says which it is and why.
@@ -100,11 +100,11 @@ def load(
     beside_bytes : int
         Of `mem`, what the caller will still take beside the network.
     read_bandwidth : str or int, optional
-        Bytes a second, `"22M"` or a number, that reads of weights are held to and the plan is made for: how
-        the network would run from such storage. Default: as fast as storage is.
+        Bytes a second, `"22M"` or a number, that reads of weights are held to and the plan is made for.
     batch : int or str
-        Pictures of a list that share each read of weights, so many at a time; `"auto"`: as many as is fastest
-        within `mem`. No answer depends on it.
+        Pictures of a list that share each read of weights; `"auto"`: as many as is fastest within `mem`.
+    hier : float
+        Of a word tree (YOLO9000): how probable a word must be for more special ones to be looked at.
 
     Raises
     ------
@@ -136,8 +136,10 @@ def load(
     one = wishes._replace(pictures=1)
     chosen = choose(graph, replace(budget, elastic=elastic is not None), one, plan, written)
     rungs = ladder(graph, chosen, elastic[0], one) if elastic else (chosen,)
-    return Network(graph, index, rungs, names_of(graph, weights_path, names), wishes, ignore_exif,
-                   reduce_pictures)
+    net = Network(graph, index, rungs, names_of(graph, weights_path, names), wishes, ignore_exif,
+                  reduce_pictures)
+    net.hier = hier
+    return net
 
 
 class Network(Batches):

@@ -25,12 +25,12 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 def boxes(graph: Graph, raw: np.ndarray, thresh: float,
-          words: tuple[int, ...] = ()) -> list[tuple[float, ...]]:
+          words: tuple[int, ...] = (), hier: float = 0.5) -> list[tuple[float, ...]]:
     """(class, score, cx, cy, w, h) of every box, before any NMS, sorted."""
     raw = np.ascontiguousarray(raw, np.float32)
     source = graph.input
     result = decode(graph, {graph.outputs[0]: raw}, source.w, source.h, thresh, 0.0, letterbox=False,
-                    words=words)
+                    words=words, hier=hier)
     return sorted((d.class_id, d.confidence, *d.box) for d in result.detections)
 
 
@@ -148,6 +148,18 @@ def test_a_box_is_called_by_one_word(tmp_path: Path, tree: Tree) -> None:
     want = [(most_special(tree, words, 0.5), objectness, *place)
             for objectness, place, words in boxes_and_words(raw, 0.5, tree)]
     same(boxes(graph, raw, 0.5), want)
+
+
+def test_how_probable_a_word_must_be(tmp_path: Path, tree: Tree) -> None:
+    graph = region(tmp_path)
+    raw = np.random.default_rng(4).normal(0, 2, (26, 3, 4)).astype(np.float32)
+    called = []
+    for hier in (0.0, 0.5, 0.9, 1.0):
+        want = [(most_special(tree, words, hier), objectness, *place)
+                for objectness, place, words in boxes_and_words(raw, 0.5, tree)]
+        same(boxes(graph, raw, 0.5, hier=hier), want)
+        called.append([one[0] for one in want])
+    assert called[0] != called[1] != called[2]
 
 
 def test_the_words_of_classes_asked_for(tmp_path: Path, tree: Tree) -> None:
