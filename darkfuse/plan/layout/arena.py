@@ -189,7 +189,7 @@ def _fewest_ties(blocks: Sequence[Block], ties: Sequence[Tie]) -> tuple[list[Tie
             needed.append(tie)
         else:
             live[step] += more[tie]
-    kept, packing = first = needed, _pack(blocks, needed, most, 0, EFFORT)
+    kept, packing = first = needed, _best(blocks, needed, most)
     for tie in needed[: TRIALS // max(1, len(blocks))]:
         if packing.bytes <= packing.bound:
             return kept, packing
@@ -201,6 +201,14 @@ def _fewest_ties(blocks: Sequence[Block], ties: Sequence[Tie]) -> tuple[list[Tie
                 kept, packing = others, tried
                 live[blocks[tie.target].first] += more[tie]
     if kept is not first[0] and packing.bytes > packing.bound:
-        again = _pack(blocks, kept, packing.bound, 0, EFFORT)
+        again = _best(blocks, kept, packing.bound)
         packing = again if again.bytes < packing.bytes else packing
     return kept, packing
+
+
+def _best(blocks: Sequence[Block], ties: Sequence[Tie], bound: int) -> Packing:
+    """With all effort only where a third of it comes near the bound: far above it rows of ties are in the
+    way, and no order helps."""
+    rough = _pack(blocks, ties, bound, 0, EFFORT // 3)
+    near = bound < rough.bytes < bound + bound // 20
+    return _pack(blocks, ties, bound, 0, EFFORT) if near else rough
