@@ -62,6 +62,6 @@ here=$PWD
     DARKFUSE_ARM_PAGE="" arm_python setup.py -q build_ext --inplace
 )
 file -b "$tree"/darkfuse/engine/_engine*.so 2>/dev/null || true
-[ $# -gt 0 ] || set -- "$here/docs/images/cat.jpg"
+[ $# -gt 0 ] || set -- --out "$scratch/predictions" "$here/docs/images/cat.jpg"
 arm_python -c "import platform, sys; print('Python', platform.python_version(), 'on', platform.machine())"
 arm_python -P -m darkfuse detect --stats "$@"

@@ -58,6 +58,12 @@ DF_INLINE void tile(const float *m, int64_t step, vf bias, const finish *f)
     }
 }
 
+/* A function of its own: beside the calls for partial tiles GCC would spill more. */
+static __attribute__((noinline)) void whole(const float *m, int64_t step, vf bias, const finish *f)
+{
+    tile(m, step, bias, f);
+}
+
 /* One dimension of A^T for fewer outputs, of the points they need. */
 DF_INLINE void a_fewer(const int outputs, const vf m[6], vf y[4])
 {
@@ -163,7 +169,7 @@ void DF_NAME(wino_output)(const df_conv *c, const df_view *out, const df_strip *
                     straight.to[i / cell] = df_pixel(out, (y + i) / cell, block, x / cell) + lane;
                 vf b = vf_load(bias + oc + lane);
                 if (fast) {
-                    tile(at + lane, step, b, &straight);
+                    whole(at + lane, step, b, &straight);
                     continue;
                 }
                 fewer_of[rows - 1][cols - 1](at + lane, step, b, buffer);

@@ -224,10 +224,10 @@ def test_missing_cfg_is_one_line(command) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "error"),
-    [("ncnn", 2e-5), ("ncnn-bf16", 0.03), ("onnxruntime", 2e-5), ("openvino", 2e-5)],
+    [("ncnn", 2e-5), ("ncnn-bf16", 0.03), ("mnn", 2e-5), ("onnxruntime", 2e-5), ("openvino", 2e-5)],
 )
 def test_peers_agree_with_darkfuse(name: str, error: float, tmp_path: Path, command) -> None:
-    module = name.partition("-")[0]
+    module = name.partition("-")[0].replace("mnn", "MNN")
     for needed in (module, *(["onnx"] if module != "ncnn" else [])):
         if not importlib.util.find_spec(needed):
             pytest.skip(f"{needed} is not installed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tools.bench.darkfuse_peer import Darkfuse
+from tools.bench.mnn_peer import Mnn
 from tools.bench.ncnn_peer import Ncnn
 from tools.bench.onnxruntime_peer import OnnxRuntime
 from tools.bench.opencv_peer import OpenCV
@@ -14,6 +15,7 @@ PEERS: dict[str, Peer] = {
     "darkfuse-exact": Darkfuse("exact"),
     "ncnn": Ncnn(),
     "ncnn-nowinograd": Ncnn("nowinograd"),
+    "mnn": Mnn(),
     "onnxruntime": OnnxRuntime(),
     "openvino": OpenVino(),
     "opencv": OpenCV(),
@@ -24,4 +26,4 @@ PEERS: dict[str, Peer] = {
 }
 
 # The others give up speed for memory: worth a column when asked for, not in every run.
-USUAL = ("darkfuse", "darkfuse-exact", "ncnn", "ncnn-nowinograd", "onnxruntime", "openvino", "opencv")
+USUAL = ("darkfuse", "darkfuse-exact", "ncnn", "ncnn-nowinograd", "mnn", "onnxruntime", "openvino", "opencv")
