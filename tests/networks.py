@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from darkfuse.graph import Graph, build_graph
+from darkfuse.graph import Graph, Node, build_graph
 from darkfuse.graph.layers.convolutional import ConvOptions
 from darkfuse.model.cfg import parse_cfg
+from darkfuse.plan.program import Program, passes
 from darkfuse.plan.types import Group, LayerPlan, Plan
 
 CHANNELS = (3, 5, 8, 16, 24, 32, 48)  # with and without a partial block of 16
@@ -165,22 +166,19 @@ def plans(draw, graph: Graph, caches: tuple[str, ...] = ("full", "rows", "none")
         if all(tileable(graph, node.index) for node in nodes):
             last = nodes[-1].out_shape
             grid = draw(st.integers(1, last.h)), draw(st.integers(1, last.w))
-        weighted = sum(node.has_kernels for node in nodes)
-        residencies = ["pinned", "loaded"] + (["streamed"] if weighted == 1 and grid == (1, 1) else [])
-        layers = tuple(
-            LayerPlan(
-                node=node.index,
-                kernel=draw(st.sampled_from(kernels(graph, node.index, exact))),
-                residency=draw(st.sampled_from(residencies)) if node.has_kernels else "none",
-                raw=draw(st.sampled_from((8, 16))),
-                strip=draw(st.integers(0, 2)),
-            )
-            for node in nodes
-        )
+        layers = tuple(draw(_layer(graph, node, exact)) for node in nodes)
         groups.append(Group(layers, grid, draw(st.sampled_from(caches))))
         start = end
     ahead = draw(st.sampled_from((0, 0, 4096, 50_000, 1 << 20)))
     return Plan(graph.name, graph.fingerprint(), tuple(groups), threads, exact, ahead_bytes=ahead)
+
+
+@st.composite
+def _layer(draw, graph: Graph, node: Node, exact: bool) -> LayerPlan:
+    kernel, raw = draw(st.sampled_from(kernels(graph, node.index, exact))), draw(st.sampled_from((8, 16)))
+    residency = draw(st.sampled_from(("pinned", "loaded", "streamed"))) if node.has_kernels else "none"
+    slots = 32 // raw if residency == "streamed" and kernel == "winograd" else 2  # they hold a block
+    return LayerPlan(node.index, kernel, residency, raw=raw, slots=slots, strip=draw(st.integers(0, 2)))
 
 
 def tileable(graph: Graph, index: int) -> bool:
@@ -207,3 +205,13 @@ def kernels(graph: Graph, index: int, exact: bool = True) -> list[str]:
     if not exact and (options.size, options.stride, options.dilation, options.pad) == (3, 1, 1, 1):
         found.append("winograd")
     return found
+
+
+def bytes_read(program: Program) -> int:
+    """Weights read in a frame: of a layer that is streamed, for each tile that computes something of it."""
+    total = 0
+    for op in (op for stage in program.stages for op in stage.ops if op.weights >= 0):
+        w = program.weights[op.weights]
+        often = {"pinned": 0, "loaded": 1, "streamed": passes(op)}[w.residency]
+        total += often * w.filters * w.per_filter * 4
+    return total

@@ -60,7 +60,7 @@ cdef extern from "engine.h" nogil:
         char **slots
         const int32_t *slot_step
         int32_t n_slots
-        int32_t first_chunk
+        int32_t *first_read
 
     ctypedef struct df_region:
         int y0, y1, x0, x1
@@ -101,6 +101,7 @@ cdef extern from "engine.h" nogil:
         double rate
         df_chunk *chunks
         int32_t *inside
+        int32_t *order
         uint8_t *here
         uint32_t *used
         int64_t bytes

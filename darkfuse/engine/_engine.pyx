@@ -311,9 +311,10 @@ cdef class Engine(_Loaded):
         free(self.e.reader.chunks)
         free(self.e.reader.inside)
         free(self.e.reader.here)
+        free(self.e.reader.order)
         free(self.e.reader.used)
         self.e.reader.chunks, self.e.reader.inside = NULL, NULL
-        self.e.reader.here, self.e.reader.used = NULL, NULL
+        self.e.reader.here, self.e.reader.order, self.e.reader.used = NULL, NULL, NULL
         for address in self.owned:
             free(<void *><uintptr_t>address)
         self.owned = []

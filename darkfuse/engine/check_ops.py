@@ -31,6 +31,7 @@ SAME_CHANNELS = ("maxpool", "local_avgpool", "avgpool", "upsample", "softmax", "
 SAME_MAP = ("export", "softmax", "activate", "batchnorm")
 INPUTS = {"input": 0, "shortcut": 2, "sam": 2, "scale_channels": 2}
 MOST_INPUTS = 64  # of a shortcut
+MOST_READS = 1 << 21  # of one layer in a frame, for tile after tile
 
 
 def fail(message: str) -> None:
@@ -204,8 +205,8 @@ def _conv(program: Program, stage: Stage, op: Op, out: Tensor, source: Tensor) -
     able = {"first": plain and dilation == 1, "direct": plain, "general": True, "winograd": winograd}
     if not able.get(op.kernel, False):
         fail(f"kernel {op.kernel!r} cannot run the {where}")
-    if w.residency == "streamed" and stage.grid != (1, 1):
-        fail(f"{where} is streamed but runs more than once a frame")
+    if w.residency == "streamed" and w.all_reads * stage.grid[0] * stage.grid[1] > MOST_READS:
+        fail(f"{where} is read too often")
     if w.residency == "streamed" and (w.packed < 0) != (op.kernel == "winograd"):
         fail(f"{where} has weights packed for another kernel")
     if w.packed < 0 and not winograd_slots(w.slots, w.raw_filters, w.block, w.filters):

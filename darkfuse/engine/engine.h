@@ -83,6 +83,7 @@ typedef struct {
     const int32_t *slot_step; /* the first step each may be written in */
     int32_t n_slots;
     int32_t first_chunk; /* in df_reader.chunks */
+    int32_t *first_read; /* per tile of the stage, in df_reader.order; where it is loaded, of the first tile alone */
     int32_t parts;       /* of a panel's tiles, each by one thread of the team, where a block has too few panels */
 } df_weights;
 
@@ -126,13 +127,15 @@ typedef struct {
     double ms;
 } df_stage;
 
-/* A run of one layer's filters on its way through a slot. */
+/* A run of one layer's filters on its way through a slot; in a stage of several tiles, once for each of them. */
 typedef struct {
     const df_weights *weights;
     int32_t first, count; /* filters */
     bool resident;        /* stays in its slot over frames */
     bool cached;          /* its slot was in the processor's caches before the read, from what lay there */
-    int32_t left;         /* filters that the team has still to compute with, counted once a part of the tiles */
+    bool wanted;          /* it has to be read when its turn comes: what is resident need not be, a second time */
+    int32_t left;         /* filters that the team has still to compute with, counted once a part of the tiles; of
+                             what is resident 0 */
     uint64_t samples, all; /* checksums as first read; 0: not read yet */
     char *slot;           /* a whole page; the chunk begins as far into it as it does into a page of the file */
 } df_chunk;
@@ -150,9 +153,11 @@ typedef struct {
     int direct; /* the same file without page cache, or -1 */
     bool cached; /* leave what was read in the page cache */
     df_chunk *chunks;
+    int32_t n_chunks;
+    int32_t *order;      /* (count,) the chunk of each read of a frame */
     int32_t count;
-    int32_t next;        /* chunk the next free reader takes */
-    uint8_t *here;       /* (count,) whether a chunk has been read, also beyond `ready` */
+    int32_t next;        /* read the next free reader takes */
+    uint8_t *here;       /* (count,) whether a read is done, also beyond `ready` */
     pthread_t thread[DF_READERS];
     int threads;
     pthread_mutex_t lock;
@@ -164,8 +169,8 @@ typedef struct {
     double free_ms;      /* when storage of that rate will be done with what it was asked for */
     bool warm;           /* a whole frame has run: resident chunks are in their slots */
     int32_t step;        /* the team's present step */
-    _Atomic int32_t ready; /* chunks [0, ready) are in their slots */
-    int32_t *inside;     /* (count,) the `n_inside` chunks that are in their slots, or on their way there */
+    _Atomic int32_t ready; /* reads [0, ready) are done */
+    int32_t *inside;     /* (n_chunks,) the `n_inside` chunks that are in their slots, or on their way there */
     int32_t n_inside;
     const char *base;    /* of the arena */
     /* (n_used = bytes of the arena / DF_GRAIN + 1,) when the weights that lay in that grain of the arena were last
@@ -216,6 +221,7 @@ typedef struct df_engine {
 typedef struct {
     df_engine *e;
     int id, n;
+    int tile;  /* of the stage, row after row, where weights are read for each of them; else 0 */
     long base; /* the present loop's first ticket */
 } df_team;
 

@@ -95,24 +95,26 @@ static bool choose_slot(const df_reader *r, df_chunk *c)
 {
     const df_weights *w = c->weights;
     uint32_t latest = 0;
-    c->slot = NULL;
+    bool found = false;
     for (int n = 0; n < w->n_slots; n++) {
         char *slot = w->slots[n];
         uint32_t used = r->used[(slot + w->slot_bytes / 2 - r->base) / DF_GRAIN];
-        if ((c->slot && used <= latest) || r->step < w->slot_step[n] || is_taken(r, slot, w->slot_bytes))
+        if ((found && used <= latest) || r->step < w->slot_step[n] || is_taken(r, slot, w->slot_bytes))
             continue;
         c->slot = slot;
+        found = true;
         c->cached = used % 2 || (used == 0 && w->slot_step[n] > 0);
         latest = used;
     }
-    return c->slot;
+    return found;
 }
 
-/* Whether the next chunk can be read now; its slot is chosen then. */
+/* Whether the next chunk can be read now; its slot is chosen then. One that comes for tile after tile is in memory once
+ * at a time: it waits until all of it has been computed with. */
 static bool next_chunk(df_reader *r)
 {
-    df_chunk *c = &r->chunks[r->next];
-    return c->resident || choose_slot(r, c);
+    df_chunk *c = &r->chunks[r->order[r->next]];
+    return c->resident || (c->left == 0 && choose_slot(r, c));
 }
 
 /* When storage of the given rate is done with so many bytes more: it serves one read after the other, and rests where
@@ -145,11 +147,14 @@ static void *read_ahead(void *arg)
         if (r->quit || r->next == r->count)
             break;
         int n = r->next++;
-        df_chunk *c = &r->chunks[n];
-        if (!c->resident)
-            r->inside[r->n_inside++] = n;
+        df_chunk *c = &r->chunks[r->order[n]];
+        if (!c->resident) {
+            r->inside[r->n_inside++] = r->order[n];
+            c->left = c->count * c->weights->parts;
+        }
         int failed = 0;
-        bool read = !c->resident || !r->warm;
+        bool read = c->wanted;
+        c->wanted = !c->resident;
         if (read) {
             double begun = df_now_ms(), until = r->rate > 0 ? served_at(r, df_chunk_bytes(c)) : 0;
             pthread_mutex_unlock(&r->lock);
@@ -194,8 +199,10 @@ int df_reader_start(df_engine *e)
     r->next = 0;
     memset(r->here, 0, (size_t)r->count);
     memset(r->used, 0, r->n_used * sizeof *r->used);
-    for (int n = 0; n < r->count; n++)
-        r->chunks[n].left = r->chunks[n].count * r->chunks[n].weights->parts;
+    for (int n = 0; n < r->n_chunks; n++) {
+        r->chunks[n].left = 0;
+        r->chunks[n].wanted = !r->chunks[n].resident || !r->warm;
+    }
     if (r->count == 0)
         return 0;
     pthread_mutex_init(&r->lock, NULL);

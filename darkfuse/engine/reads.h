@@ -6,13 +6,20 @@
 
 /* chunks.c: which filters come in which read. */
 
-/* List the frame's chunks in order of use, for an arena at `base`. False when memory is refused. */
+/* List the frame's chunks, and its reads of them in order of use, for an arena at `base`. False when memory is
+ * refused. */
 bool df_reader_plan(df_engine *e, const char *base, size_t bytes);
 /* Chunks that `filters` filters of one block come in. The block's last chunk may be short, for no chunk reaches
  * into the next block. */
 int df_chunks_in(const df_weights *w, int filters);
 /* The chunk that a filter comes in. */
 int df_chunk_at(const df_weights *w, int filter);
+/* Whether a tile of a stage, counted row after row, computes anything of an operation. */
+static inline bool df_computes(const df_stage *s, const df_op *op, int tile)
+{
+    df_span y = op->y[tile / s->cols], x = op->x[tile % s->cols];
+    return y.from < y.to && x.from < x.to;
+}
 
 static inline size_t df_chunk_bytes(const df_chunk *c)
 {

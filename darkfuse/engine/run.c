@@ -32,16 +32,26 @@ static void run_op(df_team *t, const df_stage *s, const df_op *op, int i, int j)
         df_keep_out(t, op, i, j, s->rows);
 }
 
-/* One stage for pictures [from, to) of a batch. What is streamed comes once for all of them, so that there each
- * operation is done for every picture before the next one. */
-static void run_stage(df_team *t, df_stage *s, int from, int to)
+/* A tile of a stage that streams weights. They come once for all `pictures`, so that each operation is done for every
+ * picture before the next one. */
+static void run_tile(df_team *t, const df_stage *s, int i, int j, int pictures)
 {
-    for (int n = 0; s->streams && n < s->n_ops; n++) {
+    t->tile = i * s->cols + j;
+    for (int n = 0; n < s->n_ops; n++) {
         const df_op *op = &s->ops[n];
         bool together = op->weights && op->weights->residency == DF_STREAMED;
-        for (int p = 0; p < (together ? 1 : to); p++)
-            run_op(t, s, op + p * s->n_ops, 0, 0);
+        for (int p = 0; p < (together ? 1 : pictures); p++)
+            run_op(t, s, op + p * s->n_ops, i, j);
     }
+    t->tile = 0;
+}
+
+/* One stage for pictures [from, to) of a batch. */
+static void run_stage(df_team *t, df_stage *s, int from, int to)
+{
+    for (int i = 0; s->streams && i < s->rows; i++)
+        for (int j = 0; j < s->cols; j++)
+            run_tile(t, s, i, j, to);
     for (int p = from; !s->streams && p < to; p++)
         for (int i = 0; i < s->rows; i++)
             for (int j = 0; j < s->cols; j++)
@@ -51,7 +61,7 @@ static void run_stage(df_team *t, df_stage *s, int from, int to)
 
 void df_run_frame(df_engine *e, int id, int n)
 {
-    df_team t = {.e = e, .id = id, .n = n, .base = 0};
+    df_team t = {.e = e, .id = id, .n = n};
     int pictures = df_pictures(e);
     for (int number = !e->come; number < (e->more ? 1 : e->n_stages); number++) {
         df_stage *s = &e->stages[number];

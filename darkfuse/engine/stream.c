@@ -5,17 +5,24 @@
 
 #include "engine.h"
 
+/* The read that brings a chunk of a layer for the tile that the team is at. */
+static int read_of(const df_team *t, const df_weights *w, int chunk)
+{
+    return w->first_read[t->tile] + chunk - w->first_chunk;
+}
+
 /* Wait until a chunk is in its slot. False when the frame was stopped meanwhile. `counted`: somebody's work waits. */
-static bool wait_for(df_team *t, int chunk, bool counted)
+static bool wait_for(df_team *t, const df_weights *w, int chunk, bool counted)
 {
     df_reader *r = &t->e->reader;
-    if (atomic_load_explicit(&r->ready, memory_order_acquire) > chunk)
+    int read = read_of(t, w, chunk);
+    if (atomic_load_explicit(&r->ready, memory_order_acquire) > read)
         return true;
     double since = df_now_ms();
     bool here = false;
     for (;;) {
         pthread_mutex_lock(&r->lock);
-        here = atomic_load(&r->ready) > chunk;
+        here = atomic_load(&r->ready) > read;
         if (!here && atomic_load(&t->e->stop) == DF_RUNNING) {
             struct timespec until;
             clock_gettime(CLOCK_MONOTONIC, &until);
@@ -23,7 +30,7 @@ static bool wait_for(df_team *t, int chunk, bool counted)
             until.tv_sec += until.tv_nsec / 1000000000;
             until.tv_nsec %= 1000000000;
             pthread_cond_timedwait(&r->changed, &r->lock, &until);
-            here = atomic_load(&r->ready) > chunk;
+            here = atomic_load(&r->ready) > read;
         }
         if (here && counted)
             r->wait_ms += df_now_ms() - since;
@@ -43,15 +50,13 @@ static bool wait_for(df_team *t, int chunk, bool counted)
 void df_wait_with_others(df_team *t, const df_weights *w, int last)
 {
     if (t->id == 0 && t->n > 1 && w->file_offset >= 0)
-        wait_for(t, df_chunk_at(w, last), false);
+        wait_for(t, w, df_chunk_at(w, last), false);
 }
 
 /* Give back the slot of a chunk that has been computed with. Called with the lock held, and returns with it. */
 static void give_back(df_reader *r, int chunk)
 {
     const df_chunk *c = &r->chunks[chunk];
-    if (c->resident)
-        return;
     bool flushed = df_chunk_bytes(c) >= DF_LONG_READ && df_worth_flushing(r);
     if (flushed) {
         pthread_mutex_unlock(&r->lock);
@@ -78,9 +83,9 @@ static void free_filters(df_reader *r, int chunk, int first, int end)
     for (int n = chunk; first < end; n++) {
         df_chunk *c = &r->chunks[n];
         int here = df_min(end, c->first + c->count) - first;
-        c->left -= here;
+        c->left -= c->resident ? 0 : here;
         assert(here > 0 && c->left >= 0);
-        if (c->left == 0) {
+        if (c->left == 0 && !c->resident) {
             give_back(r, n);
             left = true;
         }
@@ -113,7 +118,7 @@ void df_fill_block(df_team *t, df_weights *w, int first, int count, int base_fil
     long items = df_chunks_in(w, count);
     for (long n; (n = df_take(t, items)) >= 0;) {
         const df_chunk *c = &r->chunks[from + n];
-        if (!wait_for(t, from + (int)n, true))
+        if (!wait_for(t, w, from + (int)n, true))
             continue;
         df_pack(t->e->table, w, df_chunk_data(c), c->first, c->count, base_filter);
         free_filters(r, from + (int)n, c->first, c->first + c->count);
@@ -127,7 +132,7 @@ bool df_fill_filters(df_team *t, df_weights *w, int first, int count, float *pac
     df_reader *r = &t->e->reader;
     for (int n = df_chunk_at(w, first), end = n + df_chunks_in(w, count); n < end; n++) {
         const df_chunk *c = &r->chunks[n];
-        if (!wait_for(t, n, true))
+        if (!wait_for(t, w, n, true))
             return false;
         t->e->table->pack(&w->conv, w->kernel, df_chunk_data(c), w->scale, c->first, c->count, first, packed);
         free_filters(r, n, c->first, c->first + c->count);
@@ -150,7 +155,7 @@ bool df_await_filters(df_team *t, const df_weights *w, int first, df_filters *fi
     if (w->file_offset < 0)
         return true;
     int end = df_min(first + DF_PANEL, w->filters);
-    if (!wait_for(t, df_chunk_at(w, end - 1), true))
+    if (!wait_for(t, w, df_chunk_at(w, end - 1), true))
         return false;
     point_at(&t->e->reader, w, first, end, filters);
     return true;
@@ -158,11 +163,14 @@ bool df_await_filters(df_team *t, const df_weights *w, int first, df_filters *fi
 
 bool df_peek_filters(const df_team *t, const df_weights *w, int first, df_filters *filters)
 {
+    df_reader *r = &t->e->reader;
     int end = df_min(first + DF_PANEL, w->filters);
     if (w->file_offset < 0 || first >= w->filters
-        || atomic_load_explicit(&t->e->reader.ready, memory_order_acquire) <= df_chunk_at(w, end - 1))
+        || atomic_load_explicit(&r->ready, memory_order_acquire) <= read_of(t, w, df_chunk_at(w, end - 1)))
         return false;
-    point_at(&t->e->reader, w, first, end, filters);
+    pthread_mutex_lock(&r->lock); /* another thread may be done with them: then they move for the next tile */
+    point_at(r, w, first, end, filters);
+    pthread_mutex_unlock(&r->lock);
     return true;
 }
 

@@ -163,8 +163,9 @@ cdef class _Structs:
                 loaded += 1
             if s.ops[n].kernel == DF_WINOGRAD and s.ops[n].kind == DF_CONV:
                 self._check_scratch(source.ops[n], &s.ops[n], s)
-            if s.ops[n].weights is not NULL and s.ops[n].weights.residency == DF_STREAMED:
-                s.streams = True
+            if s.ops[n].weights is not NULL and s.ops[n].weights.residency != DF_PINNED:
+                s.ops[n].weights.first_read = <int32_t *>self._new(s.rows * s.cols, sizeof(int32_t))
+                s.streams = s.streams or s.ops[n].weights.residency == DF_STREAMED
         s.n_loaded = loaded
         for n in range(s.n_ops, s.n_ops * self.program.batch):
             self._same_op(&s.ops[n % s.n_ops], &s.ops[n], n // s.n_ops)

@@ -95,10 +95,11 @@ class _Walk:
     def _stage(self, stage: Stage) -> None:
         pictures, weights = range(self.program.batch), self.program.weights
         if any(op.weights >= 0 and weights[op.weights].residency == "streamed" for op in stage.ops):
-            for op in stage.ops:
-                for picture in pictures:
-                    self.picture = picture
-                    self._op(op, 0, 0, stage)
+            for i, j in product(range(stage.grid[0]), range(stage.grid[1])):
+                for op in stage.ops:
+                    for picture in pictures:
+                        self.picture = picture
+                        self._op(op, i, j, stage)
             return
         for picture in pictures:
             self.picture = picture

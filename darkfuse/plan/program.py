@@ -9,7 +9,7 @@ the output not yet alive in the first.
 
 A program for a batch of pictures runs its first stage for each picture as it comes, and every other stage
 for all of them before the next stage begins. Where a stage streams weights, each operation is done for every
-picture before the stage's next one.
+picture before the stage's next one; and the weights come again for every tile.
 
 All regions are half open.  A stage with an R x C grid runs ``for i in R: for j in C: for op in ops``.  The
 region an operation computes at tile (i, j) is rows ``op.y[i]`` x columns ``op.x[j]`` of its output.
@@ -203,6 +203,12 @@ class Stage(NamedTuple):
     scratch: int  # buffer: shared and per-thread scratch (Winograd), -1 none
     shared_bytes: int = 0  # of the scratch, shared by the team (Winograd's transformed input)
     thread_bytes: int = 0  # of the scratch, per thread
+
+
+def passes(op: Op) -> int:
+    """How often an operation's weights are read in a frame when they are streamed: once for each tile that
+    computes anything."""
+    return sum(a < b for a, b in op.y) * sum(a < b for a, b in op.x)
 
 
 def arrived(stage: Stage, weights: Weights) -> int:

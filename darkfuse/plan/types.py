@@ -27,7 +27,8 @@ class LayerPlan:
 
     kernel : 'first' (3 interleaved channels), 'direct', 'general', 'winograd'; 'none' without weights
     residency : 'pinned' (packed once, kept over frames), 'loaded' (read and packed when its group starts,
-        every frame), 'streamed' (a block of output channels at a time, every frame; single-layer groups only)
+        every frame), 'streamed' (a block of output channels at a time, every frame; in a group of several
+        tiles for each of them)
     block : output channels the team computes with at a time when streamed (multiple of 32)
     raw : filters in one slot of the reader (multiple of 8)
     slots : reader slots; 2 or more let the prefetch thread stay ahead

@@ -24,6 +24,8 @@ LEAST_ROOM = 1 << 20
 # gives a camera's picture row by row. Small processes need the rest more: they keep no picture whole.
 PICTURE_PART, PICTURE_LESS = 16, 1 << 20
 PICTURE_BYTES = 1 << 19
+# The least for a picture that is kept is the network's input, up to so much: larger ones come row by row
+ROWS_BYTES = 2 << 20
 # Below this a process with Pillow in it would leave the arena too little: at 256 MB YOLOv2 would have to read
 # 18 MB for each frame, 0.9 s of a card, where a second process starts in 0.1 s and only if it is needed
 HELPED_BELOW = 320 << 20
@@ -62,7 +64,7 @@ class Budget:
     most : int or None
         What `total` may be raised to where nothing fits it.
     input_bytes : int
-        Of the network's input as 8-bit RGB: no picture is kept smaller than this.
+        Of the network's input as 8-bit RGB: smaller ones are kept, but for those beyond `ROWS_BYTES`.
     slack : int
         What the process grows by beside arena and picture.
     video : bool
@@ -94,7 +96,7 @@ class Budget:
     @property
     def least_picture(self) -> int:
         """Of pixels handed to the network, however little there is."""
-        return max(self.input_bytes, PICTURE_BYTES)
+        return max(min(self.input_bytes, ROWS_BYTES), PICTURE_BYTES)
 
     @property
     def helped(self) -> bool:

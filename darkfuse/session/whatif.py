@@ -161,10 +161,11 @@ class Planner:
 
     def peak(self, arena: int, budget: Budget) -> int:
         """Bytes of the process at most, for a picture of the network's size."""
-        most = self.spent + self._slack() + self.input_bytes + max(arena, LOADING_BYTES)
+        picture = self.input_bytes if budget.picture is None else min(self.input_bytes, budget.picture)
+        most = self.spent + self._slack() + picture + max(arena, LOADING_BYTES)
         if not budget.helped:
             draws = any(node.kind in DETECTION for node in self.graph.nodes)
-            most += PILLOW_BYTES + 4 * self.input_bytes // 3 if draws else DECODED_BYTES
+            most += PILLOW_BYTES + 4 * picture // 3 if draws else DECODED_BYTES
         return min(most, budget.total) if budget.total else most
 
     def least_budget(self) -> int:

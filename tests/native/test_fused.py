@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import networks, plans
+from networks import bytes_read, networks, plans
 from profiles import examples
 
 from darkfuse.engine._engine import Engine
@@ -66,8 +66,7 @@ def check(graph: Graph, plan: Plan, threads: int, seed: int) -> None:
             assert stats["macs"] == sum(op.macs for stage in program.stages for op in stage.ops)
             if all(group.cache == "full" for group in plan.groups):
                 assert stats["macs"] == graph.macs
-            read = [w for w in program.weights if w.residency != "pinned"]
-            assert stats["bytes_read"] == sum(w.filters * w.per_filter * 4 for w in read)
+            assert stats["bytes_read"] == bytes_read(program)
 
 
 @examples(40)

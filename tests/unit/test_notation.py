@@ -73,6 +73,7 @@ def test_hoisting_moves_the_branch(yolov2):
     ("5x5/16/s", "no layer to cut before"), ("5x5/0/s", "no layer to cut before"), ("0x1", "does not fit"),
     ("39x1", "does not fit the 38x38"), ("5x5q", "neither a grid"), ("5x5nr", "neither a grid"),
     ("x", "neither a grid"), ("5x5/eight/2x2", "no layer to cut before"), ("5x5ll", "neither a grid"),
+    ("5x5ls", "neither a grid"),
 ])
 def test_nonsense_is_refused_in_one_line(paper, text, what):
     with pytest.raises(PlanError, match=what) as error:
@@ -96,7 +97,7 @@ def test_any_notation_of_any_network_comes_back(data):
         last = graph.node(order[end - 1]).out_shape
         if all(tileable(graph, n) for n in order[start:end]) and data.draw(st.booleans()):
             grid = f"{data.draw(st.integers(1, last.h))}x{data.draw(st.integers(1, last.w))}"
-            flags = data.draw(st.sampled_from(("", "n", "r", "f", "l", "nl", "rl", "lf")))
+            flags = data.draw(st.sampled_from(("", "n", "r", "f", "l", "nl", "rl", "lf", "s", "ns", "sr")))
             words.append(grid + flags)
         else:
             words.append(data.draw(st.sampled_from(("s", "p", "l"))))

@@ -119,19 +119,36 @@ def _weights(draft: Draft) -> dict[int, int]:
         if size:
             readers[stage] = draft.add_buffer(f"stage {stage} reader", size, *draft.steps[stage])
     found: dict[int, int] = {}
+    blocks: dict[int, int] = {}  # stage -> buffer of its blocks of packed filters
     for layer, (stage, _) in draft.position.items():
         node = graph.node(layer)
         if node.weights is None:
             continue
         resident = draft.layer_plan[layer].residency in ("pinned", "none")
 
-        def add(name: str, size: int, always: bool, steps: Span = draft.steps[stage]) -> int:
-            return draft.add_buffer(name, size, *((-1, draft.steps[-1][1]) if always else steps))
+        streamed = draft.layer_plan[layer].residency == "streamed"
+
+        def add(name: str, size: int, always: bool, stage: int = stage, streamed: bool = streamed) -> int:
+            if streamed and not always:
+                return _block(draft, blocks, stage, name, size)
+            return draft.add_buffer(name, size, *((-1, draft.steps[-1][1]) if always else draft.steps[stage]))
 
         found[layer] = len(draft.weights)
         draft.weights.append(place_weights(node, draft.layer_plan[layer], offsets[layer], transposed,
                                            -1 if resident else readers[stage], graph.dialect.epsilons, add))
     return found
+
+
+def _block(draft: Draft, blocks: dict[int, int], stage: int, name: str, size: int) -> int:
+    """The buffer of a streamed layer's block of packed filters. The streamed layers of one stage take turns,
+    tile after tile, so that all have the same."""
+    if stage not in blocks:
+        blocks[stage] = draft.add_buffer(name, size, *draft.steps[stage])
+    number = blocks[stage]
+    known = draft.buffers[number]
+    if known.name != name:
+        draft.buffers[number] = known._replace(name=f"stage {stage} packed", bytes=max(known.bytes, size))
+    return number
 
 
 def _stage(draft: Draft, known: dict[tuple[int, int, int], int], number: int,

@@ -122,7 +122,8 @@ def with_reads(draft: Draft, groups: tuple[Group, ...]) -> Draft:
         if w.residency == "loaded":
             layer = layers[w.node]
             weights[number] = w._replace(raw_filters=min(layer.raw, w.filters), slots=layer.slots)
-            sizes[w.raw] = max(sizes.get(w.raw, 0), raw_bytes(draft.graph.node(w.node), layer))
+        if w.raw >= 0:  # of all layers of its stage
+            sizes[w.raw] = max(sizes.get(w.raw, 0), raw_bytes(draft.graph.node(w.node), layers[w.node]))
     changed = replace(draft, plan=replace(draft.plan, groups=groups), layer_plan=layers, weights=weights)
     changed.buffers = [buffer._replace(bytes=sizes[number]) if number in sizes else buffer
                        for number, buffer in enumerate(draft.buffers)]

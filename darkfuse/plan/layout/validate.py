@@ -69,7 +69,6 @@ def _check_group(draft: Draft, group: Group) -> None:
     for layer in group.layers:
         check_kernel(graph, graph.node(layer.node), layer, draft.image)
     streamed = [layer for layer in group.layers if layer.residency == "streamed"]
-    weighted = [layer for layer in group.layers if layer.residency != "none"]
-    if streamed and (group.grid != (1, 1) or len(weighted) > 1):
-        raise PlanError(f"{graph.name}: layer {streamed[0].node}: streamed weights need a group of "
-                        f"one convolution with a 1x1 grid")
+    if streamed and draft.plan.batch > 1 and group.grid[1] > 1:
+        raise PlanError(f"{graph.name}: layer {streamed[0].node}: weights that are streamed for several "
+                        f"pictures need tiles of the whole width, not a {group.grid[0]}x{group.grid[1]} grid")

@@ -88,7 +88,7 @@ def loaded_ms(pack: float, read: float) -> float:
 
 
 def streamed_work_ms(rates: Rates, node: Node, compute: float, kernel: str, strip: int, block: int,
-                     threads: int, batch: int = 1) -> float:
+                     threads: int, batch: int = 1, passes: int = 1) -> float:
     """What the team does in a layer whose weights pass through a block, when it never waits for them.
 
     Parameters
@@ -101,13 +101,15 @@ def streamed_work_ms(rates: Rates, node: Node, compute: float, kernel: str, stri
         Filters of a block.
     batch : int
         Pictures that each block is computed with.
+    passes : int
+        Tiles that the layer is computed in: the weights come for each.
     """
     down = (node.out_shape.h + 3) // 4
     work = batch * compute
     if kernel != "winograd":
-        work += pack_ms(rates, node)
+        work += passes * pack_ms(rates, node)
     else:  # turns the filters into panels as it transforms them, for every strip
-        work += TURN * pack_ms(rates, node) * batch * (-(-down // strip) if strip else 1)
+        work += TURN * pack_ms(rates, node) * batch * max(passes, -(-down // strip) if strip else 1)
     if kernel == "winograd" and (strip or batch > 1):  # strips transform the input anew for every block
         tiles = batch * ((node.out_shape.w + 3) // 4) * down
         work += 1e-6 * tiles * node.in_shapes[0].c / rates.wino_in * (-(-node.filters // block) - 1)

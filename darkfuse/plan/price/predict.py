@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from darkfuse.graph import Graph
 from darkfuse.graph.layers.convolutional import ConvOptions
@@ -28,7 +28,7 @@ from darkfuse.plan.price.cost import (
 )
 from darkfuse.plan.price.device import Device, load_device
 from darkfuse.plan.price.timeline import Slot, Timeline, Work
-from darkfuse.plan.program import Buffer, Op, Program, Span, Stage, Tensor, Weights
+from darkfuse.plan.program import Buffer, Op, Program, Span, Stage, Tensor, Weights, passes
 from darkfuse.plan.types import Plan
 
 Known = dict[tuple[object, ...], float]  # milliseconds of operations, by all that they depend on
@@ -82,8 +82,8 @@ class Prediction:
         How long storage is busy during a frame.
     waiting_ms : float
         How long the team waits for it.
-    slots : tuple of Slot
-        Where weights that are read lie in the arena, and when.
+    timeline : Timeline
+        Of the reads; `slots` says where each lies in the arena, and when.
     """
 
     ms: float
@@ -94,7 +94,12 @@ class Prediction:
     groups: tuple[GroupCost, ...]
     reading_ms: float
     waiting_ms: float
-    slots: tuple[Slot, ...]
+    timeline: Timeline = field(repr=False, compare=False)
+
+    @property
+    def slots(self) -> list[Slot]:
+        """Where weights that are read lie in the arena, and when."""
+        return self.timeline.slots
 
 
 def predict(graph: Graph, plan: Plan, device: Device | None = None, baseline: int = 0,
@@ -130,13 +135,13 @@ def predict(graph: Graph, plan: Plan, device: Device | None = None, baseline: in
         ms=sum(group.ms for group in groups),
         arena_bytes=program.arena_bytes,
         peak_bytes=baseline + program.arena_bytes,
-        read_bytes=-(-sum((w.filters - kept_filters(w)) * w.per_filter * FLOAT for w in program.weights
-                         if w.residency != "pinned") // plan.batch),
+        read_bytes=-(-sum(_read_bytes(program, op) for stage in program.stages
+                          for op in stage.ops) // plan.batch),
         macs=sum(op.macs for stage in program.stages for op in stage.ops),
         groups=groups,
         reading_ms=pricer.timeline.reading / plan.batch,
         waiting_ms=pricer.timeline.waiting / plan.batch,
-        slots=tuple(pricer.timeline.slots),
+        timeline=pricer.timeline,
     )
 
 
@@ -206,14 +211,25 @@ class _Pricer:
         node = self.graph.node(w.node)
         reading = read_ms(self.rates, self.device.read, node, w.raw_filters)
         share = reading / max(1, w.all_reads)
-        beside = BESIDE * share * (w.all_reads - w.resident)
+        often = passes(op) if w.residency == "streamed" else 1
+        beside = BESIDE * share * (w.all_reads - w.resident) * often
         if w.residency == "loaded":
             return Work(op.weights, pack_ms(self.rates, node) + beside, share, False)
         tall = max(b - a for a, b in op.y) * (2 if op.pool else 1)
         strip = op.strip if 0 < 4 * op.strip < tall else 0
-        ms = streamed_work_ms(self.rates, node, compute, op.kernel, strip, w.block, threads, self.plan.batch)
+        ms = streamed_work_ms(self.rates, node, compute, op.kernel, strip, w.block, threads, self.plan.batch,
+                              often)
         at_once = not strip and self.plan.batch == 1  # each panel is done with as soon as it is computed
-        return Work(op.weights, ms + beside, share, at_once and w.block >= PANEL * threads)
+        return Work(op.weights, ms + beside, share, at_once and w.block >= PANEL * threads, often)
+
+
+def _read_bytes(program: Program, op: Op) -> int:
+    """Bytes of weights read from storage for one operation in every frame."""
+    w = program.weights[op.weights] if op.weights >= 0 else None
+    if w is None or w.residency == "pinned":
+        return 0
+    often = passes(op) if w.residency == "streamed" else 1
+    return often * (w.filters - kept_filters(w)) * w.per_filter * FLOAT
 
 
 def kept_filters(weights: Weights) -> int:

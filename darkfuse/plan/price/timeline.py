@@ -21,12 +21,14 @@ class Work(NamedTuple):
     ms : milliseconds, without waiting
     read_ms : of storage, for one read
     panels : whether each panel is done with as soon as it is computed, not only a whole block
+    passes : how often the weights are read, once for each tile; `ms` is of all of them
     """
 
     weights: int
     ms: float
     read_ms: float
     panels: bool
+    passes: int = 1
 
 
 class Slot(NamedTuple):
@@ -50,21 +52,28 @@ class Timeline(Storage):
         return [Slot(*slot) for slot in self.lain()]
 
     def stage(self, steps: int, works: Sequence[Work], rest_ms: float) -> list[float]:
-        """The next stage: what each of `works` takes with all its waiting, one after the other; then
-        `rest_ms` of anything else."""
+        """The next stage: what each of `works` takes with all its waiting, one after the other, tile after
+        tile; then `rest_ms` of anything else."""
         self.begin(steps)  # the first of two is some 4 % of the stage: too short to price
-        found = []
-        for work in works:
-            since, w = self.now, self.program.weights[work.weights]
-            if w.all_reads:
-                batch, size = batch_reads(w, work.panels), slot_bytes(w.raw_filters, w.per_filter)
-                self.layer(w.landings, size, w.resident, w.all_reads, batch,
-                           work.ms / -(-w.all_reads // batch), work.read_ms)
-            else:  # none in the file: zeros
-                self.now += work.ms
-            found.append(self.now - since)
+        found = [0.0] * len(works)
+        for turn in range(max([work.passes for work in works], default=0)):
+            for number, work in enumerate(works):
+                if turn < work.passes:
+                    since = self.now
+                    self._once(work)
+                    found[number] += self.now - since
         self.now += rest_ms
         return found
+
+    def _once(self, work: Work) -> None:
+        """The weights of a layer come, for one tile."""
+        w = self.program.weights[work.weights]
+        if w.all_reads:
+            batch, size = batch_reads(w, work.panels), slot_bytes(w.raw_filters, w.per_filter)
+            self.layer(w.landings, size, w.resident, w.all_reads, batch,
+                       work.ms / work.passes / -(-w.all_reads // batch), work.read_ms)
+        else:  # none in the file: zeros
+            self.now += work.ms / work.passes
 
 
 def batch_reads(w: Weights, panels: bool) -> int:

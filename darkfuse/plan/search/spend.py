@@ -20,7 +20,7 @@ from darkfuse.plan.layout.weights import raw_bytes
 from darkfuse.plan.price.cost import read_ms
 from darkfuse.plan.price.device import Device
 from darkfuse.plan.price.predict import Known, Prediction, alive_bytes, predict
-from darkfuse.plan.program import PAGE, Program, slot_bytes
+from darkfuse.plan.program import PAGE, Program, passes, slot_bytes
 from darkfuse.plan.types import LayerPlan, Plan
 
 WARY = 0.75  # of the measured speed of storage: what it reaches beside other work
@@ -135,13 +135,18 @@ def _streams(draft: Draft, device: Device) -> list[_Stream]:
     graph, plan, program = draft.graph, draft.plan, finish(draft)
     costs = predict(graph, plan, device, program=program).groups
     weights = {w.node: w for w in program.weights}
+    ops = {program.weights[op.weights].node: op
+           for stage in program.stages for op in stage.ops if op.weights >= 0}
     found = []
     for number, group in enumerate(plan.groups):
+        alone = sum(layer.residency == "streamed" for layer in group.layers) == 1
         for place, layer in enumerate(group.layers):
             if layer.residency == "streamed":
-                w, node = weights[layer.node], graph.node(layer.node)
-                compute = plan.batch * sum(cost.ms - cost.weights_ms for cost in costs[number].layers)
+                w, node, op = weights[layer.node], graph.node(layer.node), ops[layer.node]
+                compute = plan.batch * sum(cost.ms - cost.weights_ms for cost in costs[number].layers
+                                           if alone or cost.node == op.node)
                 read = read_ms(device.at(plan.threads), device.read, node, w.raw_filters) / w.all_reads
+                read *= passes(op)
                 found.append(_Stream(number, place, layer, w.all_reads,
                                      slot_bytes(w.raw_filters, w.per_filter), compute, read))
     return found

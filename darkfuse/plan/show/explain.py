@@ -110,8 +110,11 @@ def _kernels(group: Group) -> str:
 
 
 def _weights(graph: Graph, group: Group) -> str:
-    """Where weights come from, and how much of those that are streamed stays in memory all the same."""
+    """Where weights come from, how often in a frame those that are streamed, and how much of these stays in
+    memory all the same."""
     words = ",".join(dict.fromkeys(x.residency for x in group.layers if x.residency != "none")) or "-"
+    tiles = group.grid[0] * group.grid[1]
+    words = words.replace("streamed", f"streamed {tiles} times") if tiles > 1 else words
     stay = sum(_stay_bytes(graph.node(x.node), x) for x in group.layers if x.resident)
     return f"{words}, {format_bytes(stay)} stay" if stay else words
 

@@ -9,6 +9,7 @@ rest over 2x2. Here::
     grid    = R "x" C                          rows and columns of tiles of the part's last map
     flag    = "n" | "r" | "f"                  cache mode: none (halo recompute), rows, full (the default)
             | "l"                              weights loaded every frame (without: kept packed, 'pinned')
+            | "s"                              weights streamed, for every tile again
     single  = "s" | "l" | "p"                  every layer on its own, whole maps; weights streamed through a
                                                block of filters, loaded, or pinned
 
@@ -16,7 +17,8 @@ rest over 2x2. Here::
 the convolution before it stays with that convolution in a `single` part. Kernels, strips and the sizes of
 reads follow the rules of thumb in `plan.search.simple`.
 
-`38x1/8/10x1l/12/s` is YOLOv2 in two line-buffered groups, then layer by layer with streamed weights.
+`38x1/8/10x1l/12/s` is YOLOv2 in two line-buffered groups, then layer by layer with streamed weights; in
+`38x1l/12/10x1s/23/4x1s` late layers run in stripes, of which each reads its group's weights anew.
 """
 
 from __future__ import annotations
@@ -84,14 +86,15 @@ def parse_plan(text: str, graph: Graph, threads: int = 1, exact: bool = False) -
 def format_plan(plan: Plan, graph: Graph) -> str:
     """The notation of a plan: `parse_plan` gives back its groups, grids, caches and residencies.
 
-    What the notation cannot say is left out: kernels, strips, sizes of reads, weights pinned and loaded
-    within one group (the first layer's counts), and which group a layer that runs nothing counts to.
+    What the notation cannot say is left out: kernels, strips, sizes of reads, weights of several residencies
+    within one group (streamed ones count, else the first layer's), and which group a layer that runs nothing
+    counts to.
     """
     parts: list[str] = []
     single = ""  # letter of the run of single layers at the end of `parts`
     for group in plan.groups:
         residencies = [layer.residency for layer in group.layers if layer.residency != "none"]
-        residency = residencies[0] if residencies else ""
+        residency = "streamed" if "streamed" in residencies else residencies[0] if residencies else ""
         working = [n for n in group.nodes if not graph.node(n).options.passes
                    and graph.node(n).kind != "route"] or group.nodes[:1]
         alone = group.grid == (1, 1) and len(_pairs(graph, working)) == 1
@@ -99,7 +102,7 @@ def format_plan(plan: Plan, graph: Graph) -> str:
         if alone and single and letter in ("", single):
             continue
         word = f"{group.grid[0]}x{group.grid[1]}" + ("" if group.cache == "full" else group.cache[0])
-        word += "l" if residency == "loaded" else ""
+        word += letter if letter in ("l", "s") else ""
         single = (letter or "p") if alone else ""
         parts.append((f"{group.nodes[0]}/" if parts else "") + (single or word))
     return "/".join(parts)
@@ -119,10 +122,12 @@ def _part(text: str, word: str) -> tuple[tuple[int, int] | None, str, str]:
     match = _GRID.fullmatch(word)
     flags = match.group(3) if match else ""
     caches = [flag for flag in flags if flag in _CACHES]
-    if match is None or len(caches) > 1 or flags.count("l") > 1 or set(flags) - set(_CACHES) - {"l"}:
-        raise PlanError(f"plan {text!r}: {word!r} is neither a grid like 5x5, 38x1l or 5x5n nor s, l or p")
+    weights = [flag for flag in flags if flag in "ls"]
+    if match is None or len(caches) > 1 or len(weights) > 1 or len(caches + weights) < len(flags):
+        raise PlanError(f"plan {text!r}: {word!r} is neither a grid like 5x5, 38x1l, 10x1s or 5x5n nor s, "
+                        f"l or p")
     cache = _CACHES[caches[0]] if caches else "full"
-    return (int(match.group(1)), int(match.group(2))), cache, "loaded" if "l" in flags else "pinned"
+    return (int(match.group(1)), int(match.group(2))), cache, _SINGLE[weights[0]] if weights else "pinned"
 
 
 def _pairs(graph: Graph, layers: Sequence[int]) -> list[list[int]]:
