@@ -5,8 +5,9 @@
 
 For every limit and rate of storage two whole `darkfuse detect --mem LIMIT --read-bandwidth RATE` run in a
 cgroup of that size, swap forbidden: one with --batch 1, the best plan for one picture, and one with --batch
-auto. The weights are random, of a seed; the pictures are generated. What is counted is the time that the
-pictures of a run took, reading and all, as the engine says.
+auto. `--before CHECKOUT` has the one by one run by another, built checkout (its .venv), whose storage the
+cgroup holds (blkio), as it may not know the option. The weights are random, of a seed; the pictures are
+generated. What is counted is the time that the pictures of a run took, reading and all, as the engine says.
 """
 
 from __future__ import annotations
@@ -35,11 +36,17 @@ ROOT = Path(__file__).resolve().parent.parent
 MUST = {("48M", "22M"): 6.0, ("48M", "90M"): 4.0, ("128M", "22M"): 17.0, ("128M", "90M"): 6.0}
 
 
-def detect(files: Sequence[str], limit: str, rate: str, batch: str, threads: int, out: str) -> dict[str, Any]:
+def detect(files: Sequence[str], limit: str, rate: str, batch: str, threads: int, out: str,
+           before: Path | None = None) -> dict[str, Any]:
     """One run's numbers: pictures at a time, milliseconds a picture, bytes read for it, peaks, boxes."""
-    command = [sys.executable, "-m", "darkfuse", "detect", *files, "--no-draw", "--mem", limit, "--threads",
-               str(threads), "--read-bandwidth", rate, "--batch", batch, "--json", out]
-    usage = run(command, parse_bytes(limit), capture=True, cwd=str(ROOT))
+    words = ["-m", "darkfuse", "detect", *files, "--no-draw", "--mem", limit, "--threads", str(threads),
+             "--json", out]
+    if before:
+        usage = run([str(before / ".venv" / "bin" / "python"), *words], parse_bytes(limit), capture=True,
+                    cwd=str(before), cold=[files[1]], read_rate=parse_bytes(rate))
+    else:
+        words += ["--read-bandwidth", rate, "--batch", batch]
+        usage = run([sys.executable, *words], parse_bytes(limit), capture=True, cwd=str(ROOT))
     if usage.status:
         raise DarkfuseError(f"darkfuse detect --mem {limit} --batch {batch}: {usage.stderr.strip()[-300:]}")
     frames = json.loads(Path(out).read_text())
@@ -60,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--pictures", type=int, default=64)
     parser.add_argument("--alone", type=int, default=3, help="pictures of the runs one by one")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="runs them one by one")
     parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args(argv)
     rows, short = [], 0
@@ -77,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             for rate in options.rates.split(","):
                 out = str(Path(folder) / "out.json")
                 few, team = pictures[: options.alone], options.threads
-                one = detect([cfg, weights, *few], limit, rate, "1", team, out)
+                one = detect([cfg, weights, *few], limit, rate, "1", team, out, options.before)
                 many = detect([cfg, weights, *pictures], limit, rate, "auto", team, out)
                 # Plans may differ in kernels, which round differently; the tests compare bits
                 counts = [sum(map(len, run["boxes"][: len(few)])) for run in (one, many)]
