@@ -90,8 +90,7 @@ class Candidates:
         more = self.pieces[at + 1 : end]
         stage = self.net.outside_bytes(at, end)
         if piece.leaf.kind == "shortcut":
-            operand = self.net.operand(at, at, False)
-            stage -= self.net.roots[operand].whole if operand is not None else 0
+            stage -= sum(self.net.roots[operand].whole for operand, _ in self.net.operands[at][:1])
         node = piece.node
         source = self.net.graph.input
         start = sum(self.prices.far(n) for n in range(at, end))

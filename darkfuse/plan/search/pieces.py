@@ -232,10 +232,3 @@ class Pieces:
             if last < number:
                 found.append((self.wiring.root(self.wiring.views[layer]).storage, last))
         return found
-
-    def operand(self, number: int, a: int, recomputed: bool) -> int | None:
-        """The storage that the sum of piece `number` takes over in a group that begins with piece `a`."""
-        for storage, last in self.operands[number]:
-            if last < a and not (recomputed and self.roots[storage].first < a):
-                return storage
-        return None
