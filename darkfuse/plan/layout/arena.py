@@ -18,7 +18,7 @@ from darkfuse.plan.layout._arrange import arrange
 
 Chain = tuple[tuple[int, int], ...]  # blocks, and where each begins in what they take together
 
-EFFORT = 300_000  # see `pack`
+EFFORT = 400_000  # see `pack`
 ROUGH = 5_000  # the same, where ties are chosen
 TRIALS = 5_000  # blocks of all packings tried to choose ties, at most
 ALIGN = 64  # bytes: a cache line, and the widest vector register
@@ -189,7 +189,7 @@ def _fewest_ties(blocks: Sequence[Block], ties: Sequence[Tie]) -> tuple[list[Tie
             needed.append(tie)
         else:
             live[step] += more[tie]
-    kept, packing = first = needed, _best(blocks, needed, most)
+    kept, packing = first = needed, _pack(blocks, needed, most, 0, EFFORT)
     for tie in needed[: TRIALS // max(1, len(blocks))]:
         if packing.bytes <= packing.bound:
             return kept, packing
@@ -201,14 +201,6 @@ def _fewest_ties(blocks: Sequence[Block], ties: Sequence[Tie]) -> tuple[list[Tie
                 kept, packing = others, tried
                 live[blocks[tie.target].first] += more[tie]
     if kept is not first[0] and packing.bytes > packing.bound:
-        again = _best(blocks, kept, packing.bound)
+        again = _pack(blocks, kept, packing.bound, 0, EFFORT)
         packing = again if again.bytes < packing.bytes else packing
     return kept, packing
-
-
-def _best(blocks: Sequence[Block], ties: Sequence[Tie], bound: int) -> Packing:
-    """With all effort only where a third of it comes near the bound: far above it rows of ties are in the
-    way, and no order helps."""
-    rough = _pack(blocks, ties, bound, 0, EFFORT // 3)
-    near = bound < rough.bytes < bound + bound // 20
-    return _pack(blocks, ties, bound, 0, EFFORT) if near else rough
