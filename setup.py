@@ -65,6 +65,9 @@ ISAS = {
         "-march=armv7-a", "-mfpu=neon-vfpv4", "-fno-schedule-insns", "-funsafe-math-optimizations",
         "-fno-associative-math", "-fno-reciprocal-math", "-fsigned-zeros"]},
 }
+# zig has names of its own for processors, and takes instruction sets of ARM from them
+ZIG_FLAGS = {"-mtune=skylake-avx512": "-mtune=skylake_avx512", "-mtune=cortex-a53": "-mtune=cortex_a53",
+             "-march=armv7-a": "-mcpu=cortex_a7"}
 # The first scheduling pass hides latencies from in-order cores; a kernel that fills the registers, it spills.
 EXTRA = dict.fromkeys(("conv_direct.c", "wino_filter.c", "wino_gemm.c", "wino_output.c"), {
     "neon": ["-fno-schedule-insns"], "a53": ["-fno-schedule-insns"]})
@@ -114,9 +117,16 @@ class BuildPerIsa(build_ext):
                 return False
         return True
 
+    def spelled(self, flags: list[str]) -> list[str]:
+        """Flags of gcc as this compiler takes them."""
+        foreign = [flag for flag in flags if flag in ZIG_FLAGS]
+        if not foreign or self.links([], "", "0", *foreign):
+            return flags
+        return [ZIG_FLAGS.get(flag, flag) for flag in flags]
+
     def kernel_objects(self) -> list[str]:
         headers = [p.stat().st_mtime for p in KERNELS.glob("*.h")] + [Path(__file__).stat().st_mtime]
-        isas = ISAS.get(self.target(), {"generic": []})
+        isas = {name: self.spelled(flags) for name, flags in ISAS.get(self.target(), {"generic": []}).items()}
         have = [f"-DDF_HAVE_{name.upper()}=1" for name in isas]
         objects, stale = [], []
         for source in sorted(KERNELS.glob("*.c")):
