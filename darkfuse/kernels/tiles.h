@@ -63,7 +63,7 @@ static bool sums_in_order(const walk *w, const float *in, float *out, int pixels
             slot -= slot >= w->slots ? w->slots : 0;
         }
     const float *weights = w->w + (int64_t)(w->b0 * w->size + w->k0) * w->taps * DF_CB * DF_PANEL;
-    sums[pixels - IN_ORDER_FEWEST](in, runs, 4 * count, weights, out, DF_CB * sizeof(float), w->b0 > 0);
+    in_order_sums(sums[pixels - IN_ORDER_FEWEST], in, runs, 4 * count, weights, out, DF_CB * sizeof(float), w->b0 > 0);
     return true;
 }
 

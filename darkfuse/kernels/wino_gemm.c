@@ -93,18 +93,17 @@ static block_fn *const block_of[WINO_TILES + 1] = {
 static df_pixel_sums *const in_order[] = {df_sums_4x32__a53, df_sums_5x32__a53, df_sums_6x32__a53, df_sums_7x32__a53,
                                           df_sums_8x32__a53};
 
-static bool block_in_order(int tiles, const float *u, int64_t next, int blocks, const float *w, float *m, bool add,
-                           const float *ahead, int lines)
+/* runs: where each block begins, in bytes from u */
+static bool block_in_order(int tiles, const float *u, const int64_t *runs, int blocks, const float *w, float *m,
+                           bool add, const float *ahead, int lines)
 {
     if (tiles < IN_ORDER_FEWEST)
         return false;
-    int64_t runs[WINO_BLOCKS];
-    for (int b = 0; b < blocks; b++)
-        runs[b] = b * next * (int64_t)sizeof(float);
     for (int lane = 0; lane < DF_PANEL; lane += WINO_LANES, w += blocks * DF_CB * WINO_LANES) {
         for (int i = 0; i < lines * blocks; i++, ahead += LINE)
             __builtin_prefetch(ahead);
-        in_order[tiles - IN_ORDER_FEWEST](u, runs, 4 * blocks, w, m + lane, DF_PANEL * sizeof(float), add);
+        in_order_sums(in_order[tiles - IN_ORDER_FEWEST], u, runs, 4 * blocks, w, m + lane, DF_PANEL * sizeof(float),
+                      add);
     }
     return true;
 }
@@ -119,9 +118,14 @@ void DF_NAME(wino_gemm)(const float *u, int64_t next, int blocks, int tiles, con
     const int part = tiles / parts, longer = tiles % parts;
     const int steps = DF_PANEL / WINO_LANES * blocks;
     const int lines = floats > 0 ? (floats / LINE + parts * steps - 1) / (parts * steps) : 0;
+#ifdef DF_IN_ORDER
+    int64_t runs[WINO_BLOCKS];
+    for (int b = 0; b < blocks; b++)
+        runs[b] = b * next * (int64_t)sizeof(float);
+#endif
     for (int p = 0; p < parts; p++) {
         const int n = part + (p < longer);
-        if (!block_in_order(n, u, next, blocks, w, m, add, ahead, floats > 0 ? lines : 0))
+        if (!block_in_order(n, u, runs, blocks, w, m, add, ahead, floats > 0 ? lines : 0))
             block_of[n](u, next, blocks, w, m, add, ahead, floats > 0 ? lines : 0);
         u += n * DF_CB;
         m += n * DF_PANEL;
