@@ -49,8 +49,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, metavar="N", help="default: one a core")
     parser.add_argument("--json", type=Path, metavar="FILE",
                         help="keep the bytes there, beside those of networks not asked for this time")
-    parser.add_argument("--again", action="store_true",
-                        help="measure nothing: predict anew for the peaks in --json's file")
     args = parser.parse_args(argv)
     kept = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
     wrong = total = 0
@@ -59,10 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="darkfuse-") as folder:
             for name in args.networks or NETWORKS:
-                known, kept[name] = kept.get(name, []), []
-                place = Path(folder)
-                rows = again(name, place, known) if args.again else checked(name, place, args)
-                for answer, measured in rows:
+                kept[name] = []
+                for answer, measured in checked(name, Path(folder), args):
                     plan = answer.plan
                     spare = plan.predicted_peak_bytes - measured
                     bad = not 0 <= spare <= 0.03 * measured + MB
@@ -91,7 +87,10 @@ def to_text(kept: dict[str, list[list[int]]]) -> str:
 
 def checked(name: str, folder: Path, args: argparse.Namespace) -> Iterator[tuple[Answer, int]]:
     """Plans of one network and the peak of a process that ran each."""
-    written = network(name, folder)
+    written = ROOT / "cfg" / f"{name}.cfg"
+    if not written.is_file() and name in shapes.NETWORKS:
+        written = folder / f"{name}.cfg"
+        written.write_text(shapes.cfg(name), encoding="utf-8")
     graph = load_graph(str(written))
     weights = weights_of(written, folder, args.weights)
     detects = any(graph.node(n).kind in ("yolo", "region", "detection") for n in graph.outputs)
@@ -101,24 +100,6 @@ def checked(name: str, folder: Path, args: argparse.Namespace) -> Iterator[tuple
         cfg = folder / f"{name}.planned.cfg"
         cfg.write_text(annotate(graph.cfg, answer.plan), encoding="utf-8", errors="surrogateescape")
         yield answer, peak_of(cfg, weights, photo, folder if detects else None)
-
-
-def network(name: str, folder: Path) -> Path:
-    """The cfg that comes with the package, or one of `shapes`, written into a folder."""
-    written = ROOT / "cfg" / f"{name}.cfg"
-    if not written.is_file() and name in shapes.NETWORKS:
-        written = folder / f"{name}.cfg"
-        written.write_text(shapes.cfg(name), encoding="utf-8")
-    return written
-
-
-def again(name: str, folder: Path, known: Sequence[Sequence[int]]) -> Iterator[tuple[Answer, int]]:
-    """Plans of the same budgets, and the peaks that were measured where they are the same plans still."""
-    planner = Planner(load_graph(str(network(name, folder))), load_device(), process.cpu_count())
-    for budget, arena, _, measured in known:
-        answer = planner.fastest(budget or "resident")
-        if answer.plan.arena_bytes == arena:
-            yield answer, measured
 
 
 def plans(planner: Planner, count: int) -> Iterator[Answer]:
