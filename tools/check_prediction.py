@@ -33,8 +33,8 @@ from darkfuse.plan.show.annotate import annotate
 from darkfuse.session.whatif import Answer, Planner
 
 ROOT = Path(__file__).resolve().parent.parent
-NETWORKS = ("darkfuse-voc7", "yolov2-tiny", "yolov3-tiny", "yolov7-tiny", "enet-coco", "resnet50", "alexnet",
-            "yolov2", "yolov3", "vgg-16", "yolov4")
+NETWORKS = ("darkfuse-voc7", "yolov2-tiny", "yolov3-tiny", "yolov4-tiny", "yolov7-tiny", "enet-coco",
+            "resnet50", "alexnet", "yolov2", "yolov3", "vgg-16", "yolov4")
 MB = 1 << 20
 
 
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("networks", nargs="*", metavar="NAME", help=f"default: {' '.join(NETWORKS)}")
     parser.add_argument("--weights", metavar="DIR", action="append", default=[],
                         help="folder of NAME.weights, again for more (default: random ones are made)")
-    parser.add_argument("--plans", type=int, default=11, metavar="N", help="plans a network (default 11)")
+    parser.add_argument("--plans", type=int, default=10, metavar="N", help="plans a network (default 10)")
     parser.add_argument("--threads", type=int, metavar="N", help="default: one a core")
     parser.add_argument("--json", type=Path, metavar="FILE",
                         help="keep the bytes there, beside those of networks not asked for this time")
