@@ -16,7 +16,9 @@ from darkfuse.graph.weights import weight_offsets
 from darkfuse.model.cfg import parse_cfg
 from darkfuse.plan.check import check_program
 from darkfuse.plan.layout.lower import lower
+from darkfuse.plan.price.predict import predict
 from darkfuse.plan.program import Program
+from darkfuse.plan.search.search import plan_for
 from darkfuse.plan.search.simple import layer_by_layer
 from darkfuse.plan.show.notation import format_plan, parse_plan
 from darkfuse.plan.types import Group, LayerPlan, Plan
@@ -26,6 +28,10 @@ NET = ("[net]\nwidth=28\nheight=36\nchannels=3\n" + CONV.format(16, 3, 1) + "[ma
        + CONV.format(40, 3, 1) + CONV.format(96, 3, 1) + CONV.format(48, 1, 1) + CONV.format(130, 3, 1)
        + "[route]\nlayers=-1,-4\n" + CONV.format(33, 3, 2) + CONV.format(64, 1, 1))
 LAST = 8
+# Large filters on maps that are large for them
+LATE = ("[net]\nwidth=48\nheight=48\nchannels=3\n" + CONV.format(32, 3, 2) + CONV.format(64, 3, 1)
+        + "[maxpool]\nsize=2\nstride=2\n" + CONV.format(128, 3, 1) + CONV.format(256, 3, 1)
+        + CONV.format(128, 1, 1) + CONV.format(256, 3, 1) + CONV.format(64, 1, 1))
 PLAIN = 2, 3, 5  # 3x3 convolutions with stride 1, which any kernel can run
 
 
@@ -128,3 +134,23 @@ def test_a_program_in_stripes_is_proved_and_comes_back_from_its_notation() -> No
     check_program(graph, program)
     blocks = [buffer for buffer in program.buffers if buffer.name == "stage 1 packed"]
     assert len(blocks) == 1  # the layers take turns
+
+
+def test_what_the_planner_cuts_into_stripes_gives_the_untiled_bits(tmp_path: Path) -> None:
+    """In arenas that no plan without stripes fits."""
+    graph, weights = made(LATE, tmp_path)
+    frame, last = noise(graph), len(graph.nodes) - 1
+    least = plan_for(graph, 0, 2, exact=True)
+    engine = Engine(program_of(graph, resident(least, graph, False), weights), weights, 1)
+    engine.run_chw(frame)
+    want = bytes(engine.output(last))
+    for plan in (least, plan_for(graph, least.arena_bytes + least.arena_bytes // 16, 2, exact=True)):
+        assert any(layer.residency == "streamed" for group in plan.groups if group.grid != (1, 1)
+                   for layer in group.layers)
+        program = program_of(graph, plan, weights)
+        assert program.arena_bytes == plan.arena_bytes
+        engine = Engine(program, weights, 2)
+        for _ in range(2):  # some reads may stay after the first frame
+            engine.run_chw(frame)
+            assert bytes(engine.output(last)) == want
+        assert engine.stats()["bytes_read"] == predict(graph, plan).read_bytes

@@ -20,6 +20,7 @@ Chain = tuple[tuple[int, int], ...]  # blocks, and where each begins in what the
 
 EFFORT = 400_000  # see `pack`
 ROUGH = 5_000  # the same, where ties are chosen
+WASTEFUL = 1.03  # times what must be alive: ties are chosen with more effort where the arena is larger
 TRIALS = 5_000  # blocks of all packings tried to choose ties, at most
 ALIGN = 64  # bytes: a cache line, and the widest vector register
 
@@ -189,7 +190,18 @@ def _fewest_ties(blocks: Sequence[Block], ties: Sequence[Tie]) -> tuple[list[Tie
             needed.append(tie)
         else:
             live[step] += more[tie]
-    kept, packing = first = needed, _pack(blocks, needed, most, 0, EFFORT)
+    first = _pack(blocks, needed, most, 0, EFFORT)
+    kept, packing = _first_that_helps(blocks, needed, live, more, first)
+    if packing.bytes > WASTEFUL * most:
+        other = _best_that_helps(blocks, needed, first)
+        return other if other[1].bytes < packing.bytes else (kept, packing)
+    return kept, packing
+
+
+def _first_that_helps(blocks: Sequence[Block], needed: list[Tie], live: list[int], more: dict[Tie, int],
+                      first: Packing) -> tuple[list[Tie], Packing]:
+    """Drop each tie without which the arena is smaller than before, in their order."""
+    kept, packing = needed, first
     for tie in needed[: TRIALS // max(1, len(blocks))]:
         if packing.bytes <= packing.bound:
             return kept, packing
@@ -200,7 +212,24 @@ def _fewest_ties(blocks: Sequence[Block], ties: Sequence[Tie]) -> tuple[list[Tie
             if tried.bytes < packing.bytes:
                 kept, packing = others, tried
                 live[blocks[tie.target].first] += more[tie]
-    if kept is not first[0] and packing.bytes > packing.bound:
+    if kept is not needed and packing.bytes > packing.bound:
         again = _pack(blocks, kept, packing.bound, 0, EFFORT)
         packing = again if again.bytes < packing.bytes else packing
     return kept, packing
+
+
+def _best_that_helps(blocks: Sequence[Block], ties: list[Tie], packing: Packing) -> tuple[list[Tie], Packing]:
+    """Drop one tie after another, each time the one without which the arena is smallest. A row of many ties
+    that lies across the arena is best cut in two where no tie is needed most."""
+    left = TRIALS
+    while True:
+        fewer = [[other for other in ties if other != tie] for tie in ties]
+        left -= len(fewer) * len(blocks)
+        tried = [(some, bound) for some in fewer if (bound := max(alive(blocks, some))) < packing.bytes]
+        if left < 0 or not tried:
+            return ties, packing
+        found = [(_pack(blocks, some, bound, 0, ROUGH), some) for some, bound in tried]
+        best, some = min(found, key=lambda pair: pair[0].bytes)
+        if best.bytes >= packing.bytes:
+            return ties, packing
+        ties, packing = some, best

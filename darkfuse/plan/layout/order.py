@@ -29,6 +29,18 @@ def execution_orders(graph: Graph) -> list[list[int]]:
     return [natural] if lean == natural else [natural, lean]
 
 
+def stripe_order(graph: Graph) -> list[int]:
+    """The order that holds least, for maps that are written over their inputs: what needs its whole input,
+    and opens a concatenation for others that are still to come, runs as late as can be. YOLOv2's layer 27
+    gives a fifth of the map that layer 24 gives the rest of; where that map was begun before, it cannot lie
+    over layer 24's input."""
+    problem, order = _Problem(graph), memory_order(graph)
+    for layer in list(order):
+        if problem.moves(layer) and problem.opens(order, layer):
+            order = problem.latest(order, layer)
+    return order
+
+
 def memory_order(graph: Graph) -> list[int]:
     """The cfg's order with single layers moved wherever that lowers the memory held.
 
@@ -66,6 +78,7 @@ class _Problem:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         wiring = Wiring(graph, {}, image=True)
+        self.leaves = wiring.leaves
         size: dict[int, int] = {}
         self.writes: dict[int, list[int]] = {node.index: [] for node in graph.nodes}  # layer -> storages
         self.reads: dict[int, list[int]] = {node.index: [] for node in graph.nodes}
@@ -87,6 +100,19 @@ class _Problem:
     def moves(self, layer: int) -> bool:
         """Whether a layer computes anything; an alias goes where its readers are."""
         return bool(self.writes[layer])
+
+    def opens(self, order: list[int], layer: int) -> bool:
+        """Whether a layer reads all of its input at once and writes first into a map that others write into,
+        too."""
+        whole = any(leaf.layer == layer and not leaf.tiles for leaf in self.leaves)
+        later = order[order.index(layer) + 1:]
+        return whole and any(root in self.writes[n] for root in self.writes[layer] for n in later)
+
+    def latest(self, order: list[int], layer: int) -> list[int]:
+        """The order with a layer right before its first reader."""
+        rest = [n for n in order if n != layer]
+        at = min([rest.index(n) for n in self.graph.consumers(layer)], default=len(rest))
+        return [*rest[:at], layer, *rest[at:]]
 
     def start(self, order: list[int]) -> None:
         """Note when each storage is first and last touched, and what is alive before each step."""

@@ -6,6 +6,7 @@ from darkfuse.graph import Node
 from darkfuse.plan.layout.weights import MAX_SLOTS, PANEL, up
 
 READ_BYTES = 192 << 10  # a read costs as much as some 100 kB, however short it is
+SMALL_READ = 64 << 10  # bytes of a read where bytes count most
 LARGE_READ = 5 << 18  # what larger ones save is no longer worth their slots
 
 
@@ -35,6 +36,17 @@ def streamed_ways(node: Node, kernel: str, threads: int) -> tuple[tuple[int, int
         return (*larger, (team, PANEL, panels + 3), (team, PANEL, panels + 2), *lean)
     raw = _filters(node, threads)
     return (max(PANEL, raw) * threads, raw, min(threads + 2, MAX_SLOTS)), (PANEL, 16, 3), (PANEL, 8, 2)
+
+
+def striped_way(node: Node, kernel: str, threads: int, lean: bool) -> tuple[int, int, int]:
+    """A way to stream a layer whose weights come again for every tile: the fastest, or the one of fewest
+    bytes."""
+    if not lean or kernel == "winograd":
+        return streamed_ways(node, kernel, threads)[-1 if lean else 0]
+    raw = 8
+    while raw > 1 and raw * filter_bytes(node) > SMALL_READ:
+        raw //= 2
+    return PANEL, raw, 2
 
 
 def loaded_way(node: Node) -> tuple[int, int]:

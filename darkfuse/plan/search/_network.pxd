@@ -6,6 +6,10 @@ from darkfuse.plan.search._reach cimport Asked, Back
 ctypedef struct Run:  # of numbers in `Tiler.numbers`: from `first` to before `last`
     int first, last
 
+ctypedef struct Stripe:  # a layer that is streamed for every tile
+    int64_t slots, block  # bytes of the reader's slots, of its block of packed filters
+    double reading, turning  # milliseconds for one tile
+
 ctypedef struct Piece:
     int leaf, root
     bint tiles, layers, sum, pools, conv
@@ -13,6 +17,7 @@ ctypedef struct Piece:
     double loading, whole, meeting  # without weights: milliseconds of the whole map, and of a tile beside
     double u, u_tile, t, t_tile  # Winograd's scratch in bytes: shared, of a thread; whatever the tiles, per tile
     Run maps, beginning, ending, operands
+    Stripe stripes[4]  # fast and lean, by the plain kernel; then by the kernel of choice
 
 ctypedef struct Source:
     int storage
@@ -43,6 +48,9 @@ cdef class Network:
     cdef int *dying  # storages that come into a group and end there
     cdef int *born  # storages that begin in a group and outlive it
     cdef int *sums  # shortcuts of a group
+    cdef int *weighted  # pieces of a group with weights, those with fewest bytes first
+    cdef double *plain_ms  # per piece of a group, milliseconds by its plain kernel
+    cdef double *chosen_ms  # and by the faster one
     cdef int leaf_count, root_count, entry, input_root, threads, batch
     cdef int64_t near
     cdef double far_ms, input_ms, input_tile

@@ -7,7 +7,7 @@ cdef class Network:
 
     def __cinit__(self, list pieces, list leaves, list roots, int entry, int input_root, int64_t near,
                   int threads, double far_ms, double input_ms, double input_tile, int batch):
-        cdef int n, m = 0, k = 0
+        cdef int n, m = 0, k = 0, way
         self.entry, self.input_root, self.near, self.threads = entry, input_root, near, threads
         self.batch = batch
         self.far_ms, self.input_ms, self.input_tile = far_ms, input_ms, input_tile
@@ -23,8 +23,11 @@ cdef class Network:
         self.dying = <int *>calloc(self.root_count + 1, sizeof(int))
         self.born = <int *>calloc(self.root_count + 1, sizeof(int))
         self.sums = <int *>calloc(len(pieces) + 1, sizeof(int))
+        self.weighted = <int *>calloc(len(pieces) + 1, sizeof(int))
+        self.plain_ms = <double *>calloc(len(pieces) + 1, sizeof(double))
+        self.chosen_ms = <double *>calloc(len(pieces) + 1, sizeof(double))
         if NULL in (self.pieces, self.leaves, self.sources, self.roots, self.numbers, self.chosen, self.dying,
-                    self.born, self.sums):
+                    self.born, self.sums, self.weighted, self.plain_ms, self.chosen_ms):
             raise MemoryError
         self.direct, self.winograd = [piece[7] for piece in pieces], [piece[8] for piece in pieces]
         for n, piece in enumerate(pieces):
@@ -35,6 +38,8 @@ cdef class Network:
             p.beginning, m = self._run(piece[16], m)
             p.ending, m = self._run(piece[17], m)
             p.operands, m = self._run(piece[18], m)
+            for way, (slots, block, reading, turning) in enumerate(piece[19]):
+                p.stripes[way] = Stripe(slots, block, reading, turning)
         for n, (height, width, some) in enumerate(leaves):
             leaf = &self.leaves[n]
             leaf.height, leaf.width, leaf.first = height, width, k
@@ -60,6 +65,9 @@ cdef class Network:
         free(self.dying)
         free(self.born)
         free(self.sums)
+        free(self.weighted)
+        free(self.plain_ms)
+        free(self.chosen_ms)
 
     cdef tuple _run(self, numbers, int at):
         cdef int begin = at

@@ -9,6 +9,8 @@ ctypedef struct Offer:  # a way to run a group; bytes and milliseconds as in `op
     int alone  # its number among the ways of single pieces, or -1
     int down, across, cache  # tiles, and which of `CACHES`
     bint direct, loaded
+    int streams  # layers that are streamed for every tile
+    bint lean
 
 ctypedef struct Offers:
     Offer *at

@@ -9,7 +9,7 @@ class Tiler:
                  roots: list[tuple[Any, ...]], entry: int, input_root: int, near: int, threads: int,
                  far_ms: float, input_ms: float, input_tile: float, batch: int) -> None: ...
     def price(self, b: int, grids: list[tuple[tuple[int, int], str]], across: int, limit: int,
-              worth: dict[int, tuple[int, int]], ways: Ways) -> None:
+              worth: dict[int, tuple[int, int]], ways: Ways, streams: bool) -> None:
         """Add to `ways` how to run groups that end before piece `b`, over grids of its last map.
 
         Parameters
@@ -22,6 +22,8 @@ class Tiler:
         worth : dict of int to (int, int)
             First pieces of groups wanted; and stage bytes (weights left out) from which on there is something
             at least as good, whatever the kernels, and with direct kernels.
+        streams : bool
+            Only ways that read the largest weights for every tile; else only ways that do not.
         """
-    def strips(self, a: int, b: int, grid: tuple[int, int], cache: str) -> list[int]:
+    def strips(self, a: int, b: int, grid: tuple[int, int], cache: str, streams: bool) -> list[int]:
         """Per piece of the group [a, b), the strip of its Winograd kernel; -1 where another is as fast."""

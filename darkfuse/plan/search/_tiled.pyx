@@ -14,6 +14,7 @@ from darkfuse.plan.search._network cimport Network
 from darkfuse.plan.search._offers cimport Offer, Offers, choose, offer
 from darkfuse.plan.search._pairs cimport Pair, most_shared
 from darkfuse.plan.search._reach cimport Asked, Line, Part, Reach, ask, axis, before, shift
+from darkfuse.plan.search._stripes cimport stream
 from darkfuse.plan.search._ways cimport Ways
 
 cdef int64_t HEAVIEST = 16 << 20  # bytes of weights in one fused group
@@ -27,7 +28,8 @@ cdef class Tiler(Network):
     # one walk
     cdef int b, dying_count, born_count, sum_count, down, across, tall
     cdef double share_y, share_x
-    cdef bint rows_kept, columns_kept
+    cdef bint rows_kept, columns_kept, streams
+    cdef int weighted_count
     cdef int64_t held, inside, far, shared, thread
     cdef double fast_ms, direct_ms
 
@@ -35,14 +37,14 @@ cdef class Tiler(Network):
         free(self.lines)
         free(self.pairs)
 
-    def price(self, int b, list grids, int64_t across, int64_t limit, dict worth, Ways ways):
+    def price(self, int b, list grids, int64_t across, int64_t limit, dict worth, Ways ways, bint streams):
         cdef int n, m, low = min(worth)
         cdef Offers *offers = <Offers *>calloc(b - low, sizeof(Offers))
         if offers == NULL:
             raise MemoryError
         try:
             for (down, over), cache in grids:
-                self._start(b, down, over, cache, across)
+                self._start(b, down, over, cache, across, streams)
                 self._groups(low, limit, worth, offers)
             for n in range(b - low):
                 known = ways.between(low + n, b) if offers[n].count else NULL
@@ -62,7 +64,7 @@ cdef class Tiler(Network):
         for a in range(self.b - 1, low - 1, -1):
             piece = &self.pieces[a]
             packed += piece.packed
-            if not piece.tiles or packed > HEAVIEST:
+            if not piece.tiles or (packed > HEAVIEST and not self.streams):
                 break
             self._add(a)
             reader, loading = max(reader, piece.reader), loading + piece.loading
@@ -75,22 +77,28 @@ cdef class Tiler(Network):
             scratch = aligned(self.shared) + self.threads * aligned(self.thread)
             far = self.far * self.far_ms
             found = Offer(self.batch * (self.fast_ms + far), loading, stage + scratch, packed, -1, self.down,
-                          self.across, 2 - self.rows_kept - self.columns_kept, False, False)
+                          self.across, 2 - self.rows_kept - self.columns_kept, False, False, 0, False)
             if stage + scratch < most:
-                offer(&offers[a - low], found, reader, limit)
+                self._offer(&offers[a - low], found, reader, limit)
             if scratch and stage < most_direct:
                 found.ms, found.stage, found.direct = self.batch * (self.direct_ms + far), stage, True
-                offer(&offers[a - low], found, reader, limit)
+                self._offer(&offers[a - low], found, reader, limit)
         return 0
 
-    def strips(self, int a, int b, tuple grid, str cache):
+    cdef int _offer(self, Offers *offers, Offer found, int64_t reader, int64_t limit) except -1:
+        if self.streams:
+            return stream(offers, found, limit, self.pieces, self.weighted, self.weighted_count, self.chosen,
+                          self.plain_ms if found.direct else self.chosen_ms, self.threads)
+        return offer(offers, found, reader, limit)
+
+    def strips(self, int a, int b, tuple grid, str cache, bint streams):
         cdef int n
-        self._start(b, grid[0], grid[1], cache, 0)
+        self._start(b, grid[0], grid[1], cache, 0, streams)
         for n in range(b - 1, a - 1, -1):
             self._add(n)
         return [self.chosen[n] for n in range(a, b)]
 
-    cdef void _start(self, int b, int down, int across, str cache, int64_t inside):
+    cdef void _start(self, int b, int down, int across, str cache, int64_t inside, bint streams):
         cdef int n
         tail = &self.leaves[self.pieces[b - 1].leaf]
         self.b, self.down, self.across, self.tall = b, down, across, tail.height
@@ -99,6 +107,7 @@ cdef class Tiler(Network):
         self.share_x = <double>((tail.width + across - 1) // across) / tail.width
         self.inside, self.held, self.far, self.shared, self.thread = inside, 0, 0, 0, 0
         self.fast_ms, self.direct_ms = 0.0, 0.0
+        self.streams, self.weighted_count = streams, 0
         self.dying_count = self.born_count = self.sum_count = self.line_count = 0
         for n in range(self.leaf_count):
             self.leaves[n].rows.readers = self.leaves[n].columns.readers = 0
@@ -156,7 +165,7 @@ cdef class Tiler(Network):
                 tall = max(tall, heights.sizes[n].size)
             for n in range(widths.count):
                 wide = max(wide, widths.sizes[n].size)
-            strip = 0 if tall <= 16 else 4
+            strip = 0 if tall <= 16 or self.streams else 4
             other = winograd.over(heights.sizes, heights.count, widths.sizes, widths.count, strip)
             if other < ms:
                 self.chosen[a] = strip
@@ -164,8 +173,15 @@ cdef class Tiler(Network):
                 tiles = (min(strip, down) if strip else down) * ((wide + 3) // 4)
                 self.shared = max(self.shared, <int64_t>(piece.u + piece.u_tile * tiles))
                 self.thread = max(self.thread, <int64_t>(piece.t + piece.t_tile * tiles))
+        self.plain_ms[a], self.chosen_ms[a] = ms, other if self.chosen[a] >= 0 else ms
         self.direct_ms += ms
-        self.fast_ms += other if self.chosen[a] >= 0 else ms
+        self.fast_ms += self.chosen_ms[a]
+        n = self.weighted_count
+        while n and self.pieces[self.weighted[n - 1]].packed >= piece.packed:  # a comes before those
+            self.weighted[n] = self.weighted[n - 1]
+            n -= 1
+        self.weighted[n] = a
+        self.weighted_count += 1
 
     cdef void _lives(self, int a):
         """Storages that begin or end with piece `a`."""

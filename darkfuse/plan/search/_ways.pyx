@@ -32,7 +32,8 @@ cdef class Ways:
     def add(self, int a, int b, options):
         offers = self.between(a, b)
         for option in options:
-            choose(offers, Offer(option[2], 0.0, option[0], option[1], len(self.alone), 1, 1, 0, False, False))
+            choose(offers, Offer(option[2], 0.0, option[0], option[1], len(self.alone), 1, 1, 0, False, False, 0,
+                                  False))
             self.alone.append(option)
 
     cdef object told(self, int a, int b, const Offer *offer):
@@ -40,4 +41,9 @@ cdef class Ways:
             return self.alone[offer.alone]
         return Option(offer.stage, offer.pinned, offer.ms, Recipe(
             a, b, (offer.down, offer.across), CACHES[offer.cache], "direct" if offer.direct else "fast",
-            "loaded" if offer.loaded else "pinned"))
+            "streamed" if offer.streams else "loaded" if offer.loaded else "pinned", None, offer.streams, offer.lean))
+
+    def between_cuts(self, int a, int b):
+        cdef int n
+        offers = self.between(a, b)
+        return [self.told(a, b, &offers.at[n]) for n in range(offers.count)]

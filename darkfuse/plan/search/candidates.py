@@ -19,7 +19,7 @@ from darkfuse.plan.program import reader_bytes
 from darkfuse.plan.search._ways import Ways
 from darkfuse.plan.search.option import Option, Recipe
 from darkfuse.plan.search.pieces import Piece, Pieces
-from darkfuse.plan.search.prices import Prices
+from darkfuse.plan.search.prices import Prices, striped_layer
 from darkfuse.plan.search.tiled import tiler
 from darkfuse.plan.types import Group, LayerPlan
 
@@ -30,7 +30,7 @@ class Candidates:
     """Prices of spans of pieces [a, b). `transposed`: weights of connected layers can only be pinned."""
 
     def __init__(self, pieces: Pieces, device: Device, threads: int, transposed: bool = False) -> None:
-        self.net, self.device, self.threads = pieces, device, threads
+        self.net, self.device, self.threads, self.transposed = pieces, device, threads, transposed
         self.pinned = {n for n, piece in enumerate(pieces.pieces)
                        if transposed and piece.leaf.kind == "connected"}
         self.pieces = pieces.pieces
@@ -58,9 +58,9 @@ class Candidates:
     # -- tiled groups ---------------------------------------------------------------------------------
 
     def fused(self, b: int, grids: Sequence[tuple[tuple[int, int], str]], limit: int,
-              worth: dict[int, tuple[int, int]], ways: Ways) -> None:
+              worth: dict[int, tuple[int, int]], ways: Ways, streams: bool = False) -> None:
         """Add to `ways` tiled groups that end before piece `b`, with the fastest kernels or direct ones, and
-        with their weights pinned or loaded.
+        with their weights pinned or loaded; `streams`: with their largest weights streamed, for every tile.
 
         Parameters
         ----------
@@ -75,7 +75,7 @@ class Candidates:
         tail = self.pieces[b - 1].leaf.shape
         grids = [(grid, cache) for grid, cache in grids if grid[0] <= tail.h and grid[1] <= tail.w]
         if worth and grids:
-            self._tiler.price(b, grids, self._across[b], limit, worth, ways)
+            self._tiler.price(b, grids, self._across[b], limit, worth, ways, streams)
 
     # -- groups of one piece --------------------------------------------------------------------------
 
@@ -171,10 +171,13 @@ class Candidates:
     def group(self, recipe: Recipe, ms: float) -> Group:
         """The group a recipe stands for."""
         layers: list[LayerPlan] = []
-        a, b, grid, cache, kernels, residency, single = recipe
+        a, b, grid, cache, kernels, residency, single, streams, lean = recipe
         strips: list[int] = []
         if single is None and any(piece.node for piece in self.pieces[a:b]):
-            strips = self._tiler.strips(a, b, grid, cache)
+            strips = self._tiler.strips(a, b, grid, cache, streams > 0)
+        heavy = sorted([(self.pieces[n].packed, n) for n in range(a, b) if self.pieces[n].node])
+        streamed = {n for _, n in heavy[len(heavy) - streams:]}
+        residency = "loaded" if streams else residency
         for number in range(a, b):
             piece = self.pieces[number]
             plan = replace(single, node=piece.node.index) if single and piece.node else None
@@ -185,6 +188,8 @@ class Candidates:
                     plan = LayerPlan(piece.node.index, kernel, residency)
                 else:
                     plan = LayerPlan(piece.node.index, "winograd", residency, strip=strip)
+                if number in streamed:
+                    plan = striped_layer(piece.node, plan.kernel, self.threads, lean)
             layers += [plan if plan is not None and layer == plan.node else LayerPlan(layer)
                        for layer in piece.layers]
         return Group(tuple(layers), grid, cache, round(ms, 3))

@@ -63,9 +63,12 @@ class Cuts:
         Arena bytes no plan may exceed; options that cannot are not even priced to the end.
     thorough : bool
         Try long groups and columns of tiles in any case; else only where memory is short.
+    stripes : int
+        Try tiled groups that read their weights for every tile, too: stripes of so many rows at most.
     """
 
-    def __init__(self, spans: Candidates, limit: int = NO_LIMIT, thorough: bool = True) -> None:
+    def __init__(self, spans: Candidates, limit: int = NO_LIMIT, thorough: bool = True,
+                 stripes: int = 0) -> None:
         self.spans, self.limit = spans, limit
         self._asked: dict[int, list[Label]] = {}
         self.count = len(spans.pieces)
@@ -87,16 +90,21 @@ class Cuts:
             entry = spans.net.entry
             self._price(rows_of_tiles, lambda a, b: b > LONGEST and SHORT < b - a <= LONGEST)
             self._price(columns_of_tiles, lambda a, b: a <= entry and b - a <= LONGEST)
+            if stripes:
+                self._price(rows_of_tiles, lambda a, b: b - a <= LONGEST, stripes)
+                self._price(columns_of_tiles, lambda a, b: a <= entry and b - a <= LONGEST, stripes)
             self._index()
 
     def _price(self, grids: Callable[[int, int], list[tuple[tuple[int, int], str]]],
-               wanted: Callable[[int, int], bool]) -> None:
-        """Add options of all spans that are wanted, over some grids."""
+               wanted: Callable[[int, int], bool], stripes: int = 0) -> None:
+        """Add options of all spans that are wanted, over some grids; with `stripes` of those that stream."""
         for b, every in self._worth.items():
             worth = {a: most for a, most in every.items() if wanted(a, b)}
             if worth:
                 tail = self.spans.pieces[b - 1].leaf.shape
-                self.spans.fused(b, grids(tail.h, tail.w), self.limit, worth, self._ways)
+                some = [(grid, cache) for grid, cache in grids(tail.h, tail.w)
+                        if not stripes or -(-tail.h // grid[0]) <= stripes]
+                self.spans.fused(b, some, self.limit, worth, self._ways, stripes > 0)
 
     def _index(self) -> None:
         self.paths = Paths(self.count, self._ways)
@@ -116,6 +124,10 @@ class Cuts:
                 most, direct = max(most, self.whole[a][0]), max(direct, self.whole[a][1])
                 found[a] = most, min(most, direct)
         return found
+
+    def between(self, a: int, b: int) -> list[Option]:
+        """The options of one span, fastest first."""
+        return sorted(self._ways.between_cuts(a, b), key=lambda option: option.ms)
 
     def labels(self, limit: int, keep: int = LABELS, bound: Bound | None = None) -> list[Label]:
         """Pareto-optimal whole plans within `limit` arena bytes, fastest first; with a bound, only those

@@ -21,7 +21,8 @@ class Option(NamedTuple):
 
 class Recipe(NamedTuple):
     """Pieces [a, b), and how; `single` is how the layer runs when the span is one untiled piece:
-    its plan, or that of a layer like it."""
+    its plan, or that of a layer like it. `streams`: so many of the layers, those with most weights, are
+    streamed for every tile; `lean`: in the fewest bytes."""
 
     a: int
     b: int
@@ -30,3 +31,5 @@ class Recipe(NamedTuple):
     kernels: str  # 'fast': the fastest kernel of each layer;  'direct'
     residency: str
     single: LayerPlan | None = None
+    streams: int = 0
+    lean: bool = False

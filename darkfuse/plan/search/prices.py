@@ -2,13 +2,30 @@
 from __future__ import annotations
 
 from darkfuse.graph import Node
-from darkfuse.plan.layout.weights import FLOAT, raw_bytes, wino_scratch_floats, wino_u_floats
-from darkfuse.plan.price.cost import SLOTS, far_ms, loaded_ms, pack_ms, read_ms
+from darkfuse.plan.layout.arena import aligned
+from darkfuse.plan.layout.reads import striped_way
+from darkfuse.plan.layout.weights import (
+    FLOAT,
+    PANEL,
+    packed_floats,
+    raw_bytes,
+    up,
+    wino_scratch_floats,
+    wino_u_floats,
+)
+from darkfuse.plan.price.cost import SLOTS, TURN, far_ms, loaded_ms, pack_ms, read_ms
 from darkfuse.plan.price.device import Device
 from darkfuse.plan.search.pieces import Piece, Pieces
 from darkfuse.plan.types import LayerPlan
 
 LEAN = LayerPlan(0, residency="loaded")  # as groups load their layers; `spend` gives longer reads afterwards
+
+
+def striped_layer(node: Node, kernel: str, threads: int, lean: bool) -> LayerPlan:
+    """The plan of a layer that is streamed for every tile of its group."""
+    block, raw, slots = striped_way(node, kernel, threads, lean)
+    block, raw = min(block, up(node.filters, PANEL)), min(raw, node.filters)
+    return LayerPlan(node.index, kernel, "streamed", block, raw, slots)
 
 
 class Prices:
@@ -56,6 +73,19 @@ class Prices:
         """Milliseconds for what piece `number` reads and writes of maps too large for the caches."""
         return far_ms(self.rates, sum(size for root, size in self.maps[number]
                                       if self.net.roots[root].whole > self.device.near_bytes))
+
+    def stripe(self, piece: Piece, kernel: str, lean: bool) -> tuple[int, int, float, float]:
+        """A layer that is streamed for every tile: bytes of the reader's slots and of its block of packed
+        filters; milliseconds of reading, and of turning filters into panels, for one tile."""
+        node = piece.node
+        assert node is not None
+        layer = striped_layer(node, kernel, self.threads, lean)
+        turn = pack_ms(self.rates, node)
+        reading = read_ms(self.rates, self.device.read, node, layer.raw) * SLOTS.get(layer.slots, 1.0)
+        if kernel == "winograd":
+            return raw_bytes(node, layer), 0, reading, TURN * turn
+        packed = aligned(packed_floats(node, kernel, layer.block) * FLOAT)
+        return raw_bytes(node, layer), packed, reading, turn
 
     def scratch(self, piece: Piece, strip: int, tall: int, wide: int) -> tuple[int, int]:
         """Winograd's shared and per-thread bytes for regions of at most tall x wide."""

@@ -1,7 +1,7 @@
 """The best plan for a budget, for a latency, or for both: the questions that `cuts` answers."""
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from darkfuse.errors import BudgetError, PlanError
@@ -10,10 +10,11 @@ from darkfuse.host.garbage import no_garbage
 from darkfuse.host.units import format_bytes
 from darkfuse.plan.layout.draft import Draft
 from darkfuse.plan.layout.lower import lay_out
-from darkfuse.plan.layout.order import execution_orders
+from darkfuse.plan.layout.order import execution_orders, stripe_order
 from darkfuse.plan.price.device import Device, load_device
 from darkfuse.plan.search.candidates import Candidates
 from darkfuse.plan.search.cuts import Bound, Cuts, Label
+from darkfuse.plan.search.option import Option
 from darkfuse.plan.search.pieces import Pieces
 from darkfuse.plan.search.simple import layer_by_layer
 from darkfuse.plan.search.spend import spend, timed
@@ -22,6 +23,8 @@ from darkfuse.plan.types import Group, Plan
 
 SEARCHED = 3000  # inputs of layers in a network that is searched: the largest of Darknet's have 500
 LAID_OUT = 600  # pieces of all plans laid out in search of the least: three of a large network
+LEASTS = 3  # of the smallest plans, tried where packing leaves no room for any other
+STRIPES = (1 << 20, 8, 4, 2, 1)  # rows at most: what flat ones write over their input lies close to it
 LEFT = (0.04, 0.16, 0.3)  # of a budget, for reads ahead: plans that leave as much are tried too
 
 
@@ -77,7 +80,7 @@ def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool
             raise BudgetError(f"{graph.name}: no plan is predicted to run in {latency_ms:g} ms; the fastest "
                               f"takes {fastest.plan.predicted_ms:.0f} ms")
     elif mem == 0:
-        return _spent(_smallest(search, _least(search)), spans.device)
+        return _spent(_smallest(*_least_striped(spans)), spans.device)
     else:
         draft = _fastest(search, search.limit)
         if draft is not None:
@@ -85,6 +88,11 @@ def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool
             return spend(draft, others, mem or draft.packed_bytes, spans.device)
     unlimited = _cuts(spans, 0)
     least = _least(unlimited)
+    if least.packed_bytes > search.limit:
+        search, draft = _striped(search) if latency_ms is None else (search, None)
+        if draft is not None:
+            return spend(draft, _smaller(search, draft), search.limit, spans.device)
+        unlimited, least = _least_striped(spans)
     most = max(search.limit, least.packed_bytes)
     if or_least or (least.packed_bytes <= search.limit and latency_ms is None):
         # What it really takes can be less than the search reckons
@@ -160,16 +168,20 @@ def _cuts(spans: Candidates, mem: int | None) -> Cuts:
     return Cuts(spans, mem or NO_LIMIT, thorough=False)
 
 
-def _groups(label: Label, search: Cuts) -> tuple[Group, ...]:
-    return tuple(search.spans.group(option.recipe, option.ms) for option in search.options(label))
+def _groups(options: Sequence[Option], search: Cuts) -> tuple[Group, ...]:
+    return tuple(search.spans.group(option.recipe, option.ms) for option in options)
 
 
 def _laid_out(label: Label, search: Cuts) -> Draft:
     """The label's plan, with the arena it really takes."""
+    return _draft(search.options(label), label.ms, search)
+
+
+def _draft(options: Sequence[Option], ms: float, search: Cuts) -> Draft:
     spans = search.spans
     graph = spans.net.graph
-    plan = Plan(graph.name, graph.fingerprint(), _groups(label, search), spans.threads, spans.net.exact,
-                batch=spans.net.batch, predicted_ms=round(label.ms / spans.net.batch, 3))
+    plan = Plan(graph.name, graph.fingerprint(), _groups(options, search), spans.threads,
+                spans.net.exact, batch=spans.net.batch, predicted_ms=round(ms / spans.net.batch, 3))
     return lay_out(graph, plan, wirings=spans.wirings)
 
 
@@ -193,12 +205,68 @@ def _fastest(search: Cuts, limit: int, tries: int = 6) -> Draft | None:
     return None
 
 
+def _reordered(spans: Candidates) -> list[Candidates]:
+    """Candidates in the order that stripes need least in; none where they are in it already."""
+    pieces, graph = spans.net, spans.net.graph
+    order = stripe_order(graph)
+    if order == execution_orders(graph)[-1]:
+        return []
+    again = Pieces(graph, order, pieces.exact, pieces.batch)
+    return [Candidates(again, spans.device, spans.threads, spans.transposed)]
+
+
+def _striped(search: Cuts) -> tuple[Cuts, Draft | None]:
+    """The fastest plan within the limit that is found among those that read weights for every tile; None
+    where none fits."""
+    limit = search.limit
+    for spans in (search.spans, *_reordered(search.spans)):
+        first = search = Cuts(spans, limit, thorough=True, stripes=max(STRIPES))
+        for rows in STRIPES:
+            search = search if rows == max(STRIPES) else Cuts(spans, limit, thorough=True, stripes=rows)
+            draft = _fastest(search, limit)
+            if draft is not None:
+                return search, draft
+        for label in first.least()[:LEASTS]:
+            draft = _relaxed(first, label, limit)
+            if draft is not None:
+                return first, draft
+    return search, None
+
+
+def _least_striped(spans: Candidates) -> tuple[Cuts, Draft]:
+    """The plan with the smallest arena of all, and the search that found it."""
+    searches = [Cuts(some, some.layer_by_layer(), thorough=True, stripes=max(STRIPES))
+                for some in (spans, *_reordered(spans))]
+    return min([(search, _least(search)) for search in searches], key=lambda found: found[1].packed_bytes)
+
+
+def _relaxed(search: Cuts, label: Label, limit: int) -> Draft | None:
+    """A plan that takes little, with group after group in a faster way as long as its exact arena fits:
+    packing takes more of some plans than of others, by more than the search can know."""
+    best = _laid_out(label, search)
+    if best.packed_bytes > limit:
+        return None
+    options = search.options(label)
+    for number in sorted(range(len(options)), key=lambda n: -options[n].ms):
+        own = options[number]
+        for other in search.between(own.recipe.a, own.recipe.b):
+            if other.ms >= own.ms:
+                break
+            tried = [*options[:number], other, *options[number + 1:]]
+            draft = _draft(tried, sum(option.ms for option in tried), search)
+            if draft.packed_bytes <= limit:
+                best, options = draft, tried
+                break
+    return best
+
+
 def _smaller(search: Cuts, draft: Draft) -> Iterator[Draft]:
     """The fastest plans of less and less memory, roughly; each is searched for when it is asked for."""
     last = draft.packed_bytes
     for share in LEFT:
         labels = search.rough(int((1 - share) * search.limit))
-        if labels and labels[0].bytes < last and _groups(labels[0], search) != draft.plan.groups:
+        if labels and labels[0].bytes < last \
+                and _groups(search.options(labels[0]), search) != draft.plan.groups:
             last = labels[0].bytes
             smaller = _laid_out(labels[0], search)
             if smaller.packed_bytes <= search.limit:  # packing may take more than reckoned

@@ -37,9 +37,13 @@ def _piece(prices: Prices, number: int, piece: Piece) -> tuple[object, ...]:
             winograd = conv_cost(rates, node, "winograd", prices.device, prices.threads)
             scratch = [FLOAT * floats for of in (wino_u_floats, wino_scratch_floats)
                        for floats in (of(node, 0), of(node, 1) - of(node, 0))]
+    stripes: list[tuple[int, int, float, float]] = []
+    if node is not None and conv:
+        stripes = [prices.stripe(piece, kernel, lean) for kernel in (plain, piece.rule)
+                   for lean in (False, True)]
     moved = piece.moved if node is None else node.weight_bytes
     return (piece.number, piece.root, leaf.tiles, bool(piece.layers), leaf.kind == "shortcut", piece.pools,
             conv, direct, winograd, piece.packed, prices.readers[number], prices.loading[number],
             bytes_ms(rates, moved, 0), bytes_ms(rates, 0), scratch,
             [n for pair in prices.maps[number] for n in pair], net.beginning[number], net.ending[number],
-            [n for pair in net.operands.get(number, ()) for n in pair])
+            [n for pair in net.operands.get(number, ()) for n in pair], stripes)
