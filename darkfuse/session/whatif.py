@@ -162,7 +162,8 @@ class Planner:
     def peak(self, arena: int, budget: Budget) -> int:
         """Bytes of the process at most, for a picture of the network's size."""
         picture = self.input_bytes if budget.picture is None else min(self.input_bytes, budget.picture)
-        most = self.spent + self._slack() + picture + max(arena, LOADING_BYTES)
+        # A budget leaves room for two measurements to differ; what is likely needs none
+        most = self.spent - JITTER_BYTES + self._slack() + picture + max(arena, LOADING_BYTES)
         if not budget.helped:
             draws = any(node.kind in DETECTION for node in self.graph.nodes)
             most += PILLOW_BYTES + 4 * picture // 3 if draws else DECODED_BYTES
