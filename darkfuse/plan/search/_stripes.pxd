@@ -17,7 +17,7 @@ cdef inline int kind(int chosen, bint direct, int lean) noexcept nogil:
     return (2 if not direct and chosen >= 0 else 0) + lean
 
 
-cdef inline int stream(Offers *offers, Offer found, int64_t limit, const Piece *pieces, const int *weighted, int count,
+cdef inline int stream(Offers *offers, Offer found, int64_t limit, Piece *pieces, const int *weighted, int count,
                        const int *chosen, const double *ms, int threads) except -1:
     """Offer a group in the fast way and in the lean one. So many layers are streamed that it takes the fewest bytes;
     the others' weights are loaded.
