@@ -10,6 +10,7 @@
 
 extern const df_table df_table__generic;
 #ifdef DF_HAVE_AVX2
+#include <cpuid.h>
 extern const df_table df_table__avx2;
 #endif
 #ifdef DF_HAVE_AVX512
@@ -58,6 +59,24 @@ static int in_order(void)
 }
 #endif
 
+#ifdef DF_HAVE_AVX2
+#define AVX2 (1u << 5) /* of leaf 7's ebx */
+#define AVX512 (1u << 16 | 1u << 17 | 1u << 30 | 1u << 31) /* F, DQ, BW, VL */
+#define FMA (1u << 12) /* of leaf 1's ecx */
+#define XSAVE (1u << 27)
+
+/* Whether the processor has FMA and these sets of leaf 7, and the system keeps the registers in `kept` of XCR0.
+ * __builtin_cpu_supports says no to everything in programs that zig builds. */
+static int has(uint32_t sets, uint32_t kept)
+{
+    uint32_t a, b, c, d, low, high;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & (FMA | XSAVE)) != (FMA | XSAVE))
+        return 0;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (low & kept) == kept && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & sets) == sets;
+}
+#endif
+
 #define TABLES 5
 
 /* Tables this CPU can run, worst first; returns how many. */
@@ -66,13 +85,11 @@ static int usable(const df_table *tables[TABLES])
     int n = 0;
     tables[n++] = &df_table__generic;
 #ifdef DF_HAVE_AVX2
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    if (has(AVX2, 0x06)) /* registers of SSE and AVX */
         tables[n++] = &df_table__avx2;
 #endif
 #ifdef DF_HAVE_AVX512
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")
-        && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma"))
+    if (has(AVX2 | AVX512, 0xe6)) /* ... and of AVX-512 */
         tables[n++] = &df_table__avx512;
 #endif
 #ifdef DF_HAVE_NEON
