@@ -192,7 +192,9 @@ def build(name: str, cache: Path, out: Path) -> Path:
         env=environment)
     (wheel,) = raw.glob("*.whl")
     libraries = {"LD_LIBRARY_PATH": f"/usr/{target.triple}/lib"} if name in ("aarch64", "armv7l") else {}
-    run(["auditwheel", "repair", "-w", str(out), str(wheel)],
+    # musl's loader takes `libc.so` for itself, and this machine has no other
+    musl = ["--exclude", "libc.so"] if target.zig else []
+    run(["auditwheel", "repair", *musl, "-w", str(out), str(wheel)],
         env={**os.environ, **libraries, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})
     return max(out.glob("*.whl"), key=lambda path: path.stat().st_mtime)
 
