@@ -185,7 +185,8 @@ def search(cfg: str, width: int, height: int, arena: int | None, threads: int, e
 
         plan = plan_for_pictures(graph, most, threads, exact, profile, pictures, fixed)
         return {"plan": plan.to_json()}, ()
-    plan = plan_for(graph, most, threads, exact, profile, or_least=True, transposed=transposed)
+    plan = plan_for(graph, most, threads, exact, profile, or_least=True, transposed=transposed,
+                    stripes=False)
     return {"plan": plan.to_json()}, ()
 
 

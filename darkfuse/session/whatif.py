@@ -108,12 +108,14 @@ class Planner:
             except BudgetError:
                 plan = self._smallest_plan(algorithm)
         else:
-            plan = plan_for(self.graph, most, self.threads, self.exact, self.device, or_least=True)
+            plan = plan_for(self.graph, most, self.threads, self.exact, self.device, or_least=True,
+                            stripes=False)
         if plan.arena_bytes > most:
             budget = budget.raised(self.spent - JITTER_BYTES, max(plan.arena_bytes, LOADING_BYTES),
                                    self.graph.path)
             if algorithm == "exact":
-                plan = plan_for(self.graph, budget.arena(self.spent), self.threads, self.exact, self.device)
+                plan = plan_for(self.graph, budget.arena(self.spent), self.threads, self.exact, self.device,
+                                stripes=False)
         return self._answer(plan, start, budget)
 
     def smallest(self, latency_ms: float | None = None, mem: str | int | None = None) -> Answer:
@@ -123,7 +125,7 @@ class Planner:
             self.fastest(mem or 0)  # says why not
         start = time.perf_counter()
         plan = plan_for(self.graph, 0 if latency_ms is None else arena, self.threads, self.exact, self.device,
-                        latency_ms)
+                        latency_ms, stripes=False)
         return self._answer(plan, start)
 
     def by_hand(self, text: str) -> Answer:
@@ -188,7 +190,7 @@ class Planner:
             from darkfuse.plan.search.mafat import mafat_smallest
 
             return mafat_smallest(self.graph, self.threads, self.exact)
-        return plan_for(self.graph, 0, self.threads, self.exact, self.device)
+        return plan_for(self.graph, 0, self.threads, self.exact, self.device, stripes=False)
 
     def _answer(self, plan: Plan, start: float, budget: Budget | None = None) -> Answer:
         seconds = time.perf_counter() - start

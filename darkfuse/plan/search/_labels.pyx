@@ -65,6 +65,8 @@ cdef int undominated(Labels *found, bint timed) except -1:
     cdef int n, kept = 0, steps = 0, low, high, middle, end
     cdef Label *at = found.at
     cdef Label label
+    if not found.count:  # there is no array to sort then
+        return 0
     if not timed:
         qsort(at, found.count, sizeof(Label), by_stage)
         for n in range(found.count):

@@ -35,7 +35,7 @@ def plan_for_pictures(graph: Graph, mem: int | None, threads: int, exact: bool, 
         Of one picture where no batch is faster: weights that stay are not read, for however many.
     """
     device = device or load_device()
-    best = plan_for(graph, mem, threads, exact, device, or_least=True)
+    best = plan_for(graph, mem, threads, exact, device, or_least=True, stripes=False)
     if pictures < 2 or not mem or not predict(graph, best, device).read_bytes and not fixed:
         return best
     if fixed:

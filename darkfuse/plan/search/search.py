@@ -25,13 +25,14 @@ SEARCHED = 3000  # inputs of layers in a network that is searched: the largest o
 LAID_OUT = 600  # pieces of all plans laid out in search of the least: three of a large network
 LEASTS = 3  # of the smallest plans, tried where packing leaves no room for any other
 STRIPES = (1 << 20, 8, 4, 2, 1)  # rows at most: what flat ones write over their input lies close to it
+STRIPED = 16 << 20  # of arena
 LEFT = (0.04, 0.16, 0.3)  # of a budget, for reads ahead: plans that leave as much are tried too
 
 
 @no_garbage()
 def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool = False,
              device: Device | None = None, latency_ms: float | None = None,
-             or_least: bool = False, transposed: bool = False) -> Plan:
+             or_least: bool = False, transposed: bool = False, stripes: bool = True) -> Plan:
     """The fastest plan whose arena fits `mem` bytes; or the smallest one.
 
     Parameters
@@ -51,6 +52,9 @@ def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool
         Where nothing fits `mem`, the smallest plan there is.
     transposed : bool
         Connected layers' weights are stored input by input (files of 2015): they can only be pinned.
+    stripes : bool
+        Look for late layers in stripes wherever nothing else fits. That takes 10 MB for itself; False: not
+        where the least without them is below `STRIPED`, for it would need more than it saves.
 
     Returns
     -------
@@ -80,7 +84,7 @@ def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool
             raise BudgetError(f"{graph.name}: no plan is predicted to run in {latency_ms:g} ms; the fastest "
                               f"takes {fastest.plan.predicted_ms:.0f} ms")
     elif mem == 0:
-        return _spent(_smallest(*_least_striped(spans)), spans.device)
+        return _spent(_smallest(*_least_of_all(spans, search, stripes)), spans.device)
     else:
         draft = _fastest(search, search.limit)
         if draft is not None:
@@ -88,7 +92,7 @@ def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool
             return spend(draft, others, mem or draft.packed_bytes, spans.device)
     unlimited = _cuts(spans, 0)
     least = _least(unlimited)
-    if least.packed_bytes > search.limit:
+    if least.packed_bytes > search.limit and (stripes or least.packed_bytes >= STRIPED):
         search, draft = _striped(search) if latency_ms is None else (search, None)
         if draft is not None:
             return spend(draft, _smaller(search, draft), search.limit, spans.device)
@@ -231,6 +235,15 @@ def _striped(search: Cuts) -> tuple[Cuts, Draft | None]:
             if draft is not None:
                 return first, draft
     return search, None
+
+
+def _least_of_all(spans: Candidates, search: Cuts, stripes: bool) -> tuple[Cuts, Draft]:
+    """The plan with the smallest arena, among those in stripes where they are worth it."""
+    if not stripes:
+        least = _least(search)
+        if least.packed_bytes < STRIPED:
+            return search, least
+    return _least_striped(spans)
 
 
 def _least_striped(spans: Candidates) -> tuple[Cuts, Draft]:
