@@ -29,6 +29,8 @@ cdef int thin(Labels *found, int keep, double price, int64_t floor, bint timed, 
     cdef char *chosen
     cdef Cost *costs
     cdef Label *at = found.at
+    if not many:  # there is no array to sort then
+        return 0
     if many > keep and timed:
         chosen, costs = <char *>calloc(many, 1), <Cost *>malloc(many * sizeof(Cost))
         if chosen == NULL or costs == NULL:

@@ -47,8 +47,9 @@ cdef class Paths:
         self.many = 0
         for n, (a, b) in enumerate(spans):
             offers = ways.between(a, b)
-            memcpy(&self.way[self.many], offers.at, offers.count * sizeof(Offer))
-            qsort(&self.way[self.many], offers.count, sizeof(Offer), fastest_first)
+            if offers.count:  # else there is no array
+                memcpy(&self.way[self.many], offers.at, offers.count * sizeof(Offer))
+                qsort(&self.way[self.many], offers.count, sizeof(Offer), fastest_first)
             self.edge[n] = Edge(a, b, self.many, self.many + offers.count)
             self.many += offers.count
         self._set_floors()
