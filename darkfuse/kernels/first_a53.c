@@ -10,18 +10,12 @@
 /* clang-format off */
 /* df_n: the next of the 16 fmla of value c; df_k: the next load, whose second half is put in place two loads on. */
 __asm__(
-    ".altmacro\n"
-    ".macro df_fmla acc, w, x, k\n"
-    "  fmla v\\acc\\().4s, v\\w\\().4s, v\\x\\().s[\\k]\n"
-    ".endm\n"
+    DF_IN_ORDER_MACROS
     ".macro df_next c\n"
     "  .set df_at, df_n / 2 * 3 + \\c\n"
     "  df_fmla %(16 + df_n), %(8 + \\c % 3 * 2 + df_n % 2), %(df_at / 4), %(df_at % 4 + df_at / 28 * 2)\n"
     "  .set df_n, df_n + 1\n"
     ".endm\n"
-    ".macro df_low reg, base, at\n  ldr d\\reg, [\\base, #\\at]\n.endm\n"
-    ".macro df_high tmp, base, at\n  ldr x\\tmp, [\\base, #\\at]\n.endm\n"
-    ".macro df_join reg, tmp\n  ins v\\reg\\().d[1], x\\tmp\n.endm\n"
     ".macro df_load c, reg, base, at, more\n"
     "  df_low \\reg, \\base, %(\\at)\n  df_join %df_r2, %df_t2\n"
     "  df_next \\c\n  df_high %(10 + df_k % 4), \\base, %(\\at + 8)\n  df_next \\c\n"
@@ -36,11 +30,9 @@ __asm__(
     "  df_load \\c, %(9 + (\\c + 2) % 3 * 2), \\base, %(\\at + 16), 0\n"
     ".endm\n"
     ".macro df_rest c\n  .rept 16 - df_n\n  df_next \\c\n  .endr\n.endm\n"
-    ".macro df_zero r\n  movi v\\r\\().4s, #0\n.endm\n"
     ".macro df_bias a, b\n  fadd v\\a\\().4s, v\\a\\().4s, v0.4s\n  fadd v\\b\\().4s, v\\b\\().4s, v1.4s\n.endm\n"
     ".macro df_sloped s, r\n  fmul v\\s\\().4s, v\\r\\().4s, v14.4s\n.endm\n"
     ".macro df_larger r, s\n  fmax v\\r\\().4s, v\\r\\().4s, v\\s\\().4s\n.endm\n"
-    ".macro df_store a, b\n  stp q\\a, q\\b, [x4]\n  add x4, x4, x5\n.endm\n"
     ".macro df_half reg, tmp, at\n  ldr d\\reg, [x9, #\\at]\n  ldr x\\tmp, [x9, #\\at + 8]\n.endm\n"
     ".macro df_four from\n" /* sums of four pixels */
     "  .irp t, 0, 1, 2, 3, 4, 5, 6, 7\n  df_sloped %(2 + \\t), %(\\from + \\t)\n  .endr\n"

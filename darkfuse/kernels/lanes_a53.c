@@ -15,10 +15,7 @@
 /* One fmla of 64: the n-th is of channel n / 16, pixel n / 2 % 8, vector n % 2.  Loads begin at the n each is tied
  * to and end two slots on; pixels past `pixels` have neither. */
 __asm__(
-    ".altmacro\n"
-    ".macro df_fmla acc, w, x, k\n"
-    "  fmla v\\acc\\().4s, v\\w\\().4s, v\\x\\().s[\\k]\n"
-    ".endm\n"
+    DF_IN_ORDER_MACROS
     ".macro df_sum n, pixels\n"
     "  .if ((\\n) % 16) / 2 < \\pixels\n"
     "  df_fmla %(16 + (\\n) % 16), %(8 + (\\n) / 16 * 2 + (\\n) % 2), %((\\n) % 16 / 2), %((\\n) / 16)\n"
@@ -31,10 +28,6 @@ __asm__(
     "  .set df_n, df_n + 1\n"
     "  .endr\n"
     ".endm\n"
-    /* low half, high half, and putting them together */
-    ".macro df_low reg, base, at\n  ldr d\\reg, [\\base, #\\at]\n.endm\n"
-    ".macro df_high tmp, base, at\n  ldr x\\tmp, [\\base, #\\at]\n.endm\n"
-    ".macro df_join reg, tmp\n  ins v\\reg\\().d[1], x\\tmp\n.endm\n"
     /* a load tied to sum n: begins after it, ends after the next; `before` is put together meanwhile */
     ".macro df_slot n, reg, base, at, tmp, before, other, pixels\n"
     "  df_sum \\n, \\pixels\n"
@@ -44,11 +37,9 @@ __asm__(
     "  .if \\reg > 7 || \\reg < \\pixels\n  df_high \\tmp, \\base, %(\\at + 8)\n  .endif\n"
     "  df_sum %(\\n + 2), \\pixels\n"
     ".endm\n"
-    ".macro df_zero r\n  movi v\\r\\().4s, #0\n.endm\n"
     ".macro df_first r\n  ldr q\\r, [x9, #64 * \\r]\n.endm\n"
     ".macro df_before a, b\n  ldp q\\a, q\\b, [x9]\n  add x9, x9, x5\n.endm\n"
     ".macro df_more a, b\n  fadd v\\a\\().4s, v\\a\\().4s, v\\b\\().4s\n.endm\n"
-    ".macro df_store a, b\n  stp q\\a, q\\b, [x4]\n  add x4, x4, x5\n.endm\n"
     ".macro df_enter name, pixels\n"
     ".text\n.p2align 4\n.global \\name\n.hidden \\name\n.type \\name, %function\n"
     "\\name:\n"

@@ -9,6 +9,21 @@
 #define IN_ORDER_FEWEST 4 /* pixels */
 #define IN_ORDER_RUNS 32
 
+/* What both files of assembly are written in: a multiply-add by element; a 16-byte load as its low half, its high half
+ * and putting them together; sums that begin at 0; a pixel's sums into memory. */
+/* clang-format off */
+#define DF_IN_ORDER_MACROS \
+    ".altmacro\n" \
+    ".macro df_fmla acc, w, x, k\n" \
+    "  fmla v\\acc\\().4s, v\\w\\().4s, v\\x\\().s[\\k]\n" \
+    ".endm\n" \
+    ".macro df_low reg, base, at\n  ldr d\\reg, [\\base, #\\at]\n.endm\n" \
+    ".macro df_high tmp, base, at\n  ldr x\\tmp, [\\base, #\\at]\n.endm\n" \
+    ".macro df_join reg, tmp\n  ins v\\reg\\().d[1], x\\tmp\n.endm\n" \
+    ".macro df_zero r\n  movi v\\r\\().4s, #0\n.endm\n" \
+    ".macro df_store a, b\n  stp q\\a, q\\b, [x4]\n  add x4, x4, x5\n.endm\n"
+/* clang-format on */
+
 /* out (pixels: out_bytes, 8) = or += turns / 4 runs of 16 input channels, the n-th runs[n] bytes from `in`, pixels 16
  * floats apart, times rows of weights from w on, one for each channel. Called by `in_order_sums` only. */
 typedef void df_pixel_sums(const float *in, const int64_t *runs, int64_t turns, const float *w, float *out,
