@@ -49,7 +49,7 @@ from tools.memory_limit import run
 
 RESULTS = ROOT / "docs" / "results" / "prove.json"
 OURS = ("darkfuse", "paper", "layers")
-PEERS = ("ncnn", "onnxruntime", "opencv")
+PEERS = ("ncnn", "mnn", "onnxruntime", "opencv")
 SWAP_BYTES = 4 << 30
 TIMES = ("frame_ms", "first_ms", "start_ms")  # steady frame, first frame, everything before and after them
 PEAKS = ("process_peak", "group_peak", "swap_peak")
