@@ -10,14 +10,15 @@ MEM_HELP = ("memory for the whole process, like 48M; 'min': the least that works
 
 
 def add_answers(parser: argparse.ArgumentParser, thresh: float | str = "the dialect's: 0.5, AlexeyAB's 0.25",
-                nms: str = "the dialect's: 0.45, OpenCV's 0.4") -> None:
+                nms: str = "the dialect's: 0.45, OpenCV's 0.4", native: bool = True) -> None:
     """Add what decides the answers: dialect, size, thresholds, NMS, letterbox or stretch.
 
-    `thresh` is the verb's own default; words say what the dialect's is, and leave it None.
+    `thresh` is the verb's own default; words say what the dialect's is, and leave it None. `native`: the size
+    may be each picture's.
     """
     from darkfuse.model.dialect import NMS_KINDS
 
-    add_dialect(parser)
+    add_dialect(parser, native)
     parser.add_argument("--hier", type=number(0, 1, "a number from 0 to 1"), default=0.5, metavar="X",
                         help="of a word tree (YOLO9000): how probable a word must be for more special ones "
                         "to be looked at (default 0.5)")
@@ -47,13 +48,15 @@ def pictures(args: argparse.Namespace) -> dict[str, Any]:
     return {"ignore_exif": args.ignore_exif, "reduce_pictures": args.reduce_pictures}
 
 
-def add_dialect(parser: argparse.ArgumentParser) -> None:
+def add_dialect(parser: argparse.ArgumentParser, native: bool = False) -> None:
     """Add `--dialect` and `--size`."""
     from darkfuse.model.dialect import NAMES
 
     parser.add_argument("--dialect", choices=NAMES, default="auto", help="whose answers to give: Darknet's, "
                         "AlexeyAB's fork's or OpenCV's (default auto: by the cfg's keys)")
-    parser.add_argument("--size", type=size, metavar="WxH", help="size of the network in place of the cfg's")
+    more = "; native: each picture's own, rounded up to what suits the network" if native else ""
+    parser.add_argument("--size", type=size_or_native if native else size, metavar="WxH",
+                        help="size of the network in place of the cfg's" + more)
 
 
 def add_running(parser: argparse.ArgumentParser) -> None:
@@ -83,8 +86,10 @@ def running(args: argparse.Namespace) -> dict[str, Any]:
 
 def loading(args: argparse.Namespace) -> dict[str, Any]:
     """`add_dialect`'s options as keywords of `session.network.load`."""
-    width, height = args.size or (None, None)
+    width, height = args.size if isinstance(args.size, tuple) else (None, None)
     more = {"hier": args.hier} if "hier" in args else {}
+    if args.size == "native":
+        more["size"] = args.size
     return {"dialect": args.dialect, "width": width, "height": height, **more}
 
 
@@ -137,8 +142,14 @@ def size(text: str) -> tuple[int, int]:
     if len(words) == 1:
         words *= 2
     if len(words) != 2 or not all(word.isascii() and word.isdigit() and len(word) <= 5 for word in words):
-        raise argparse.ArgumentTypeError(f"{text} is not WxH, a width and a height in pixels")
+        why = "; native is for verbs that look at pictures of many sizes" if text == "native" else ""
+        raise argparse.ArgumentTypeError(f"{text} is not WxH, a width and a height in pixels{why}")
     return int(words[0]), int(words[1])
+
+
+def size_or_native(text: str) -> tuple[int, int] | str:
+    """`size`, or 'native' as it is."""
+    return text if text == "native" else size(text)
 
 
 def address(text: str) -> tuple[str, int]:

@@ -42,7 +42,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--names", metavar="FILE", help="class names, one a line, or a Darknet .data file")
     parser.add_argument("--threads", type=arguments.threads, metavar="N", help="default: one a core")
     parser.add_argument("--exact", action="store_true", help="only kernels that round like Darknet's")
-    arguments.add_answers(parser)
+    arguments.add_answers(parser, native=False)  # strangers would choose how much is computed
     arguments.add_pictures(parser)
 
 

@@ -7,6 +7,7 @@ A comparison with NaN is false, so thresholds are written `not value <= thresh`.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,9 +58,9 @@ def exp32(x: float) -> float:
     return math.exp(x) if x < 88.72 else math.inf
 
 
-def passing(raw: memoryview[float], start: int, count: int, limit: float) -> list[int]:
+def passing(raw: memoryview[float], start: int, count: int, limit: float) -> Iterator[int]:
     """Positions in raw[start : start + count] whose value exceeds `limit`, or is NaN."""
-    return [i for i, value in enumerate(raw[start : start + count]) if not value <= limit]
+    return (i for i, value in enumerate(raw[start : start + count]) if not value <= limit)
 
 
 def is_finite(candidate: Candidate) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable
 
+from darkfuse.detect.boxes import DETECTION_BYTES, FIRST, Boxes, Room, any_room
 from darkfuse.detect.candidate import Candidate, is_finite
-from darkfuse.detect.nms import GREEDY_BETA, Suppression, nms_sort
-from darkfuse.detect.types import Box, Detection, Result, letterbox_size
+from darkfuse.detect.nms import GREEDY_BETA, Suppression, nms_sort, survivors
+from darkfuse.detect.types import Box, Result, letterbox_size
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph.build import DETECTION
 from darkfuse.graph.ir import Graph, Node
@@ -52,7 +53,7 @@ def suppression(graph: Graph, nms: float, kind: str | None = None) -> Suppressio
 def decode(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thresh: float = 0.5,
            nms: float = 0.45, letterbox: bool = True, names: Sequence[str] | None = None, path: str = "",
            seconds: float = 0.0, nms_kind: str | None = None, words: Sequence[int] = (),
-           hier: float = 0.5) -> Result:
+           hier: float = 0.5, room: Room = any_room) -> Result:
     """Turn raw maps into detections on the image.
 
     Parameters
@@ -80,6 +81,8 @@ def decode(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thr
         special word that is probable.
     hier : float
         How probable a word of that tree must be for more special ones to be looked at.
+    room : callable
+        Makes room where there are very many boxes, or raises (see `detect.boxes.Room`).
 
     Warns
     -----
@@ -92,23 +95,34 @@ def decode(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thr
         The network has no detection layer; there is no such NMS kind.
     """
     rule = suppression(graph, nms, nms_kind)
-    found, broken = candidates(graph, raw, image_w, image_h, thresh, letterbox, words, hier)
+    broken = 0
+
+    def finite() -> Iterator[Candidate]:
+        nonlocal broken
+        for one in _each(graph, raw, image_w, image_h, thresh, letterbox, words, hier):
+            if one is None:
+                broken += 1
+            else:
+                yield one
+
+    found = Boxes()
+    found.gather(finite(), room)
     if broken:
         boxes = "1 box" if broken == 1 else f"{broken} boxes"
         warnings.warn(f"{path or graph.path}: {boxes} left out that the network gave as no finite numbers; "
                       "are these the weights of this cfg?", stacklevel=3)
     if graph.dialect.region_nms and all(node.kind == "region" for node in detection_nodes(graph)):
-        found = nms_sort(found, Suppression(graph.dialect.region_nms))
+        found = found.with_labels(survivors(found, Suppression(graph.dialect.region_nms)))
     if graph.dialect.one_label:
-        found = [Candidate(c.box, dict([max(c.probs.items(), key=lambda item: item[1])])) for c in found]
-    kept = nms_sort(found, rule)
-    kept.sort(key=lambda c: -max(c.probs.values()))
-    detections = []
-    for candidate in kept:
-        for number, score in sorted(candidate.probs.items(), key=lambda item: -item[1]):
-            name = names[number] if names is not None and number < len(names) else str(number)
-            detections.append(Detection(number, name, score, candidate.box))
-    return Result(tuple(detections), image_w, image_h, path, seconds, broken)
+        found = found.best()
+    found = found.with_labels(survivors(found, rule))
+    if found.labels >= FIRST:
+        room(found.labels, found.labels * DETECTION_BYTES, True)
+
+    def name(number: int) -> str:
+        return names[number] if names is not None and number < len(names) else str(number)
+
+    return Result(tuple(found.detections(name)), image_w, image_h, path, seconds, broken)
 
 
 def candidates(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thresh: float,
@@ -119,14 +133,22 @@ def candidates(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int,
     Parameters are those of `decode`; `classless` keeps boxes whose objectness exceeds the threshold, whatever
     their classes are, as Darknet's `get_network_boxes` does.
     """
-    found: list[Candidate] = []
-    for node in detection_nodes(graph):
-        found += decode_layer(graph, node, raw[node.index], thresh, words, hier, classless)
-    finite = [candidate for candidate in found if is_finite(candidate)]
-    if letterbox:
-        for one in finite:
-            one.box = undo_letterbox(one.box, image_w, image_h, graph.input.w, graph.input.h)
+    found = list(_each(graph, raw, image_w, image_h, thresh, letterbox, words, hier, classless))
+    finite = [one for one in found if one is not None]
     return finite, len(found) - len(finite)
+
+
+def _each(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thresh: float, letterbox: bool,
+          words: Sequence[int], hier: float, classless: bool = False) -> Iterator[Candidate | None]:
+    """The boxes of `candidates` as they are decoded; None for one that is not finite."""
+    for node in detection_nodes(graph):
+        for one in decode_layer(graph, node, raw[node.index], thresh, words, hier, classless):
+            if not is_finite(one):
+                yield None
+                continue
+            if letterbox:
+                one.box = undo_letterbox(one.box, image_w, image_h, graph.input.w, graph.input.h)
+            yield one
 
 
 def by_objectness(found: Sequence[Candidate], nms: float) -> list[Candidate]:
@@ -137,16 +159,16 @@ def by_objectness(found: Sequence[Candidate], nms: float) -> list[Candidate]:
     return [c for c in found if id(c.box) in kept]
 
 
-def decoder(kind: str) -> Callable[..., list[Candidate]]:
+def decoder(kind: str) -> Callable[..., Iterator[Candidate]]:
     """What makes boxes of a detection layer's map: `detect.<kind>.decode_<kind>`, imported when it is met."""
     name = kind.lower()
     module: Any = importlib.import_module(f"darkfuse.detect.{name}")
-    found: Callable[..., list[Candidate]] = getattr(module, f"decode_{name}")
+    found: Callable[..., Iterator[Candidate]] = getattr(module, f"decode_{name}")
     return found
 
 
 def decode_layer(graph: Graph, node: Node, raw: Any, thresh: float, words: Sequence[int] = (),
-                 hier: float = 0.5, classless: bool = False) -> list[Candidate]:
+                 hier: float = 0.5, classless: bool = False) -> Iterator[Candidate]:
     """Boxes of one layer, relative to the network's input."""
     more: tuple[Any, ...] = (graph.input.w, graph.input.h)
     if node.kind == "region":

@@ -6,6 +6,7 @@ The values are flat: class probabilities of every cell, objectness of every box,
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from darkfuse.detect.candidate import Candidate, float_view
@@ -15,7 +16,7 @@ from darkfuse.graph.layers.detection import DetectionOptions
 
 
 def decode_detection(options: DetectionOptions, shape: Shape, raw: Any, thresh: float,
-                     classless: bool = False) -> list[Candidate]:
+                     classless: bool = False) -> Iterator[Candidate]:
     """Boxes above the threshold, relative to the network's input; and those that are not finite.
 
     Parameters
@@ -33,7 +34,6 @@ def decode_detection(options: DetectionOptions, shape: Shape, raw: Any, thresh: 
     values = float_view(raw, shape)
     side, num, classes = options.side, options.num, options.classes
     cells = side * side
-    found: list[Candidate] = []
     for cell in range(cells):
         likely = [float(value) for value in values[cell * classes : (cell + 1) * classes]]
         if options.softmax:
@@ -51,5 +51,4 @@ def decode_detection(options: DetectionOptions, shape: Shape, raw: Any, thresh: 
             x, y, w, h = values[at : at + 4].tolist()
             if options.sqrt:
                 w, h = w * w, h * h
-            found.append(Candidate(Box((x + col) / side, (y + row) / side, w, h), probs, scale))
-    return found
+            yield Candidate(Box((x + col) / side, (y + row) / side, w, h), probs, scale)

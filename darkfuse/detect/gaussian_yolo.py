@@ -6,6 +6,7 @@ is, then objectness and the classes. A score is lowered by the mean of the four 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from darkfuse.detect.candidate import Candidate, exp32, float_view, logistic, logit, passing
@@ -18,7 +19,7 @@ POINTS = {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}
 
 
 def decode_gaussian_yolo(options: GaussianYoloOptions, shape: Shape, raw: Any, thresh: float, net_w: int,
-                         net_h: int, classless: bool = False) -> list[Candidate]:
+                         net_h: int, classless: bool = False) -> Iterator[Candidate]:
     """Boxes above the threshold, relative to the network's input; and those that are not finite.
 
     Parameters
@@ -38,7 +39,6 @@ def decode_gaussian_yolo(options: GaussianYoloOptions, shape: Shape, raw: Any, t
     values = float_view(raw, shape)
     plane = shape.h * shape.w
     shift, half = 0.5 * (options.scale_x_y - 1.0), POINTS[options.yolo_point]
-    found: list[Candidate] = []
     for n, (anchor_w, anchor_h) in enumerate(options.anchors):
         base = n * (9 + options.classes) * plane
         for cell in passing(values, base + 8 * plane, plane, logit(thresh)):
@@ -55,10 +55,9 @@ def decode_gaussian_yolo(options: GaussianYoloOptions, shape: Shape, raw: Any, t
                 continue
             row, col = divmod(cell, shape.w)
             width, height = exp32(w) * anchor_w / net_w, exp32(h) * anchor_h / net_h
-            found.append(Candidate(Box(
+            yield Candidate(Box(
                 (col + logistic(x) * options.scale_x_y - shift) / shape.w + half * width,
                 (row + logistic(y) * options.scale_x_y - shift) / shape.h + half * height,
                 width,
                 height,
-            ), probs, logistic(objectness)))
-    return found
+            ), probs, logistic(objectness))

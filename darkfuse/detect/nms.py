@@ -14,9 +14,10 @@ Zheng et al., 2020). What the fork's program does under each name was measured f
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from darkfuse.detect.boxes import Boxes
 from darkfuse.detect.candidate import Candidate
 
 Corners = tuple[float, float, float, float, float]  # left, top, right, bottom, area
@@ -55,21 +56,27 @@ def nms_sort(candidates: list[Candidate], rule: Suppression) -> list[Candidate]:
     """
     if rule.thresh <= 0.0:
         return list(candidates)
-    rivals: dict[int, list[tuple[float, int]]] = {}
-    for position, candidate in enumerate(candidates):
-        for number, score in candidate.probs.items():
-            rivals.setdefault(number, []).append((-score, position))
-    corners: list[Corners] = []
-    for cx, cy, w, h in (c.box for c in candidates):
-        corners.append((cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2, w * h))
+    boxes = Boxes()
+    boxes.gather(candidates)
     kept_classes: list[dict[int, float]] = [{} for _ in candidates]
-    for number, group in rivals.items():
-        kept: list[Corners] = []
-        for negative, position in sorted(group):
-            if not _covered(corners[position], kept, rule.thresh, rule.exponent):
-                kept.append(corners[position])
-                kept_classes[position][number] = -negative
+    for class_id, number, score in survivors(boxes, rule):
+        kept_classes[number][class_id] = score
     return [Candidate(c.box, probs) for c, probs in zip(candidates, kept_classes) if probs]
+
+
+def survivors(boxes: Boxes, rule: Suppression) -> Iterator[tuple[int, int, float]]:
+    """The labels that boxes keep, class by class: class, box, score. A threshold <= 0 keeps everything."""
+    sides = boxes.sides
+    for class_id in boxes.by_class if rule.thresh > 0.0 else sorted(boxes.by_class):
+        numbers, scores = boxes.by_class[class_id]
+        kept: list[Corners] = []
+        # Boxes stand in the order they were met, which a stable sort leaves to equal scores
+        for at in sorted(range(len(numbers)), key=scores.__getitem__, reverse=True):
+            cx, cy, w, h = sides[4 * numbers[at] : 4 * numbers[at] + 4]
+            corners = cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2, w * h
+            if rule.thresh <= 0.0 or not _covered(corners, kept, rule.thresh, rule.exponent):
+                kept.append(corners)
+                yield class_id, numbers[at], scores[at]
 
 
 def _covered(box: Corners, kept: Iterable[Corners], thresh: float, exponent: float | None) -> bool:

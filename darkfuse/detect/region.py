@@ -9,7 +9,7 @@ has each of these classes that is probable enough instead.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from darkfuse.detect.candidate import Candidate, exp32, float_view, logistic, logit, passing
@@ -25,7 +25,7 @@ WORD_THRESH = 0.5
 
 def decode_region(options: RegionOptions, shape: Shape, raw: Any, thresh: float,
                   tree: Tree | None = None, words: Sequence[int] = (), hier: float = WORD_THRESH,
-                  classless: bool = False) -> list[Candidate]:
+                  classless: bool = False) -> Iterator[Candidate]:
     """Boxes above the threshold, relative to the network's input; and those that are not finite.
 
     Parameters
@@ -48,7 +48,6 @@ def decode_region(options: RegionOptions, shape: Shape, raw: Any, thresh: float,
     """
     values = float_view(raw, shape)
     plane = shape.h * shape.w
-    found: list[Candidate] = []
     # With `background` there is no objectness: every box counts as 1 and the plane joins the softmax.
     limit = logit(thresh) if not options.background else (-float("inf") if thresh < 1.0 else float("inf"))
     for n, (anchor_w, anchor_h) in enumerate(options.anchors):
@@ -73,8 +72,7 @@ def decode_region(options: RegionOptions, shape: Shape, raw: Any, thresh: float,
                 exp32(values[at + 2 * plane]) * anchor_w / shape.w,
                 exp32(values[at + 3 * plane]) * anchor_h / shape.h,
             )
-            found.append(Candidate(box, probs, scale))
-    return found
+            yield Candidate(box, probs, scale)
 
 
 def _words(tree: Tree, options: RegionOptions, values: memoryview[float], at: int, plane: int) -> list[float]:

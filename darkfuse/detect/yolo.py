@@ -6,6 +6,7 @@ For each anchor the map holds, as planes of (height, width): x, y, w, h, objectn
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from darkfuse.detect.candidate import Candidate, exp32, float_view, logistic, logit, passing
@@ -15,7 +16,7 @@ from darkfuse.graph.layers.yolo import YoloOptions
 
 
 def decode_yolo(options: YoloOptions, shape: Shape, raw: Any, thresh: float, net_w: int,
-                net_h: int, classless: bool = False) -> list[Candidate]:
+                net_h: int, classless: bool = False) -> Iterator[Candidate]:
     """Boxes above the threshold, relative to the network's input; and those that are not finite.
 
     Parameters
@@ -35,7 +36,6 @@ def decode_yolo(options: YoloOptions, shape: Shape, raw: Any, thresh: float, net
     values = float_view(raw, shape)
     plane = shape.h * shape.w
     direct = options.new_coords
-    found: list[Candidate] = []
     for n, (anchor_w, anchor_h) in enumerate(options.anchors):
         base = n * (5 + options.classes) * plane
         for cell in passing(values, base + 4 * plane, plane, thresh if direct else logit(thresh)):
@@ -68,5 +68,4 @@ def decode_yolo(options: YoloOptions, shape: Shape, raw: Any, thresh: float, net
                 w * anchor_w / net_w,
                 h * anchor_h / net_h,
             )
-            found.append(Candidate(box, probs, scale))
-    return found
+            yield Candidate(box, probs, scale)

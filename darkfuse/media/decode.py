@@ -109,6 +109,30 @@ def decode(path: str, target: Target | None = None, keep_bytes: int | None = Non
             return _eighth(path, file, error, turned, target, keep)
 
 
+def picture_size(path: str, ignore_exif: bool = False) -> tuple[int, int]:
+    """Width and height in pixels that `decode` would give a picture file, from its first bytes.
+
+    Raises `ImageError` as that does, but for what is wrong further in.
+    """
+    try:
+        file = open_regular(path)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot read the picture: {error.strerror or error}") from None
+    with file:
+        source = native(path, file)
+        if source is not None:
+            turned = 1 if ignore_exif else orientation(file, format_of(path, file))
+            wide, high = source.size
+            source.close()
+        else:
+            from darkfuse.host.helper import call
+
+            told, _ = call("darkfuse.media.foreign:size", {"path": path},
+                           f"{path}: cannot decode the picture", ImageError)
+            (wide, high), turned = told["size"], 1 if ignore_exif else told["orientation"]
+    return (wide, high) if turned < 5 else (high, wide)
+
+
 def _eighth(path: str, file: IO[bytes], error: TooLarge, turned: int, target: Target | None,
             keep: int | None) -> Picture:
     """A progressive JPEG that cannot be had whole, at an eighth, through a file on disk."""

@@ -29,6 +29,7 @@ _BAND = 1 << 16  # bytes copied at a time
 # Bytes a pixel takes while it is decoded, by mode; in other modes than RGB there is an RGB copy besides
 _MODE_BYTES = {"1": 1, "L": 1, "P": 1, "LA": 4, "I;16": 2, "I;16B": 2, "I;16L": 2}
 _WEBP_BYTES = 20  # two canvases and a copy inside libwebp, and what Pillow makes of them
+_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257  # tags
 ROOM = 1 << 18  # beside the pixels
 
 
@@ -73,6 +74,16 @@ def pieces(path: str, limit: int | None, reduce: int = 1) -> tuple[dict[str, Any
         else:
             answer["orientation"] = turned(image)
     return {**answer, "size": pixels.size, "bytes": width * height * 3}, bands(pixels)
+
+
+def size(path: str) -> tuple[dict[str, Any], Iterator[bytes]]:
+    """`size` and `orientation` of `pieces`, from the file's first bytes, as a job for `helper.call`."""
+    with opened(path) as image:
+        stored = image.size
+        if image.format == "TIFF":  # some versions of Pillow have turned its size, but not yet its pixels
+            stored = image.tag_v2[_TIFF_WIDTH], image.tag_v2[_TIFF_HEIGHT]
+            return {"size": stored if turned(image) < 5 else stored[::-1], "orientation": 1}, iter(())
+        return {"size": stored, "orientation": turned(image)}, iter(())
 
 
 def needed(image: Any) -> int:

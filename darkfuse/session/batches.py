@@ -14,6 +14,7 @@ from darkfuse.errors import DarkfuseError, ImageError
 from darkfuse.host.units import format_bytes
 from darkfuse.session.budget import VIDEO_BYTES, Budget
 from darkfuse.session.choose import Chosen, Wishes, choose, choose_batch
+from darkfuse.session.choose import within as rung_within
 from darkfuse.session.inputs import as_file_or_array
 from darkfuse.session.looking import Looking
 from darkfuse.session.pictures import Pictures
@@ -63,7 +64,9 @@ class Batches(Looking):
     stats: dict[str, Any]
     _engine: Any
     _detects: bool
+    _native: bool  # see `session.native`
     _wishes: Wishes
+    _asked: Budget  # before it was raised to what a plan needs
     _chosen: Chosen
     _pictures: Pictures
     _decoding: tuple[bool, bool]
@@ -127,19 +130,37 @@ class Batches(Looking):
         number = 0
         for one in seen:
             if isinstance(one, Waiting):
-                result = self._boxes(one.width, one.height, one.path, answers, number)
-                found.append(Seen(**vars(result), source=one.source, bgr=one.bgr))
+                try:
+                    result = self._boxes(one.width, one.height, one.path, answers, number, batch=True)
+                    found.append(Seen(**vars(result), source=one.source, bgr=one.bgr))
+                except ImageError as error:
+                    found.append(error)
                 number += 1
             else:
                 found.append(one)
         return found
+
+    def keep_to(self, total: int) -> int:
+        """From now on keep to the largest of an elastic budget's steps within `total` bytes, else the least.
+
+        The arena is given back at once. Gives the step's bytes, 0 where there is no limit.
+        """
+        rung = rung_within(self.rungs, total)
+        if rung.budget is not self.budget:
+            from darkfuse.engine._engine import give_back
+
+            self._use(rung)
+            give_back(self.plan.threads - 1)
+        return self.budget.total or 0
 
     def _use(self, chosen: Chosen) -> None:
         """Run by another plan, within another budget, from the next frame on."""
         self.close()
         self.plan, self.budget, self.plan_origin, _ = self._chosen = chosen
         self._batched, self._planned, self._still = self.plan, 1, None
-        self._pictures = Pictures(self.graph, self.budget, self.close, *self._decoding)
+        # Beside a film picture files can still be read, in what room there is at the time
+        budget = dataclasses.replace(self.budget, video=False) if self._filmed else self.budget
+        self._pictures = Pictures(self.graph, budget, self.close, *self._decoding)
 
     def _beside_film(self, frame_bytes: int) -> None:
         """Plan anew for what OpenCV and frames leave of a budget that somebody asked for.
@@ -151,11 +172,9 @@ class Batches(Looking):
             return
         slack = self.budget.slack + VIDEO_BYTES + 2 * frame_bytes
         budget = dataclasses.replace(self.budget, slack=slack, video=True)
+        self._asked, self._filmed = budget, True
         self._use(choose(self.graph, budget, self._wishes._replace(pictures=1)))
-        self.rungs, self._filmed = (self._chosen,), True
-        # Picture files can still be read, in what room there is at the time
-        self._pictures = Pictures(self.graph, dataclasses.replace(self.budget, video=False), self.close,
-                                  *self._decoding)
+        self.rungs = (self._chosen,)
 
     def candidates(self, image: Any, thresh: float, letterbox: bool) -> list[Candidate]:
         """A picture's boxes before any is suppressed, those without a class above the threshold too: what
@@ -168,7 +187,7 @@ class Batches(Looking):
         """Plan for so many pictures; how many there will be at a time."""
         wished = self._wishes.pictures if self._wishes.fixed else within(pictures)
         wished = min(wished, pictures)
-        if wished < 2:
+        if wished < 2 or self._native:
             return 1
         if self._planned < wished:  # a plan for more serves fewer: the end of a list
             self.close()  # the search has the arena's room
@@ -177,8 +196,9 @@ class Batches(Looking):
         return self._batched.batch
 
     def _boxes(self, width: int, height: int, path: str, answers: tuple[Any, ...],
-               picture: int = 0) -> Result:
-        """Boxes of one picture of the batch that has run; `answers`: thresh, nms, letterbox, nms_kind."""
+               picture: int = 0, batch: bool = False) -> Result:
+        """Boxes of the picture, or one picture of the batch, that has run; `answers`: thresh, nms, letterbox,
+        nms_kind. Raises `ImageError` where there are more of them than the budget has room for."""
         thresh, nms, letterbox, nms_kind = answers
         thresh = self.dialect.thresh if thresh is None else thresh
         nms = self.dialect.nms if nms is None else nms
@@ -190,9 +210,17 @@ class Batches(Looking):
                           stacklevel=2)
             return Result((), width, height, path, self.stats["latency_ms"] / 1000)
         raw = {index: self._engine.output(index, picture) for index in self.graph.outputs}
+
+        def room(labels: int, needed: int, decoded: bool) -> None:
+            if not self._pictures.has_room(needed) and decoded and not batch:
+                raw.clear()
+                self.close()
+            if not self._pictures.has_room(needed):
+                raise self._pictures.too_many(path, labels)
+
         letterboxed = self._fit(letterbox) == "letterbox"
         return decode(self.graph, raw, width, height, thresh, nms, letterboxed, self.names or None, path,
-                      self.stats["latency_ms"] / 1000, nms_kind, self.words, self.hier)
+                      self.stats["latency_ms"] / 1000, nms_kind, self.words, self.hier, room)
 
     def _fit(self, letterbox: bool | None) -> str:
         """How pictures get the network's shape: as asked for, else as the dialect does."""

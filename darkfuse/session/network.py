@@ -17,10 +17,11 @@ from darkfuse.host import process
 from darkfuse.host.units import parse_rate
 from darkfuse.model.locate import DEFAULT_CFG, find_cfg, find_weights
 from darkfuse.plan.types import Plan
-from darkfuse.session.batches import Batches, batch_wish
+from darkfuse.session.batches import batch_wish
 from darkfuse.session.budget import cache_is_free, process_budget, split_range
-from darkfuse.session.choose import Chosen, Wishes, choose, ladder, within, written_plan
+from darkfuse.session.choose import Chosen, Wishes, choose, ladder, written_plan
 from darkfuse.session.inputs import as_picture, check_classifies, check_options, check_pictures, names_of
+from darkfuse.session.native import Native, check_native
 from darkfuse.session.pictures import Pictures
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def load(
     dialect: str = "auto",
     width: int | None = None,
     height: int | None = None,
+    size: str | None = None,
     cache: bool = True,
     ignore_exif: bool = False,
     reduce_pictures: bool = False,
@@ -91,6 +93,10 @@ def load(
         cfg's keys; `Network.dialect` says which it is and why.
     width, height : int, optional
         Network size in pixels in place of the cfg's; each must suit the network's strides.
+    size : str, optional
+        `"native"`: each picture's own, rounded up to what suits the strides (see `session.native`). `graph`
+        and `plan` are then those of the last picture, the cfg's size before the first. A picture for which
+        nothing fits `mem` is an `ImageError`.
     cache : bool
         Use the plan an earlier start searched for, and leave one for later starts (`session.remember`).
     ignore_exif : bool
@@ -124,7 +130,8 @@ def load(
     import darkfuse.media._rows  # noqa: F401
 
     elastic = split_range(mem)
-    ours = plan is not None or device is not None or read_rate is not None or elastic is not None
+    native = check_native(graph, size, (width, height), wish, mem)
+    ours = native or any(one is not None for one in (plan, device, read_rate, elastic))
     written = None if ours else written_plan(graph, threads, exact)
     team = threads or (written.threads if written else process.cpu_count())
     mem = written.budget_bytes or None if mem is None and written else elastic[1] if elastic else mem
@@ -138,11 +145,11 @@ def load(
     rungs = ladder(graph, chosen, elastic[0], one) if elastic else (chosen,)
     net = Network(graph, index, rungs, names_of(graph, weights_path, names), wishes, ignore_exif,
                   reduce_pictures)
-    net.hier = hier
+    net.hier, net._native, net._asked, net._given = hier, native, budget, plan
     return net
 
 
-class Network(Batches):
+class Network(Native):
     """A loaded network. Made by `load`; closes itself at the end of a `with`.
 
     The arena is allocated when the first frame runs and stays until `close`. Not for several threads at once:
@@ -196,19 +203,6 @@ class Network(Batches):
         if self._engine is not None:
             self._engine.close()
             self._engine = None
-
-    def keep_to(self, total: int) -> int:
-        """From now on keep to the largest of an elastic budget's steps within `total` bytes, else the least.
-
-        The arena is given back at once. Gives the step's bytes, 0 where there is no limit.
-        """
-        rung = within(self.rungs, total)
-        if rung.budget is not self.budget:
-            from darkfuse.engine._engine import give_back
-
-            self._use(rung)
-            give_back(self.plan.threads - 1)
-        return self.budget.total or 0
 
     def _detect(self, image: Any, thresh: float | None, nms: float | None, letterbox: bool | None,
                 nms_kind: str | None) -> Result:
@@ -318,10 +312,14 @@ class Network(Batches):
         Decoded pixels live in here only, as thousands of candidates for boxes may need their room next."""
         check_pictures(self.graph)
         self._limits.check(self.budget.total)
+        if self._native:
+            self._suit(image)
         path = os.fspath(image) if isinstance(image, (str, os.PathLike)) else ""
         picture = self._pictures.read(path, fit) if path else as_picture(image)
         engine = self._running((), batch or self._still_plan)
         self._show(engine, picture, fit, batch is not None)
+        if self._native:
+            self.stats["network_size"] = self.graph.input.w, self.graph.input.h
         if picture.reduced:
             self.stats["reduced_to"] = (picture.width, picture.height)
         return picture.original_width, picture.original_height, path

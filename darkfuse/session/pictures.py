@@ -7,6 +7,7 @@ from typing import Any, Callable
 
 from darkfuse.errors import ImageError
 from darkfuse.graph import Graph
+from darkfuse.host import process
 from darkfuse.host.units import format_bytes
 from darkfuse.media.picture import Picture, TooLarge
 from darkfuse.session.budget import JITTER_BYTES, Budget
@@ -56,6 +57,16 @@ class Pictures:
             centres = self._graph.dialect.resize == "centres"
             engine.run_image(picture.pixels, picture.width, picture.height, fit == "letterbox",
                              picture.channels, centres, fit == "crop", more)
+
+    def has_room(self, needed: int) -> bool:
+        """Whether so many bytes fit beside all this process holds now."""
+        return self._budget.total is None or (process.rss_bytes() or 0) + needed <= self._budget.total
+
+    def too_many(self, path: str, labels: int) -> ImageError:
+        """What to raise for a picture with more boxes than there is room for."""
+        total = format_bytes(self._budget.total or 0)
+        return ImageError(f"{path or 'the picture'}: {labels} boxes above the threshold, or more, do not fit "
+                          f"in {total}; raise --thresh, or give more --mem")
 
     def draw(self, path: str, marks: Sequence[Any], out: str) -> str:
         """`media.draw.draw`; raises likewise."""

@@ -15,6 +15,7 @@ def stats_line(stats: dict[str, Any], budget: int | None, origin: str, dialect: 
         f" of {format_bytes(budget)}" if budget else "")
     arena, read = (format_bytes(stats[name]) for name in ("arena_bytes", "bytes_read"))
     reduced = "" if "reduced_to" not in stats else ", picture reduced to {}x{}".format(*stats["reduced_to"])
+    size = "" if "network_size" not in stats else ", network {}x{}".format(*stats["network_size"])
     return (f"{stats['latency_ms']:.1f} ms, arena {arena}{memory}, {read} of weights read, "
             f"{stats['macs'] / 1e9:.3f} G multiply-adds, plan {origin}, "
-            f"dialect {dialect.name} ({dialect.why}){reduced}")
+            f"dialect {dialect.name} ({dialect.why}){size}{reduced}")

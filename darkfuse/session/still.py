@@ -43,7 +43,7 @@ class Still:
     def __init__(self, graph: Graph, plan: Plan, noise: int = 0) -> None:
         self._np: Any = need("numpy", "still cameras")
         self._reach = reach_of(lay_out(graph, plan)) if plan.still else None
-        self._input, self.plan, self._noise = graph.input, plan, noise
+        self._input, self.plan, self.noise = graph.input, plan, noise
         self._engine: Any = None
         self._seen: Any = None
         self._fit = ""
@@ -85,8 +85,8 @@ class Still:
         """Which squares differ, of some rows."""
         np, wide = self._np, SQUARE * seen.shape[2]
         one, other = new.reshape(len(new), -1), seen.reshape(len(seen), -1)
-        if self._noise:
-            one = (np.maximum(one, other) - np.minimum(one, other) > self._noise).view(np.uint8)
+        if self.noise:
+            one = (np.maximum(one, other) - np.minimum(one, other) > self.noise).view(np.uint8)
         else:
             one = one ^ other
         if one.shape[1] % 8 == 0:  # eight bytes at a time
