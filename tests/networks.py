@@ -149,6 +149,7 @@ def _local(draw) -> str:
            f"stride={draw(st.integers(1, 2))}\n"
 
 
+# Layers that need others before them: each draws those, too
 LATER = {"uneven": _uneven, "shared": _shared, "gated": _gated, "gate by pixel": _gate_by_pixel, "sam": _sam,
          "mix": _mix, "local_avgpool": _local_avgpool, "local": _local}
 

@@ -10,7 +10,8 @@ A `Plan` (`types`) says how: groups of layers, grids, cache modes, kernels, resi
 says where: every buffer, tensor and tile region, to the byte. `check` proves a program by walking it. The
 four wings tell their own stories: `layout`, `price`, `search`, `show`.
 
-All is Python but for four loops that run a hundred thousand times in a search, each in Cython beside the
-module that calls it: a convolution over a grid (`price/_grid`), tiled groups in closed form
-(`search/_tiled`), labels (`search/_paths`), and placing blocks (`layout/_arrange`).
+All is Python but for loops that run a hundred thousand times in a search, in Cython (`_*.pyx`), each beside
+the module that calls it: regions (`layout/_region`), placing blocks (`_arrange`) and landings (`_ahead`);
+a convolution over a grid (`price/_grid`) and waiting for storage (`_storage`); tiled groups in closed form
+(`search/_tiled`, on the network as `_network` has it), their offers (`_ways`) and labels (`_paths`).
 """

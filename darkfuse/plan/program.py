@@ -47,8 +47,9 @@ def winograd_slots(slots: int, raw: int, block: int, filters: int) -> bool:
 
 class Buffer(NamedTuple):
     """Bytes in the arena, 64-byte aligned. Alive from step `first` to step `last`, inclusive;
-    first == -1 marks what is kept over frames (pinned weights, biases). `over` >= 0: this one is written over
-    rows of that buffer that are dead by then, in the step where that one ends and this begins."""
+    first == -1 marks what is kept over frames (pinned weights, biases; in a still plan all maps). `over` >=
+    0: this one is written over rows of that buffer that are dead by then, in the step where that one ends
+    and this begins."""
 
     name: str
     bytes: int
@@ -165,8 +166,8 @@ class Weights(NamedTuple):
 class Op(NamedTuple):
     """One layer operation of a stage.
 
-    kind : 'input' | 'conv' | 'maxpool' | 'avgpool' | 'upsample' | 'shortcut' | 'reorg' | 'copy' | 'export'
-        | 'connected' | 'softmax' | 'activate' (in place on channels, for layers such as logistic-only)
+    kind : a key of `KINDS` in engine/structs.pxi: 'input', 'conv', 'copy' (of a route), 'export', ...;
+        'activate' is a function of each value, into a map of its own
     node : the layer it completes;  inputs, output : tensor indices
     y, x : output region per tile row / tile column (of the pooled map when `pool` is 2)
     options : the node's own options dataclass (graph/layers), for sizes and strides; the convolution's when a

@@ -30,8 +30,8 @@ class LayerPlan:
         every frame), 'streamed' (a block of output channels at a time, every frame; in a group of several
         tiles for each of them)
     block : output channels the team computes with at a time when streamed (multiple of 32)
-    raw : filters in one slot of the reader (multiple of 8)
-    slots : reader slots; 2 or more let the prefetch thread stay ahead
+    raw : filters a read, and so in one slot of the reader; a block is a whole number of reads
+    slots : reader slots; 2 or more let the reader threads stay ahead
     resident : reads of a streamed layer, from its first filter on, that stay over frames as they lie in the
         file: memory that is left where no whole layer fits any more
     strip : Winograd tile rows (4 output rows each) worked on at a time; 0 is the whole region

@@ -5,9 +5,10 @@
     validate ─▶ wire              ─▶ windows    ─▶ emit      ─▶ place             ─▶ land_reads
                 (wiring, inplace)    (region)      (weights)    (overlap, arena)     (reads, _ahead)
     the plan    operations, steps,   how much of   buffers,     offsets, and whose   where reads of
-    fits the    sums over an         each map      what runs    bytes lie over       weights land
-    graph       operand              is stored     on a tile    others'
+    fits the    sums that lie in     each map      what runs    bytes lie over       weights land
+    graph       an operand's bytes   is stored     on a tile    others'
 
-`draft` is what the passes fill in, `order` gives the search orders of layers that hold less.
+`draft` is what the passes fill in, `order` gives the search orders of layers that hold less, and `still`
+works out what of each map changes with a part of the picture.
 Start reading at `lower.lower`.
 """

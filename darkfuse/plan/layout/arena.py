@@ -36,7 +36,8 @@ class Block(NamedTuple):
 class Tie(NamedTuple):
     """Block `source` begins `shift` bytes after block `target`, at the higher address, and they may share
     bytes: the one is written while the other dies, in the step in which `target` begins and `source` ends.
-    No block is the source, or the target, of two ties."""
+    No block is the source, or the target, of two ties. Numbers are those of the caller's blocks: root
+    storages in `overlap`, buffers from `place` on."""
 
     source: int
     target: int

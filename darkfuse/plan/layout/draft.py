@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from darkfuse.graph import Graph
 from darkfuse.model.weights import WeightsIndex
-from darkfuse.plan.layout.arena import Tie
 from darkfuse.plan.layout.windows import Layout, Stored
 from darkfuse.plan.layout.wiring import Leaf, Wiring
 from darkfuse.plan.program import Buffer, Span, Stage, Tensor, Weights
@@ -59,7 +58,6 @@ class Draft:
     leaf_tensor: dict[int, int] = field(default_factory=dict)  # leaf -> the tensor it writes
 
     # place
-    ties: list[Tie] = field(default_factory=list)  # pairs of buffers that share bytes
     packed_bytes: int = 0  # of all buffers, where they lie
 
     def add_buffer(self, name: str, size: int, first: int, last: int) -> int:
@@ -68,7 +66,7 @@ class Draft:
         return len(self.buffers) - 1
 
     def alive(self, root: int) -> Span:
-        """First and last step of a root storage's map, both included."""
+        """First and last step of a root storage's map, both included; a still plan keeps all: (-1, last)."""
         stored = self.layout.stored[root]
         if self.plan.still:
             return -1, self.steps[-1][1]

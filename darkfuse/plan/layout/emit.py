@@ -18,7 +18,7 @@ from darkfuse.plan.layout.weights import (
     wino_scratch_floats,
     wino_u_floats,
 )
-from darkfuse.plan.layout.wiring import BLOCK, FILTERED, INPUT, Leaf, View
+from darkfuse.plan.layout.wiring import BLOCK, FILTERED, Leaf, View
 from darkfuse.plan.program import Keep, Op, Span, Stage, Tensor
 
 
@@ -86,8 +86,8 @@ def _keep(draft: Draft, number: int) -> Keep | None:
     if carried > 0:
         slots = carried if group.cache == "full" else _slots_apart(rows, carried)
         pixel = 3 if stored.layout == "image" else -(-leaf.view.channels // BLOCK) * BLOCK
-        buffer = draft.add_buffer(f"{map_name(leaf, stored)} row cache", slots * stored.width * pixel * FLOAT,
-                                  *draft.alive(root))
+        size = slots * stored.width * pixel * FLOAT  # (slots, blocks, width, 16); an image (slots, width, 3)
+        buffer = draft.add_buffer(f"{map_name(leaf, stored)} row cache", size, *draft.alive(root))
     return Keep(buffer=buffer, slots=slots, cols=stored.width, x0=0, top=rows.first, left=columns.first,
                 columns=carries_columns)
 
@@ -124,18 +124,17 @@ def _weights(draft: Draft) -> dict[int, int]:
         node = graph.node(layer)
         if node.weights is None:
             continue
-        resident = draft.layer_plan[layer].residency in ("pinned", "none")
+        residency = draft.layer_plan[layer].residency
 
-        streamed = draft.layer_plan[layer].residency == "streamed"
-
-        def add(name: str, size: int, always: bool, stage: int = stage, streamed: bool = streamed) -> int:
-            if streamed and not always:
+        def add(name: str, size: int, always: bool, stage: int = stage, residency: str = residency) -> int:
+            if residency == "streamed" and not always:
                 return _block(draft, blocks, stage, name, size)
             return draft.add_buffer(name, size, *((-1, draft.steps[-1][1]) if always else draft.steps[stage]))
 
         found[layer] = len(draft.weights)
-        draft.weights.append(place_weights(node, draft.layer_plan[layer], offsets[layer], transposed,
-                                           -1 if resident else readers[stage], graph.dialect.epsilons, add))
+        reader = -1 if residency in ("pinned", "none") else readers[stage]
+        draft.weights.append(place_weights(node, draft.layer_plan[layer], offsets[layer], transposed, reader,
+                                           graph.dialect.epsilons, add))
     return found
 
 
@@ -186,8 +185,8 @@ def _stage(draft: Draft, known: dict[tuple[int, int, int], int], number: int,
     shared, per_thread = aligned(shared), aligned(per_thread)
     scratch = -1
     if shared or per_thread:
-        scratch = draft.add_buffer(f"stage {number} scratch", shared + draft.plan.threads * per_thread,
-                                   *draft.steps[number])
+        size = shared + draft.plan.threads * per_thread  # one part for all, then one for each thread
+        scratch = draft.add_buffer(f"stage {number} scratch", size, *draft.steps[number])
     grid, (first, last) = draft.plan.groups[number].grid, draft.steps[number]
     return Stage(tuple(ops), grid, first, last, scratch, shared, per_thread)
 
@@ -195,7 +194,7 @@ def _stage(draft: Draft, known: dict[tuple[int, int, int], int], number: int,
 def _work(draft: Draft, leaf: Leaf, kernel: str, strip: int, y: Sequence[Span],
           x: Sequence[Span]) -> tuple[int, int, int]:
     """Multiply-adds over all tiles, and Winograd's scratch: bytes shared, bytes per thread."""
-    if leaf.layer == INPUT or leaf.kind not in FILTERED:
+    if leaf.kind not in FILTERED:
         return 0, 0, 0
     node = draft.graph.node(leaf.layer)
     assert node.weights is not None

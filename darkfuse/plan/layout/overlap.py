@@ -5,6 +5,12 @@ with the output beginning some bytes before the input (the shift), the two share
 does the same between the layers of a microcontroller's network). The shift is such that after no tile row
 the output has reached a row of the input that is still to be read. Only maps in channel blocks: their rows
 are multiples of the arena's alignment, as a shift must be.
+
+Let t be the output's first byte, and `after` and `before` the floats of a row of the output and of the input.
+Output row y then begins at t + 4 * after * y, and input row y at t + shift + 4 * before * y. After tile row
+i the output's rows [0, rows[i]) are written, and the input's from starts[i + 1] on are still to be read:
+4 * after * rows[i] <= shift + 4 * before * starts[i + 1]. Where the output may be written before this tile
+row has read all it needs, starts[i] takes the place of starts[i + 1].
 """
 
 from __future__ import annotations
@@ -46,7 +52,8 @@ def ties(wiring: Wiring, layout: Layout, members: Sequence[Sequence[int]]) -> li
         tile_rows = len(layout.rows[leaves[0]].spans) if leaves else 1
         if tile_rows < 2:
             continue
-        needed: dict[int, list[int]] = {}  # dying root storage -> per tile row, first row still read
+        # dying root storage -> the first row that each tile row and those after it read; at last its height
+        needed: dict[int, list[int]] = {}
         made: dict[int, list[int]] = {}  # born root storage -> per tile row, rows written by its end
         read_by: dict[int, int] = {}  # dying root storage -> the last to read it, of the operations on a tile
         for number in leaves:
@@ -78,12 +85,12 @@ def ties(wiring: Wiring, layout: Layout, members: Sequence[Sequence[int]]) -> li
                 # Each picture's output goes over its own input: they have to lie equally far apart
                 if layout.stored[source].apart != layout.stored[target].apart:
                     continue
-                # An output written by an operation after the input's last reader may cover what this tile
-                # read: count from the next tile row. Not with several columns: tiles to the right still
-                # read these rows. Nor where the reader writes it: its threads read and write in any order.
-                later = columns == 1 and leaves.index(writer) > leaves.index(read_by[source])
+                # 1: the output's first writer runs after the input's last reader, so that the output may
+                # cover rows this tile row has read. 0 with several columns, as tiles to the right still read
+                # them, and where reader and writer are one operation, whose threads are not in step.
+                behind = 1 if columns == 1 and leaves.index(writer) > leaves.index(read_by[source]) else 0
                 after, before = layout.stored[target].row_stride, layout.stored[source].row_stride
-                shifts = [FLOAT * (after * rows[tile] - before * starts[tile + later])
+                shifts = [FLOAT * (after * rows[tile] - before * starts[tile + behind])
                           for tile in range(tile_rows)]
                 found.append(Tie(source, target, max(0, *shifts)))
     return best(found, {root: stored.bytes for root, stored in layout.stored.items()})

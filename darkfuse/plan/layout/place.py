@@ -1,4 +1,4 @@
-"""The last pass of `lower`: where each buffer lies in the arena, and where reads of weights may land."""
+"""The last two passes of `lower`: where each buffer lies, and where reads of weights may land."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from darkfuse.plan.program import Buffer, Weights, arrived
 
 
 def place(draft: Draft) -> None:
-    """Fill in the offsets of `buffers`, `ties` and `packed_bytes`."""
+    """Fill in the offsets of `buffers`, and `packed_bytes`."""
     blocks = [Block(b.bytes, max(b.first, 0), b.last) for b in draft.buffers]
     tied: list[Tie] = []
     if not {"overlap", "packing"} & draft.without:
@@ -23,7 +23,6 @@ def place(draft: Draft) -> None:
     else:
         tied, packing = pack_tied(blocks, tied)
     over = {tie.target: tie.source for tie in tied}
-    draft.ties = list(tied)
     draft.buffers = [Buffer(b.name, b.bytes, at, b.first, b.last, over.get(number, -1))
                      for number, (b, at) in enumerate(zip(draft.buffers, packing.offsets))]
     draft.packed_bytes = packing.bytes

@@ -79,7 +79,7 @@ def pack_ms(rates: Rates, node: Node) -> float:
 
 def read_ms(rates: Rates, read: float, node: Node, raw: int) -> float:
     """Reading the weights of one layer from storage of so many GB/s, `raw` filters at a time."""
-    return node.weight_bytes / read * 1e-6 - (-node.filters // raw) * rates.read_us * 1e-3
+    return node.weight_bytes / read * 1e-6 + -(-node.filters // raw) * rates.read_us * 1e-3
 
 
 def loaded_ms(pack: float, read: float) -> float:

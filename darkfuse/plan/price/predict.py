@@ -167,7 +167,8 @@ class _Pricer:
                                                     rest)))
         layers = []
         for n, (op, ms) in enumerate(zip(stage.ops, costs)):
-            extra = taken.get(n, ms if n in streamed else 0.0) - (ms if n in streamed else 0.0)
+            base = ms if n in streamed else 0.0
+            extra = taken.get(n, base) - base
             layers.append(LayerCost(op.node, op.kind, ms + extra, extra, op.macs))
         return GroupCost(sum(layer.ms for layer in layers), self.alive[number], tuple(layers))
 
@@ -229,14 +230,12 @@ def _read_bytes(program: Program, op: Op) -> int:
     if w is None or w.residency == "pinned":
         return 0
     often = passes(op) if w.residency == "streamed" else 1
-    return often * (w.filters - kept_filters(w)) * w.per_filter * FLOAT
+    return often * (w.filters - resident_filters(w)) * w.per_filter * FLOAT
 
 
-def kept_filters(weights: Weights) -> int:
-    """Filters of a streamed layer that stay over frames."""
-    per_block = -(-weights.block // weights.raw_filters)  # reads
-    blocks, rest = divmod(weights.resident, per_block)
-    return min(weights.filters, blocks * weights.block + rest * weights.raw_filters)
+def resident_filters(weights: Weights) -> int:
+    """Filters of a streamed layer that stay over frames; its last read may be a short one."""
+    return min(weights.filters, weights.resident * weights.raw_filters)
 
 
 def sizes(spans: Sequence[Span]) -> Sizes:

@@ -8,6 +8,6 @@
 
 Python asks and decides; `_tiled` (with `_network`, `_reach`), `_ways` and `_paths` (with `_labels`) are the
 loops, in Cython. `batch` asks for several pictures at a time, and takes as many as is fastest. `simple` makes
-plans by rule of thumb; `mafat` is the search of the paper, for comparison. Start reading at
-`search.plan_for`.
+plans by rule of thumb, `still` those of still cameras, which keep every map; `mafat` is the search of the
+paper, for comparison. Start reading at `search.plan_for`.
 """

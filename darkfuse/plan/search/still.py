@@ -35,7 +35,7 @@ def still_plan(graph: Graph, like: Plan, mem: int | None) -> Plan | None:
             continue
         together = [_whole(graph, layer)]
         pool = poolable(graph, graph.node(layer.node))
-        if pool is not None and pool in here and layer.node not in graph.outputs:
+        if pool in here and layer.node not in graph.outputs:
             pooled.add(pool)
             together.append(here[pool])
         groups.append(Group(tuple(together)))
