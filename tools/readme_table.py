@@ -23,10 +23,15 @@ BEGIN, END = "<!-- table: tools/readme_table.py -->\n", "<!-- end of table -->\n
 MODEL = "yolov2"
 
 
+def cells_of() -> list[dict[str, Any]]:
+    """Everything measured."""
+    return list(json.loads(RESULTS.read_text())["cells"].values())
+
+
 def rows_of(swap: bool) -> dict[str, list[dict[str, Any]]]:
     """Cells of the model at full speed of storage, by program, from the least memory to the most."""
-    cells = [cell for cell in json.loads(RESULTS.read_text())["cells"].values()
-             if (cell["model"], cell["swap"], cell["rate"]) == (MODEL, swap, "full")]
+    wanted = (MODEL, swap, "full")
+    cells = [cell for cell in cells_of() if (cell["model"], cell["swap"], cell["rate"]) == wanted]
     return {name: sorted((cell for cell in cells if cell["what"] == name), key=lambda cell: cell["limit"])
             for name in LOOKS if any(cell["what"] == name for cell in cells)}
 
@@ -65,7 +70,30 @@ def whole() -> str:
             ran = [row for row in found["darkfuse"] if row["fate"] == "ran"]
             sizes = {row["limit"]: f"{row[what] / MB:.1f}" for row in ran}
             text.append(f"| {words} | " + " | ".join(sizes.get(limit, "") for limit in limits) + " |\n")
-    return "".join(text) + "\n"
+    return "".join(text) + others() + "\n"
+
+
+def others() -> str:
+    """Other models, and slower storage: darkfuse beside the fastest of all others, without swap."""
+    cells = [cell for cell in cells_of()
+             if not cell["swap"] and (cell["model"], cell["rate"]) != (MODEL, "full")]
+    if not cells:
+        return ""
+    limits = sorted({cell["limit"] for cell in cells})
+    text = ["\nOther models and slower storage, without swap, milliseconds a frame: darkfuse, in brackets "
+            "the fastest of all others where one runs:\n\n"
+            f"| |{''.join(f' {limit // MB} MB |' for limit in limits)}\n|---|{'--:|' * len(limits)}\n"]
+    for model, rate in sorted({(cell["model"], cell["rate"]) for cell in cells}):
+        title = model if rate == "full" else f"{model}, {rate}B/s"
+        words = []
+        for limit in limits:
+            ran = {cell["what"]: cell["frame_ms"] for cell in cells if cell["fate"] == "ran"
+                   and (cell["model"], cell["rate"], cell["limit"]) == (model, rate, limit)}
+            mine = f"{ran.pop('darkfuse'):,.0f}" if "darkfuse" in ran else "–"
+            first = min(ran, key=lambda what: ran[what], default="")
+            words.append(f"{mine} ({LOOKS[first][1].partition(',')[0]} {ran[first]:,.0f})" if first else mine)
+        text.append(f"| {title} | {' | '.join(words)} |\n")
+    return "".join(text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

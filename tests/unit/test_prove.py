@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from darkfuse.plan.show.shapes import to_svg
-from tools import readme_table
+from tools import peers_table, readme_table
 from tools.prove import add_turn
 from tools.prove_plot import picture
 
@@ -55,3 +55,7 @@ def test_results_say_where_and_with_what(root: Path) -> None:
 
 def test_tables_of_the_readme_are_those_of_the_results() -> None:
     assert readme_table.main(["--check"]) == 0, "run tools/readme_table.py"
+
+
+def test_table_of_peers_is_that_of_the_results() -> None:
+    assert peers_table.main(["--check"]) == 0, "run tools/peers_table.py"
