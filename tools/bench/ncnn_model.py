@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph import Node, Window
-from tools.bench.network import Network
+from tools.bench.network import Network, shortcut_fit
 
 MAGIC = 7767517
 _ACTIVATIONS = {
@@ -133,9 +133,18 @@ class _Writer:
         self.add("Reshape", name, [moved], [name], f"0={out.w} 1={out.h} 2={out.c}")
 
     def _shortcut(self, node: Node, options: Any, name: str, inputs: list[str]) -> None:
-        if node.in_shapes[0] != node.in_shapes[1] or options.activation != "linear":
-            raise DarkfuseError(f"layer {node.index}: this shortcut has no ncnn form here")
-        self.add("BinaryOp", name, inputs, [name], "0=0")
+        step, more = shortcut_fit(node)
+        here, there = inputs
+        if step > 1:  # every step-th row and column: the largest of one
+            self.add("Pooling", f"{name}_fewer", [there], [f"{name}_fewer"], f"0=0 1=1 2={step} 5=1")
+            there = f"{name}_fewer"
+        if more:
+            self.add("Padding", f"{name}_more", [there], [f"{name}_more"], f"4=0 5=0.0 7=0 8={more}")
+            there = f"{name}_more"
+        total = name if options.activation == "linear" else f"{name}_sum"
+        self.add("BinaryOp", total, [here, there], [total], "0=0")
+        if options.activation == "leaky":
+            self.add("ReLU", name, [total], [name], "0=0.1")
 
     def _avgpool(self, node: Node, options: Any, name: str, inputs: list[str]) -> None:
         self.add("Pooling", name, inputs, [name], "0=1 4=1")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from darkfuse.errors import DarkfuseError
 from darkfuse.graph import Graph, Node, load_graph
 from darkfuse.graph.weights import weight_offsets
 
@@ -44,6 +45,24 @@ def without_heads(graph: Graph) -> tuple[tuple[Node, ...], tuple[int, ...]]:
     nodes = tuple(node for node in graph.nodes if node.kind not in HEADS)
     heads = [node for node in graph.nodes if node.kind in HEADS]
     return nodes, tuple(node.inputs[0] for node in heads) or graph.outputs
+
+
+def shortcut_fit(node: Node) -> tuple[int, int]:
+    """What a shortcut's added map needs to have the other's shape: every how many-th row and column of it are
+    taken, and how many channels of zeros come behind its own.
+
+    Raises
+    ------
+    DarkfuseError
+        For sums of other kinds.
+    """
+    here, there = node.in_shapes[0], node.in_shapes[-1]
+    step = there.h // here.h
+    sum_of_two = len(node.in_shapes) == 2 and node.weights is None
+    if not sum_of_two or getattr(node.options, "activation", "") not in ("linear", "leaky") \
+            or (there.h, there.w) != (here.h * step, here.w * step) or there.c > here.c:
+        raise DarkfuseError(f"layer {node.index}: peers are not given shortcuts like this one")
+    return step, here.c - there.c
 
 
 def read_network(cfg: str, weights: str, size: int) -> Network:

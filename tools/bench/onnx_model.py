@@ -9,7 +9,7 @@ import numpy as np
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph import Node
 from tools.bench.ncnn_model import window_padding
-from tools.bench.network import Network
+from tools.bench.network import Network, shortcut_fit
 
 OPSET = 17
 
@@ -136,9 +136,16 @@ class _Builder:
         self.reshape(moved, name, [1, out.c, out.h, out.w])
 
     def _shortcut(self, node: Node, options: Any, name: str, inputs: list[str]) -> None:
-        if node.in_shapes[0] != node.in_shapes[1] or options.activation != "linear":
-            raise DarkfuseError(f"layer {node.index}: this shortcut has no ONNX form here")
-        self.add("Add", inputs, name)
+        step, more = shortcut_fit(node)
+        here, there = inputs
+        if step > 1:  # every step-th row and column: the largest of one
+            there = self.add("MaxPool", [there], f"{name}_fewer", kernel_shape=[1, 1], strides=[step, step])
+        if more:
+            ends = self.constant(f"{name}_ends", np.array([0, 0, 0, 0, 0, more, 0, 0], np.int64))
+            there = self.add("Pad", [there, ends], f"{name}_more")
+        total = self.add("Add", [here, there], name if options.activation == "linear" else f"{name}_sum")
+        if options.activation == "leaky":
+            self.add("LeakyRelu", [total], name, alpha=0.1)
 
     def _avgpool(self, node: Node, options: Any, name: str, inputs: list[str]) -> None:
         self.add("GlobalAveragePool", inputs, name)
