@@ -83,41 +83,13 @@ void df_copy(df_team *t, const df_op *op, int j, df_region r)
     df_join(t, items);
 }
 
-/* Darknet's shortcut_cpu: the overlapping part, with strides where the sides differ. */
-static void shortcut_any(df_team *t, const df_op *op, int j, df_region r)
-{
-    df_view in = df_tile_view(op->in[0], j), add = df_tile_view(op->in[1], j), out = df_tile_view(op->out, j);
-    int stride = df_max(add.width / in.width, 1), sample = df_max(in.width / add.width, 1);
-    int channels = df_min(in.channels, add.channels);
-    int rows = df_min(in.height, add.height), cols = df_min(in.width, add.width);
-    long items = r.y1 - r.y0;
-    for (long n; (n = df_take(t, items)) >= 0;) {
-        int y = r.y0 + (int)n;
-        for (int c = 0; c < in.channels; c++)
-            for (int x = r.x0; x < r.x1; x++) {
-                float value = *df_value(op->in[0], &in, c, y, x);
-                if (c < channels && y % sample == 0 && y / sample < rows && x % sample == 0 && x / sample < cols)
-                    value += *df_value(op->in[1], &add, c, y / sample * stride, x / sample * stride);
-                *df_value(op->out, &out, c, y, x) = df_activate(value, op->act);
-            }
-        zero_last_lanes(&out, y, r);
-        df_zero_margin(&out, y, y + 1, 0, out.blocks);
-    }
-    df_join(t, items);
-}
-
 void df_shortcut(df_team *t, const df_op *op, int j, df_region r)
 {
-    const df_tensor *a = op->in[0], *b = op->in[1];
     if (op->n_in > 2 || op->weighting) {
         df_weighted_sum(t, op, j, r);
         return;
     }
-    if (a->channels != b->channels || a->height != b->height || a->width != b->width) {
-        shortcut_any(t, op, j, r);
-        return;
-    }
-    df_view in = df_tile_view(a, j), add = df_tile_view(b, j), out = df_tile_view(op->out, j);
+    df_view in = df_tile_view(op->in[0], j), add = df_tile_view(op->in[1], j), out = df_tile_view(op->out, j);
     df_pieces p = df_cut(t, out.blocks, r, 2);
     while (df_next(t, &p)) {
         t->e->table->shortcut(&in, &add, &out, op->act, p.y0, p.y1, r.x0, r.x1, p.b, p.b + 1);

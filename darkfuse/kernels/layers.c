@@ -46,7 +46,7 @@ void DF_NAME(upsample)(const df_view *in, const df_view *out, int stride, float 
         }
 }
 
-/* Darknet's shortcut of maps that differ: the larger is sampled, the smaller spread, and only channels both
+/* Darknet's shortcut_cpu of maps that differ: the larger is sampled, the smaller spread, and only channels both
  * have are added. */
 static void shortcut_any(const df_view *a, const df_view *b, const df_view *out, int kind, int y, int x, int cb)
 {
