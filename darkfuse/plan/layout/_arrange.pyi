@@ -3,7 +3,7 @@ def arrange(members: list[tuple[int, int, int, int, int]], count: int, tries: in
     """Places of `count` chains of blocks, and the highest end.
 
     Chains get their turn in several orders. Each goes into the smallest gap that holds it, or else on top of
-    what it meets; the best order is improved by moving single chains.
+    what it meets; the best order is improved by moving single chains, some of which go into the lowest gap.
 
     Parameters
     ----------

@@ -32,6 +32,7 @@ cdef class Chains:
     cdef Turn *turns
     cdef Ban *bans  # of all chains, one chain's after another's
     cdef int *starts
+    cdef char *low  # per chain, whether it goes into the lowest gap that holds it, not the smallest
     cdef Span *taken  # of one chain: room to sort in
 
     def __cinit__(self, list members, int count):
@@ -43,7 +44,8 @@ cdef class Chains:
         self.first = <int *>calloc(count + 1, sizeof(int))
         self.last = <int *>calloc(count + 1, sizeof(int))
         self.turns = <Turn *>calloc(count + 1, sizeof(Turn))
-        if NULL in (member, self.starts, self.sizes, self.first, self.last, self.turns):
+        self.low = <char *>calloc(count + 1, 1)
+        if NULL in (member, self.starts, self.sizes, self.first, self.last, self.turns, self.low):
             free(member)
             raise MemoryError
         for n in range(blocks):
@@ -90,6 +92,7 @@ cdef class Chains:
         free(self.sizes)
         free(self.bans)
         free(self.starts)
+        free(self.low)
         free(self.taken)
 
     cdef void sort(self, int which, int *order) noexcept nogil:
@@ -112,8 +115,8 @@ cdef class Chains:
             order[n] = self.turns[n].chain
 
     cdef int64_t place(self, const int *order, int done, int64_t *placed, int64_t most) noexcept nogil:
-        """Give chains from `order[done]` on their places, each in the smallest gap that holds it, or else on
-        top of its neighbours; `placed` is -1 for what has none yet. Returns the highest end; more than `most`
+        """Give chains from `order[done]` on their places, each in the smallest gap that holds it, or the
+        lowest, or else on top of its neighbours; `placed` is -1 for what has none yet. Returns the highest end; more than `most`
         where placing ended because of that."""
         cdef int64_t highest = 0, top, choice, slack, low, high
         cdef Span *taken = self.taken
@@ -136,7 +139,7 @@ cdef class Chains:
             top, choice, slack = 0, -1, 0
             for at in range(count):
                 low, high = taken[at].low, taken[at].high
-                if low >= top and (choice < 0 or low - top < slack):
+                if low >= top and (choice < 0 or low - top < slack and not self.low[chain]):
                     choice, slack = top, low - top
                 top = max(top, high)
             placed[chain] = choice if choice >= 0 else top
@@ -184,7 +187,8 @@ def arrange(list members, int count, int tries, int64_t goal):
     cdef int64_t *best = <int64_t *>malloc(room)
     cdef int64_t top = -1, least, end
     cdef uint64_t chance = 1
-    cdef int n, at, crown, moving, old, new
+    cdef int n, at, crown, moving, old, new, mover
+    cdef bint other_gap
     try:
         if NULL in (order, changed_order, movers, beside, placed, changed, best):
             raise MemoryError
@@ -204,7 +208,8 @@ def arrange(list members, int count, int tries, int64_t goal):
         for _ in range(tries):
             if least <= goal:
                 break
-            # Whatever is alive with a block at the top may be in its way: one of those gets another turn.
+            # Whatever is alive with a block at the top may be in its way: one of those gets another turn, as
+            # often as not that of another one, or goes for the other kind of gap.
             chance = chance * 6364136223846793005U + 1442695040888963407U
             crown = next_at(order, placed, chains.sizes, top)
             for n in range(count):
@@ -218,12 +223,17 @@ def arrange(list members, int count, int tries, int64_t goal):
                     moving += 1
             old = movers[(chance >> 48) % <uint64_t>moving]
             new = (chance >> 32) % <uint64_t>count
+            if chance >> 18 & 1:
+                new = movers[(chance >> 32) % <uint64_t>moving]
+            mover, other_gap = order[old], not chance >> 20 & 3
+            if other_gap:
+                new, chains.low[mover] = old, not chains.low[mover]
             memcpy(changed_order, order, count * sizeof(int))
             for n in range(old, new):
                 changed_order[n] = order[n + 1]
             for n in range(new, old):
                 changed_order[n + 1] = order[n]
-            changed_order[new] = order[old]
+            changed_order[new] = mover
             memcpy(changed, placed, room)
             for n in range(min(old, new), count):
                 changed[changed_order[n]] = -1
@@ -235,6 +245,8 @@ def arrange(list members, int count, int tries, int64_t goal):
                 if end < least:
                     memcpy(best, placed, room)
                     least = end
+            elif other_gap:
+                chains.low[mover] = not chains.low[mover]
         return [best[n] for n in range(count)], least
     finally:
         free(order)

@@ -18,10 +18,8 @@ from darkfuse.plan.layout._arrange import arrange
 
 Chain = tuple[tuple[int, int], ...]  # blocks, and where each begins in what they take together
 
-EFFORT = 400_000  # see `pack`
-ROUGH = 5_000  # the same, where ties are chosen
-WASTEFUL = 1.03  # times what must be alive: ties are chosen with more effort where the arena is larger
-TRIALS = 5_000  # blocks of all packings tried to choose ties, at most
+EFFORT = 120_000  # see `pack`
+ROUGH = 15_000  # the same, for each choice of ties
 ALIGN = 64  # bytes: a cache line, and the widest vector register
 
 
@@ -164,7 +162,8 @@ def pack_tied(blocks: Sequence[Block], ties: Sequence[Tie]) -> tuple[list[Tie], 
     is laid out several times, with other reads or for other purposes, before it runs.
 
     Blocks in a row of ties are hard to place: every map of the row lies further down than the one before. So
-    first only those are kept without which a step would need more than the whole arena does.
+    only those are kept without which a step would need more than so many bytes: first what must be alive at
+    once, then two hundredths more and more, as long as that may yet be less than the best that was found.
     """
     return _pack_tied(tuple(blocks), tuple(ties))
 
@@ -181,56 +180,30 @@ def _pack_tied(blocks: tuple[Block, ...], ties: tuple[Tie, ...]) -> tuple[list[T
 
 
 def _fewest_ties(blocks: Sequence[Block], ties: Sequence[Tie]) -> tuple[list[Tie], Packing]:
-    live = alive(blocks, ties)
-    most = max(live, default=0)
-    more = {tie: shared(blocks[tie.source].bytes, blocks[tie.target].bytes, tie.shift) for tie in ties}
-    needed = []
+    kept, best, enough = list(ties), None, max(alive(blocks, ties), default=0)
+    fewer: list[Tie] | None = None
+    while best is None or (fewer and enough < best.bytes):
+        needed = _needed(blocks, ties, enough)
+        if needed != fewer:
+            fewer = needed
+            found = _pack(blocks, fewer, max(alive(blocks, fewer), default=0), 0, ROUGH)
+            if best is None or found.bytes < best.bytes:
+                kept, best = fewer, found
+        enough += enough // 50 + 1
+    if best.bytes > best.bound:
+        again = _pack(blocks, kept, best.bound, 0, EFFORT)
+        best = again if again.bytes < best.bytes else best
+    return kept, best
+
+
+def _needed(blocks: Sequence[Block], ties: Sequence[Tie], enough: int) -> list[Tie]:
+    """Ties without which some step would need more than `enough` bytes."""
+    live, needed = alive(blocks, ties), []
     for tie in ties:
         step = blocks[tie.target].first
-        if live[step] + more[tie] > most:
+        more = shared(blocks[tie.source].bytes, blocks[tie.target].bytes, tie.shift)
+        if live[step] + more > enough:
             needed.append(tie)
         else:
-            live[step] += more[tie]
-    first = _pack(blocks, needed, most, 0, EFFORT)
-    kept, packing = _first_that_helps(blocks, needed, live, more, first)
-    if packing.bytes > WASTEFUL * most:
-        other = _best_that_helps(blocks, needed, first)
-        return other if other[1].bytes < packing.bytes else (kept, packing)
-    return kept, packing
-
-
-def _first_that_helps(blocks: Sequence[Block], needed: list[Tie], live: list[int], more: dict[Tie, int],
-                      first: Packing) -> tuple[list[Tie], Packing]:
-    """Drop each tie without which the arena is smaller than before, in their order."""
-    kept, packing = needed, first
-    for tie in needed[: TRIALS // max(1, len(blocks))]:
-        if packing.bytes <= packing.bound:
-            return kept, packing
-        bound = max(packing.bound, live[blocks[tie.target].first] + more[tie])
-        if bound < packing.bytes:
-            others = [other for other in kept if other != tie]
-            tried = _pack(blocks, others, bound, packing.bytes - 1, ROUGH)
-            if tried.bytes < packing.bytes:
-                kept, packing = others, tried
-                live[blocks[tie.target].first] += more[tie]
-    if kept is not needed and packing.bytes > packing.bound:
-        again = _pack(blocks, kept, packing.bound, 0, EFFORT)
-        packing = again if again.bytes < packing.bytes else packing
-    return kept, packing
-
-
-def _best_that_helps(blocks: Sequence[Block], ties: list[Tie], packing: Packing) -> tuple[list[Tie], Packing]:
-    """Drop one tie after another, each time the one without which the arena is smallest. A row of many ties
-    that lies across the arena is best cut in two where no tie is needed most."""
-    left = TRIALS
-    while True:
-        fewer = [[other for other in ties if other != tie] for tie in ties]
-        left -= len(fewer) * len(blocks)
-        tried = [(some, bound) for some in fewer if (bound := max(alive(blocks, some))) < packing.bytes]
-        if left < 0 or not tried:
-            return ties, packing
-        found = [(_pack(blocks, some, bound, 0, ROUGH), some) for some, bound in tried]
-        best, some = min(found, key=lambda pair: pair[0].bytes)
-        if best.bytes >= packing.bytes:
-            return ties, packing
-        ties, packing = some, best
+            live[step] += more
+    return needed
