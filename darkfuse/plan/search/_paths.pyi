@@ -18,13 +18,13 @@ class Paths:
     def floors(self) -> list[int]:
         """Per cut, the least the largest stage from there to the end can be (minimax)."""
 
-    def rest(self, price: float) -> list[float]:
-        """Per cut, the least time from there to the end with a pinned byte at `price`, whatever it takes."""
+    def rest(self, price: float, limit: int, high: int) -> tuple[list[float], float, int, int]:
+        """What is cheapest with a pinned byte at `price`, by ways of which each fits `limit` bytes, `high` of
+        them in its stage: per cut, what is still to come; milliseconds, largest stage and pinned bytes of the
+        whole path (which may take more than `limit`)."""
 
-    def fastest(self, price: float, rest: list[float]) -> Found | None:
-        """The path that is fastest at a price of pinned bytes, whatever it takes; `rest` is of that price."""
-
-    def labels(self, limit: int, keep: int, price: float, slowest: float, rest: list[float]) -> list[Found]:
+    def labels(self, limit: int, keep: int, price: float, slowest: float, rest: list[float], low: int,
+               high: int) -> list[Found]:
         """Paths that no other beats in time, stage and pinned bytes at once, fastest first.
 
         Parameters
@@ -36,7 +36,9 @@ class Paths:
         slowest : float
             No path is wanted whose time and bytes beyond `limit`, at `price`, come to more.
         rest : list of float
-            `rest(price)`, or zeros.
+            `rest(price, limit, high)`, or zeros.
+        low, high : int
+            Bytes of the largest stage: less counts as `low`.
         """
 
     def smallest(self, limit: int, keep: int, lean: bool) -> list[Found]:

@@ -1,7 +1,7 @@
 # cython: boundscheck=False
 """Paths through the cuts of a network: the loops that try a hundred thousand labels. See _paths.pyi."""
 from libc.stdint cimport int64_t
-from libc.stdlib cimport free, malloc, qsort
+from libc.stdlib cimport calloc, free, malloc, qsort
 from libc.string cimport memcpy
 
 from darkfuse.plan.search._labels cimport Label, Labels, add, sign, thin
@@ -14,6 +14,7 @@ ctypedef struct Way:  # to run the pieces between two cuts, by its number in `Pa
     int64_t stage, pinned
     double ms
     int number
+    int64_t least  # pinned before it of the labels it was tried with, where its stage is the largest
 
 ctypedef struct Edge:  # from cut a to cut b, by ways [first, last), fastest first
     int a, b, first, last
@@ -83,48 +84,35 @@ cdef class Paths:
     def floors(self):
         return [self.floor[n] for n in range(self.count + 1)]
 
-    def rest(self, double price):
-        cdef int number, n
-        cdef double least
+    def rest(self, double price, int64_t limit, int64_t high):
+        cdef int number, n, best
+        cdef double cost, least
         cdef list found = [NEVER] * self.count + [0.0]
+        cdef Label *path = <Label *>calloc(self.count + 1, sizeof(Label))
+        if path == NULL:
+            raise MemoryError
         for number in reversed(range(self.edges)):
             edge = self.edge[number]
-            least = NEVER
+            least, best = <double>found[edge.a] - <double>found[edge.b], -1
             for n in range(edge.first, edge.last):
-                least = min(least, self.way[n].ms + price * self.way[n].pinned)
-            found[edge.a] = min(<double>found[edge.a], <double>found[edge.b] + least)
-        return found
+                way = &self.way[n]
+                cost = way.ms + price * way.pinned
+                if cost < least and way.stage <= high and max(way.stage, self.floor[0]) + way.pinned <= limit:
+                    least, best = cost, n
+            if best >= 0:
+                way, after = &self.way[best], &path[edge.b]
+                found[edge.a] = <double>found[edge.b] + least
+                path[edge.a] = Label(after.ms + way.ms, max(after.stage, way.stage), after.pinned + way.pinned, 0, 0)
+        first = path[0]
+        free(path)
+        return found, first.ms if found[0] < NEVER else NEVER, first.stage, first.pinned
 
-    def fastest(self, double price, list rest):
-        cdef int at = 0, number = 0, n, best, end
-        cdef double least, ms, total = 0.0
-        cdef int64_t stage = 0, pinned = 0
-        cdef list ways = []
-        while at < self.count:
-            least, best, end = NEVER, -1, 0
-            while number < self.edges and self.edge[number].a < at:
-                number += 1
-            while number < self.edges and self.edge[number].a == at:
-                edge = self.edge[number]
-                for n in range(edge.first, edge.last):
-                    ms = self.way[n].ms + price * self.way[n].pinned + <double>rest[edge.b]
-                    if ms < least:
-                        least, best, end = ms, n, edge.b
-                number += 1
-            if best < 0:
-                return None
-            total += self.way[best].ms
-            stage = max(stage, self.way[best].stage)
-            pinned += self.way[best].pinned
-            ways.append(best)
-            at = end
-        return total, stage, pinned, ways
-
-    def labels(self, int64_t limit, int keep, double price, double slowest, list rest):
-        return self._labels(limit, keep, price, slowest + price * limit, rest, True, False)
+    def labels(self, int64_t limit, int keep, double price, double slowest, list rest, int64_t low, int64_t high):
+        return self._labels(limit, keep, price, slowest + price * limit, rest, max(low, self.floor[0]), high, True,
+                            False)
 
     def smallest(self, int64_t limit, int keep, bint lean):
-        return self._labels(limit, keep, 0.0, NEVER, [0.0] * (self.count + 1), False, lean)
+        return self._labels(limit, keep, 0.0, NEVER, [0.0] * (self.count + 1), 0, limit, False, lean)
 
     cdef bint _leaner(self, int number, const Edge *edge) noexcept nogil:
         """Whether another way between two cuts is as small as this one in stage and pinned bytes."""
@@ -138,11 +126,11 @@ cdef class Paths:
                 return True
         return False
 
-    cdef int _screen(self, int64_t limit, double price, double slowest, list rest, bint timed,
-                     bint lean) except -1:
+    cdef int _screen(self, int64_t limit, double price, double slowest, list rest, int64_t low, int64_t high,
+                     bint timed, bint lean) except -1:
         """Note ways that can be part of an answer: what a path must take before and after such a way is no
         less than the least at this price. Timed: of ways between two cuts, none that a faster one beats. No
-        path's largest stage is less than the floor, so that smaller ones are alike. Lean: none that another
+        stage is told from others of less than `low` bytes; none has more than `high`. Lean: none that another
         beats in stage and pinned bytes."""
         cdef int number, n, m, many = 0
         cdef double least, after
@@ -157,12 +145,11 @@ cdef class Paths:
             self.between[number] = Edge(edge.a, edge.b, many, many)
             after = rest[edge.b]
             for n in range(edge.first, edge.last):
-                way = Way(self.way[n].stage, self.way[n].pinned, self.way[n].ms, n)
+                way = Way(self.way[n].stage, self.way[n].pinned, self.way[n].ms, n, <int64_t>1 << 62)
                 least = start[edge.a] + way.ms + price * way.pinned
                 start[edge.b] = min(start[edge.b], least)
-                if timed:
-                    way.stage = max(way.stage, self.floor[0])
-                if way.stage + way.pinned > limit or least + after + price * way.stage > slowest \
+                way.stage = max(way.stage, low)
+                if way.stage > high or way.stage + way.pinned > limit or least + after + price * way.stage > slowest \
                         or lean and self._leaner(n, &edge):
                     continue
                 m = self.between[number].first if timed else many
@@ -175,8 +162,8 @@ cdef class Paths:
         free(start)
         return 0
 
-    cdef list _labels(self, int64_t limit, int keep, double price, double slowest, list rest, bint timed,
-                      bint lean):
+    cdef list _labels(self, int64_t limit, int keep, double price, double slowest, list rest, int64_t low,
+                      int64_t high, bint timed, bint lean):
         """Labels at the last cut; `timed`: none that another beats in time, stage and pinned bytes, else none
         that another beats in stage and pinned bytes."""
         cdef Labels *found = <Labels *>malloc((self.count + 1) * sizeof(Labels))
@@ -190,12 +177,12 @@ cdef class Paths:
         for cut in range(self.count + 1):
             found[cut] = Labels(NULL, 0, 0)
         try:
-            self._screen(limit, price, slowest, rest, timed, lean)
-            add(&kept, Label(0.0, self.floor[0] if timed else 0, 0, -1, -1))
+            self._screen(limit, price, slowest, rest, low, high, timed, lean)
+            add(&kept, Label(0.0, low, 0, -1, -1))
             for cut in range(self.count + 1):
                 if cut:
                     begin = kept.count
-                    thin(&found[cut], keep, price, self.floor[0], timed, &kept)
+                    thin(&found[cut], keep, price, low, timed, &kept)
                     free(found[cut].at)
                     found[cut].at = NULL
                 while number < self.edges and self.between[number].a == cut:
@@ -209,6 +196,10 @@ cdef class Paths:
                             way = self.few[n]
                             if timed and way.ms > quick:
                                 break  # ways come fastest first
+                            if timed and before.stage <= way.stage:  # and so do labels
+                                if before.pinned >= way.least:
+                                    continue
+                                self.few[n].least = before.pinned
                             stage = max(way.stage, before.stage)
                             if stage + way.pinned <= most \
                                     and way.ms + price * (way.pinned + max(stage, floor)) <= left:

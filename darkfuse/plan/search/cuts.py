@@ -17,12 +17,15 @@ from darkfuse.plan.search.candidates import Candidates
 from darkfuse.plan.search.option import Option
 from darkfuse.plan.search.tiled import LONGEST, NO_LIMIT
 
-ROUGH = 24  # labels kept at a cut in a rough search
 LABELS = 400  # labels kept at a cut, at most
 WORK = 1_000_000  # labels tried in one search, roughly; a network with many options keeps fewer labels
 SHORT = 7  # pieces in one fused group, where memory is not short
 TIGHT = 3  # times what the largest group must have: memory is short
 PAPER = 5  # MAFAT's grids: 1x1 to 5x5
+SAME = 1 + 1e-9  # times a sum of milliseconds: the same one, added up otherwise
+NEVER = float("inf")
+BANDS = 8  # of the largest stage's bytes: plans are looked for in one after the other
+NEAR = (1.01, 1.03, 1.1, 1.3, NEVER)  # times a bound: plans are looked for up to there, then up to the next
 
 
 class Label(NamedTuple):
@@ -97,7 +100,7 @@ class Cuts:
 
     def _price(self, grids: Callable[[int, int], list[tuple[tuple[int, int], str]]],
                wanted: Callable[[int, int], bool], stripes: int = 0) -> None:
-        """Add options of all spans that are wanted, over some grids; with `stripes` of those that stream."""
+        """Add options of all spans that are wanted, over some grids; with `stripes` those that stream."""
         for b, every in self._worth.items():
             worth = {a: most for a, most in every.items() if wanted(a, b)}
             if worth:
@@ -129,12 +132,12 @@ class Cuts:
         """The options of one span, fastest first."""
         return sorted(self._ways.between_cuts(a, b), key=lambda option: option.ms)
 
-    def labels(self, limit: int, keep: int = LABELS, bound: Bound | None = None) -> list[Label]:
-        """Pareto-optimal whole plans within `limit` arena bytes, fastest first; with a bound, only those
-        that can still be the fastest. Where a cut has more than `keep` labels, those with the least
-        ms + price * bytes stay."""
-        price, slowest, rest = bound or Bound(0.0, float("inf"), [0.0] * (self.count + 1))
-        return [self._label(*found) for found in self.paths.labels(limit, keep, price, slowest, rest)]
+    def labels(self, limit: int, bound: Bound) -> list[Label]:
+        """Pareto-optimal whole plans within `limit` arena bytes and the bound, fastest first. Where a cut has
+        more than `keep` labels, those with the least ms + price * bytes stay."""
+        _, slowest, price, low, high, rest = bound
+        found = self.paths.labels(limit, self.keep, price, slowest, rest, low, high)
+        return [self._label(*label) for label in found]
 
     def _label(self, ms: float, stage: int, pinned: int, ways: list[int]) -> Label:
         return Label(ms, stage + pinned, stage, pinned, ways)
@@ -150,44 +153,52 @@ class Cuts:
         return self._asked[limit]
 
     def _fastest(self, limit: int) -> list[Label]:
-        """The fastest of all where it fits; else a rough search bounds the full one."""
-        label = self._path(Bound(0.0, 0.0, self.rest(0.0)))
-        if label is not None and label.bytes <= limit:
-            return [label]
-        rough = self.rough(limit)
-        if not rough:
-            return self.labels(limit)
-        bound = self._bound(limit)._replace(slowest=rough[0].ms * (1 + 1e-9))
-        full = self.labels(limit, self.keep, bound)
-        return full if full and full[0].ms <= rough[0].ms else rough
+        """The closer to its bound a plan must be, the fewer labels there are: near ones are looked for first,
+        where they may be at all."""
+        bounds = self._bounds(limit)
+        slowest = min([bound.slowest for bound in bounds], default=NEVER)
+        found: list[Label] = []
+        for more in NEAR if bounds else ():
+            found, most = [], min(slowest, bounds[0].least * more)
+            for bound in bounds:
+                if bound.least <= most:
+                    found += self.labels(limit, bound._replace(slowest=most))
+                    slowest = min([slowest, *(SAME * label.ms for label in found)])
+                    most = min(most, slowest)
+            if slowest <= most:
+                break
+        return sorted(found)
 
-    def rough(self, limit: int) -> list[Label]:
-        """Plans within `limit`, fastest first, of few labels at each cut. Where it finds none there may yet
-        be one."""
-        return self.labels(limit, ROUGH, self._bound(limit))
+    def _bounds(self, limit: int) -> list[Bound]:
+        """Bounds of plans with a largest stage of so many bytes or so many, the lowest first."""
+        floor = self.floors[0]
+        if floor > limit:
+            return []
+        whole = self._bound(limit, floor, NO_LIMIT)
+        if whole.least * SAME >= whole.slowest:  # the fastest of all fits
+            return [whole]
+        steps = [floor + (limit - floor) * n // BANDS for n in range(BANDS + 1)]
+        return sorted([self._bound(limit, low, high) for low, high in zip(steps, steps[1:])],
+                      key=lambda bound: bound.least)
 
-    def _bound(self, limit: int) -> Bound:
-        """A Lagrangian bound: pinned bytes are bought at a price in milliseconds a byte. The price that cuts
-        most is near what a byte costs to read, to pack, or both. The fastest plan at any of these prices that
-        fits is one that must be beaten."""
-        device, rates = self.spans.device, self.spans.rates
-        room = max(0, limit - self.floors[0])
-        read, pack = 1e-6 / device.read, 1e-6 / rates.pack
-        prices = 0.0, pack, 0.5 * read, read, read + pack
-        bounds = [Bound(price, float("inf"), self.rest(price)) for price in prices]
-        paths = [self._path(bound) for bound in bounds]
-        slowest = min((path.ms for path in paths if path and path.bytes <= limit), default=float("inf"))
-        best = max(bounds, key=lambda x: x.rest[0] - x.price * room)
-        return best._replace(slowest=slowest * (1 + 1e-9))
-
-    def _path(self, bound: Bound) -> Label | None:
-        """The plan that is fastest at a price of pinned bytes, whatever it takes."""
-        found = self.paths.fastest(bound.price, bound.rest)
-        return self._label(*found) if found else None
-
-    def rest(self, price: float) -> list[float]:
-        """Per cut, the least time from there to the end with pinned bytes at `price`, whatever it takes."""
-        return self.paths.rest(price)
+    def _bound(self, limit: int, low: int, high: int) -> Bound:
+        """The highest Lagrangian bound: pinned bytes are bought at a price in milliseconds a byte, near what
+        a byte costs to read, to pack, or both. The fastest plan at any of these prices that fits is one that
+        must be beaten."""
+        read, pack = 1e-6 / self.spans.device.read, 1e-6 / self.spans.rates.pack
+        prices = sorted((0.0, pack, *(share * read for share in (0.25, 0.5, 1, 2, 4, 8)), read + pack))
+        found, slowest, first, last = [], NEVER, 0, len(prices)
+        while first < last:  # the higher the price, the less is pinned
+            at = (first + last) // 2
+            rest, ms, stage, pinned = self.paths.rest(prices[at], limit, high)
+            found.append(Bound(rest[0] - prices[at] * (limit - low), slowest, prices[at], low, high, rest))
+            if pinned > limit - low:
+                first = at + 1
+            else:
+                last = at
+            if stage + pinned <= limit:
+                slowest = min(slowest, SAME * ms)
+        return max(found)._replace(slowest=slowest)
 
     def least(self, smallest: bool = True) -> list[Label]:
         """Pareto-optimal whole plans by stage and pinned bytes, time left out of account; the smallest first.
@@ -198,8 +209,12 @@ class Cuts:
 
 
 class Bound(NamedTuple):
-    """ms + price * pinned so far, plus rest[cut], may not exceed `slowest`."""
+    """Plans whose largest stage is between `low` and `high` bytes take `least` milliseconds or more: of those
+    within the limit, ms + price * pinned so far, plus rest[cut], may not exceed `slowest`."""
 
-    price: float
+    least: float
     slowest: float
+    price: float
+    low: int
+    high: int
     rest: list[float]

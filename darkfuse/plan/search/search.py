@@ -23,8 +23,10 @@ from darkfuse.plan.types import Group, Plan
 
 SEARCHED = 3000  # inputs of layers in a network that is searched: the largest of Darknet's have 500
 LAID_OUT = 600  # pieces of all plans laid out in search of the least: three of a large network
-LEASTS = 3  # of the smallest plans, tried where packing leaves no room for any other
-STRIPES = (1 << 20, 8, 4, 2, 1)  # rows at most: what flat ones write over their input lies close to it
+LEASTS = 3  # plans about as small as the smallest, of which the best is taken
+STRIPES = (1 << 20, 4, 2)  # rows at most: what flat ones write over their input lies close to it
+WORTH = 0.995  # of the time of a plan that fits: what other ones must be expected to save
+NEARLY = 100  # such plans take no more than one part of so many more
 STRIPED = 16 << 20  # of arena
 LEFT = (0.04, 0.16, 0.3)  # of a budget, for reads ahead: plans that leave as much are tried too
 
@@ -74,7 +76,6 @@ def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool
                           f"networks of so many inputs run, it takes {format_bytes(simple.arena_bytes)}")
     spans = _spans(graph, threads, exact, device, transposed=transposed)
     search = _cuts(spans, mem)
-    draft: Draft | None
     if latency_ms is not None:
         draft = _smallest_within(search, latency_ms)
         if draft is not None:
@@ -83,28 +84,31 @@ def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool
         if fastest is not None:
             raise BudgetError(f"{graph.name}: no plan is predicted to run in {latency_ms:g} ms; the fastest "
                               f"takes {fastest.plan.predicted_ms:.0f} ms")
-    elif mem == 0:
-        return _spent(_smallest(*_least_of_all(spans, search, stripes)), spans.device)
-    else:
+    elif mem != 0:
         draft = _fastest(search, search.limit)
         if draft is not None:
             others = _smaller(search, draft) if mem else iter(())
             return spend(draft, others, mem or draft.packed_bytes, spans.device)
-    unlimited = _cuts(spans, 0)
-    least = _least(unlimited)
-    if least.packed_bytes > search.limit and (stripes or least.packed_bytes >= STRIPED):
-        search, draft = _striped(search) if latency_ms is None else (search, None)
-        if draft is not None:
-            return spend(draft, _smaller(search, draft), search.limit, spans.device)
-        unlimited, least = _least_striped(spans)
-    most = max(search.limit, least.packed_bytes)
-    if or_least or (least.packed_bytes <= search.limit and latency_ms is None):
-        # What it really takes can be less than the search reckons
-        fits = [draft for draft in _smallest(unlimited, least) if draft.packed_bytes <= most] or [least]
-        return spend(fits[0], fits[1:], most, spans.device)
+    limit = mem or 0
+    small = _smallest(search if mem == 0 else _cuts(spans, 0))
+    least = min(small, key=_size)
+    if latency_ms is None and least.packed_bytes > limit and (stripes or least.packed_bytes >= STRIPED):
+        found = _striped(spans, limit, least.packed_bytes) if mem else None
+        if found is not None:
+            search, draft = found
+            return spend(draft, _smaller(search, draft), limit, spans.device)
+        for some in (spans, *_reordered(spans)):
+            search = Cuts(some, least.packed_bytes, thorough=True, stripes=max(STRIPES))
+            small += _smallest(search)
+            small += [_relaxed(search, label, limit) for label in search.least()[:1] if mem]
+        least = min(small, key=_size)
+    if mem == 0 or or_least or least.packed_bytes <= limit:
+        most = limit if least.packed_bytes <= limit else least.packed_bytes + least.packed_bytes // NEARLY
+        fits = sorted([draft for draft in small if draft.packed_bytes <= most], key=_time)[:LEASTS]
+        return spend(fits[0], fits[1:], max(limit, *(draft.packed_bytes for draft in fits)), spans.device)
     heavy = sorted(least.buffers, key=lambda b: -b.bytes)[:2]
     what = " and ".join(f"{b.name} ({format_bytes(b.bytes)})" for b in heavy)
-    raise BudgetError(f"{graph.name}: {format_bytes(search.limit)} of arena is too little; the least that "
+    raise BudgetError(f"{graph.name}: {format_bytes(limit)} of arena is too little; the least that "
                       f"works is {format_bytes(least.packed_bytes)}, most of it {what}")
 
 
@@ -124,11 +128,6 @@ def fastest_within(graph: Graph, mem: int, threads: int, exact: bool, device: De
     return spend(draft, _smaller(search, draft), mem, device) if draft is not None else None
 
 
-def _spent(drafts: list[Draft], device: Device) -> Plan:
-    """The best of plans about as small as the smallest, in the bytes the largest of them takes."""
-    return spend(drafts[0], drafts[1:], max(draft.packed_bytes for draft in drafts), device)
-
-
 def _unsearched(graph: Graph, mem: int | None, threads: int, exact: bool) -> Plan:
     """Layer by layer, with weights pinned where they seem to fit and streamed elsewhere: what a network gets
     that would keep the search busy for a long time."""
@@ -143,7 +142,7 @@ def frontier(graph: Graph, threads: int = 1, exact: bool = False, device: Device
     """Plans from the smallest to the fastest, each faster than all smaller ones, at `points` budgets spaced
     evenly by ratio."""
     search = Cuts(_spans(graph, threads, exact, device))
-    drafts = _smallest(search, _least(search))[:1]
+    drafts = [min(_smallest(search), key=_time)]
     fastest = _fastest(search, NO_LIMIT) or drafts[0]
     least = drafts[0].packed_bytes
     ratio = max(1.0, fastest.packed_bytes / max(1, least)) ** (1 / max(1, points - 1))
@@ -189,24 +188,41 @@ def _draft(options: Sequence[Option], ms: float, search: Cuts) -> Draft:
     return lay_out(graph, plan, wirings=spans.wirings)
 
 
-def _fastest(search: Cuts, limit: int, tries: int = 6) -> Draft | None:
-    """The fastest plan whose exact arena fits; where packing needs more than the sum of what is alive, labels
-    and then searches are passed over that leave no room for as much."""
-    ask, packing = limit, 0
+def _fastest(search: Cuts, limit: int, tries: int = 8) -> Draft | None:
+    """The fastest plan whose exact arena fits. Packing may take more than the sum of what is alive: where it
+    does, plans are asked for that leave room for as much, and then for faster ones that leave less."""
+    best: Draft | None = None
+    ask, fits, fails, packing = limit, 0, limit, 0
     for _ in range(tries):
-        labels = search.fastest(ask)
+        labels = [label for label in search.fastest(ask) if best is None or label.ms < WORTH * _time(best)]
         if not labels:
-            return None
-        tried = 0
-        for label in labels:
-            if label.bytes + packing > limit or tried == 3:
-                continue
-            draft, tried = _laid_out(label, search), tried + 1
+            break
+        for label in labels[:1] if best else labels[:3]:
+            draft = _laid_out(label, search)
             if draft.packed_bytes <= limit:
-                return draft
-            packing = max(packing, draft.packed_bytes - label.bytes)
-        ask = min(ask - limit // 256, limit - packing)
-    return None
+                best, fits = draft, ask
+                break
+            packing, fails = max(packing, draft.packed_bytes - label.bytes), ask
+        if best is None:
+            ask = min(ask - limit // 256, limit - packing)
+        elif fails - fits > limit // 64:
+            ask = (fits + fails) // 2
+        else:
+            break
+    return best
+
+
+def _striped(spans: Candidates, limit: int, least: int) -> tuple[Cuts, Draft] | None:
+    """The fastest plan within the limit that is found among those that read weights for every tile, and the
+    search that found it; None where none fits. `least` bytes do without."""
+    found = []
+    for some in (spans, *_reordered(spans)):
+        for rows in STRIPES:
+            search = Cuts(some, least, thorough=True, stripes=rows)
+            draft = _fastest(search, limit)
+            if draft is not None:
+                found.append((search, draft))
+    return min(found, key=lambda pair: _time(pair[1]), default=None)
 
 
 def _reordered(spans: Candidates) -> list[Candidates]:
@@ -219,57 +235,22 @@ def _reordered(spans: Candidates) -> list[Candidates]:
     return [Candidates(again, spans.device, spans.threads, spans.transposed)]
 
 
-def _striped(search: Cuts) -> tuple[Cuts, Draft | None]:
-    """The fastest plan within the limit that is found among those that read weights for every tile; None
-    where none fits."""
-    limit = search.limit
-    for spans in (search.spans, *_reordered(search.spans)):
-        first = search = Cuts(spans, limit, thorough=True, stripes=max(STRIPES))
-        for rows in STRIPES:
-            search = search if rows == max(STRIPES) else Cuts(spans, limit, thorough=True, stripes=rows)
-            draft = _fastest(search, limit)
-            if draft is not None:
-                return search, draft
-        for label in first.least()[:LEASTS]:
-            draft = _relaxed(first, label, limit)
-            if draft is not None:
-                return first, draft
-    return search, None
-
-
-def _least_of_all(spans: Candidates, search: Cuts, stripes: bool) -> tuple[Cuts, Draft]:
-    """The plan with the smallest arena, among those in stripes where they are worth it."""
-    if not stripes:
-        least = _least(search)
-        if least.packed_bytes < STRIPED:
-            return search, least
-    return _least_striped(spans)
-
-
-def _least_striped(spans: Candidates) -> tuple[Cuts, Draft]:
-    """The plan with the smallest arena of all, and the search that found it."""
-    searches = [Cuts(some, some.layer_by_layer(), thorough=True, stripes=max(STRIPES))
-                for some in (spans, *_reordered(spans))]
-    return min([(search, _least(search)) for search in searches], key=lambda found: found[1].packed_bytes)
-
-
-def _relaxed(search: Cuts, label: Label, limit: int) -> Draft | None:
+def _relaxed(search: Cuts, label: Label, limit: int) -> Draft:
     """A plan that takes little, with group after group in a faster way as long as its exact arena fits:
     packing takes more of some plans than of others, by more than the search can know."""
-    best = _laid_out(label, search)
-    if best.packed_bytes > limit:
-        return None
-    options = search.options(label)
+    best, options, left = _laid_out(label, search), search.options(label), _tries(search, 20)
     for number in sorted(range(len(options)), key=lambda n: -options[n].ms):
         own = options[number]
         for other in search.between(own.recipe.a, own.recipe.b):
-            if other.ms >= own.ms:
+            if other.ms >= own.ms or not left or best.packed_bytes > limit:
                 break
-            tried = [*options[:number], other, *options[number + 1:]]
-            draft = _draft(tried, sum(option.ms for option in tried), search)
-            if draft.packed_bytes <= limit:
-                best, options = draft, tried
-                break
+            if other.stage + other.pinned <= limit:
+                left -= 1
+                tried = [*options[:number], other, *options[number + 1:]]
+                draft = _draft(tried, sum(option.ms for option in tried), search)
+                if draft.packed_bytes <= limit:
+                    best, options = draft, tried
+                    break
     return best
 
 
@@ -277,7 +258,7 @@ def _smaller(search: Cuts, draft: Draft) -> Iterator[Draft]:
     """The fastest plans of less and less memory, roughly; each is searched for when it is asked for."""
     last = draft.packed_bytes
     for share in LEFT:
-        labels = search.rough(int((1 - share) * search.limit))
+        labels = search.fastest(int((1 - share) * search.limit))
         if labels and labels[0].bytes < last \
                 and _groups(search.options(labels[0]), search) != draft.plan.groups:
             last = labels[0].bytes
@@ -286,18 +267,20 @@ def _smaller(search: Cuts, draft: Draft) -> Iterator[Draft]:
                 yield smaller
 
 
-def _least(search: Cuts) -> Draft:
-    """The plan with the smallest arena, and of equals the fastest."""
-    best: Draft | None = None
-    for labels in (search.least(), search.least(smallest=False)):
-        for label in labels[: _tries(search, 4)]:
-            if best is not None and label.bytes > best.packed_bytes:
-                break
-            draft = _laid_out(label, search)
-            if best is None or _size(draft) < _size(best):
-                best = draft
-    assert best is not None  # without a limit there is always layer by layer
-    return best
+def _smallest(search: Cuts) -> list[Draft]:
+    """Plans about as small as any, one of them the smallest there is: so near the least, what packing adds
+    differs from plan to plan by more than what they need, and several are tried."""
+    labels = search.least()
+    if not labels:  # they are reckoned to take more than others really do
+        return []
+    found = [_laid_out(label, search) for label in [labels[0], *search.fastest(labels[0].bytes)[:1]]]
+    for label in (*labels[1:], *search.least(smallest=False)):
+        if len(found) >= _tries(search, 4) or label.bytes > min(found, key=_size).packed_bytes:
+            break
+        found.append(_laid_out(label, search))
+    least = min(found, key=_size).packed_bytes
+    draft = _fastest(search, least + least // NEARLY, _tries(search, 3))
+    return [*found, draft] if draft is not None else found
 
 
 def _tries(search: Cuts, most: int) -> int:
@@ -309,27 +292,15 @@ def _size(draft: Draft) -> tuple[int, float]:
     return draft.packed_bytes, draft.plan.predicted_ms
 
 
-def _smallest(search: Cuts, least: Draft) -> list[Draft]:
-    """The fastest plans that are as small as the smallest, but for a hundredth, up to three: so near the
-    least, what packing adds differs from plan to plan by more than what they need, and several are tried."""
-    found = [least]
-    limit = ask = least.packed_bytes + least.packed_bytes // 100
-    for _ in range(_tries(search, 5)):
-        labels = search.fastest(ask)
-        if not labels:
-            break
-        draft = _laid_out(labels[0], search)
-        if draft.packed_bytes <= limit:
-            found.append(draft)
-        ask = labels[0].bytes - 1
-    return sorted(found, key=lambda draft: draft.plan.predicted_ms)[:3]
+def _time(draft: Draft) -> float:
+    return draft.plan.predicted_ms
 
 
 def _smallest_within(search: Cuts, latency_ms: float) -> Draft | None:
     """The smallest plan that takes no longer: the best of all labels kept, then bisection between it and the
     smallest of all, for what was not kept."""
-    bound = Bound(0.0, latency_ms, search.rest(0.0))
-    found = search.labels(search.limit, search.keep, bound)
+    bound = Bound(0.0, latency_ms, 0.0, 0, NO_LIMIT, search.paths.rest(0.0, search.limit, NO_LIMIT)[0])
+    found = search.labels(search.limit, bound)
     if not found:
         return None
     best = min(found, key=lambda label: label.bytes)
