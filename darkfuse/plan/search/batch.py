@@ -12,7 +12,6 @@ from darkfuse.plan.price.predict import predict
 from darkfuse.plan.search.search import fastest_within, plan_for
 from darkfuse.plan.types import Plan
 
-STEPS = 4  # sizes tried between the best power of two and the one below it; twice as many above it
 WORSE = 2  # larger batches in a row that are slower a picture: none after them is tried
 
 
@@ -46,9 +45,12 @@ def plan_for_pictures(graph: Graph, mem: int | None, threads: int, exact: bool, 
         worse = 0 if plan and plan.predicted_ms < best.predicted_ms else worse + 1
         best = best if worse or not plan else plan
         batch *= 2
-    power, step = best.batch, max(1, best.batch // STEPS)
-    for batch in (*range(power // 2 + step, power, step), *range(power + step, 2 * power, step)):
-        if 1 < batch <= pictures:
-            plan = fastest_within(graph, mem, threads, exact, device, batch)
-            best = plan if plan and plan.predicted_ms < best.predicted_ms else best
+    tried, step = {1, best.batch}, best.batch // 2
+    while step:  # around the best so far, ever closer
+        for batch in {best.batch - step, best.batch + step} - tried:
+            if 1 < batch <= pictures:
+                plan = fastest_within(graph, mem, threads, exact, device, batch)
+                best = plan if plan and plan.predicted_ms < best.predicted_ms else best
+                tried.add(batch)
+        step //= 2
     return best
