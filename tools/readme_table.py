@@ -20,7 +20,7 @@ from tools.prove import RESULTS, ROOT
 from tools.prove_plot import LOOKS, MB
 
 BEGIN, END = "<!-- table: tools/readme_table.py -->\n", "<!-- end of table -->\n"
-MODEL = "yolov2"
+MODEL, PAPER = "yolov2", "yolov2-16"  # the paper's task is YOLOv2's first sixteen layers
 
 
 def cells_of() -> list[dict[str, Any]]:
@@ -28,9 +28,9 @@ def cells_of() -> list[dict[str, Any]]:
     return list(json.loads(RESULTS.read_text())["cells"].values())
 
 
-def rows_of(swap: bool) -> dict[str, list[dict[str, Any]]]:
-    """Cells of the model at full speed of storage, by program, from the least memory to the most."""
-    wanted = (MODEL, swap, "full")
+def rows_of(swap: bool, model: str = MODEL) -> dict[str, list[dict[str, Any]]]:
+    """Cells of a model at full speed of storage, by program, from the least memory to the most."""
+    wanted = (model, swap, "full")
     cells = [cell for cell in cells_of() if (cell["model"], cell["swap"], cell["rate"]) == wanted]
     return {name: sorted((cell for cell in cells if cell["what"] == name), key=lambda cell: cell["limit"])
             for name in LOOKS if any(cell["what"] == name for cell in cells)}
@@ -52,15 +52,16 @@ def short() -> str:
 
 
 def whole() -> str:
-    """Every limit, without swap and with it."""
+    """Every limit, without swap and with it, and the paper's task with swap."""
     text = []
-    for swap in (False, True):
-        found = rows_of(swap)
+    for swap, model in ((False, MODEL), (True, MODEL), (True, PAPER)):
+        found = rows_of(swap, model)
         limits = sorted({row["limit"] for rows in found.values() for row in rows})
         if not limits:
             continue
         heads = "".join(f" {limit // MB} MB |" for limit in limits)
-        text.append(f"\n{'With' if swap else 'Without'} swap, milliseconds a frame:\n\n"
+        of = ", the paper's task (layers 0 to 15)" if model == PAPER else ""
+        text.append(f"\n{'With' if swap else 'Without'} swap{of}, milliseconds a frame:\n\n"
                     f"| |{heads}\n|---|{'--:|' * len(limits)}\n")
         for name, rows in found.items():
             times = {row["limit"]: f"{row['frame_ms']:,.0f}" if row["fate"] == "ran" else "–" for row in rows}
