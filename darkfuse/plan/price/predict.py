@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from darkfuse.graph import Graph
 from darkfuse.graph.layers.convolutional import ConvOptions
@@ -34,8 +35,7 @@ from darkfuse.plan.types import Plan
 Known = dict[tuple[object, ...], float]  # milliseconds of operations, by all that they depend on
 
 
-@dataclass(frozen=True)
-class LayerCost:
+class LayerCost(NamedTuple):
     """One layer of a group. `ms` is all of it; `weights_ms` what getting its weights, every frame, adds."""
 
     node: int
@@ -45,8 +45,7 @@ class LayerCost:
     macs: int
 
 
-@dataclass(frozen=True)
-class GroupCost:
+class GroupCost(NamedTuple):
     """One group: milliseconds, and bytes alive in the arena while it runs, weights pinned for other groups
     included. `layers` are those that compute, in order."""
 
@@ -56,7 +55,7 @@ class GroupCost:
 
     def scaled(self, part: float) -> GroupCost:
         """The same with that part of all times."""
-        layers = tuple(replace(x, ms=part * x.ms, weights_ms=part * x.weights_ms) for x in self.layers)
+        layers = tuple(x._replace(ms=part * x.ms, weights_ms=part * x.weights_ms) for x in self.layers)
         return GroupCost(part * self.ms, self.bytes, layers)
 
 

@@ -15,6 +15,9 @@ class Paths:
     def option(self, number: int) -> Option:
         """A way by its number."""
 
+    def span(self, a: int, b: int) -> range:
+        """Numbers of the ways from one cut to another, fastest first."""
+
     def floors(self) -> list[int]:
         """Per cut, the least the largest stage from there to the end can be (minimax)."""
 

@@ -68,6 +68,13 @@ cdef class Paths:
             n += 1
         return self.ways.told(self.edge[n].a, self.edge[n].b, &self.way[number])
 
+    def span(self, int a, int b):
+        cdef int n
+        for n in range(self.edges):
+            if self.edge[n].a == a and self.edge[n].b == b:
+                return range(self.edge[n].first, self.edge[n].last)
+        return range(0)
+
     cdef void _set_floors(self):
         cdef int number, n
         cdef int64_t least

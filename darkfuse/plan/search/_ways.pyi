@@ -8,5 +8,3 @@ class Ways:
 
     def add(self, a: int, b: int, options: Iterable[Option]) -> None:
         """Options of a span beside those that are there."""
-    def between_cuts(self, a: int, b: int) -> list[Option]:
-        """The options of a span."""

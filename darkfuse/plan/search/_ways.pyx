@@ -42,8 +42,3 @@ cdef class Ways:
         return Option(offer.stage, offer.pinned, offer.ms, Recipe(
             a, b, (offer.down, offer.across), CACHES[offer.cache], "direct" if offer.direct else "fast",
             "streamed" if offer.streams else "loaded" if offer.loaded else "pinned", None, offer.streams, offer.lean))
-
-    def between_cuts(self, int a, int b):
-        cdef int n
-        offers = self.between(a, b)
-        return [self.told(a, b, &offers.at[n]) for n in range(offers.count)]

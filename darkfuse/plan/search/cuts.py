@@ -14,8 +14,8 @@ from typing import NamedTuple
 from darkfuse.plan.search._paths import Paths
 from darkfuse.plan.search._ways import Ways
 from darkfuse.plan.search.candidates import Candidates
-from darkfuse.plan.search.option import Option
 from darkfuse.plan.search.tiled import LONGEST, NO_LIMIT
+from darkfuse.plan.types import Group
 
 LABELS = 400  # labels kept at a cut, at most
 WORK = 1_000_000  # labels tried in one search, roughly; a network with many options keeps fewer labels
@@ -29,7 +29,7 @@ NEAR = (1.01, 1.03, 1.1, 1.3, NEVER)  # times a bound: plans are looked for up t
 
 
 class Label(NamedTuple):
-    """A whole plan as the search sees it: the ways it is made of (`Cuts.options`), and what they come to."""
+    """A whole plan as the search sees it: the ways it is made of (`Cuts.group`), and what they come to."""
 
     ms: float
     bytes: int  # stage + pinned
@@ -74,6 +74,7 @@ class Cuts:
                  stripes: int = 0) -> None:
         self.spans, self.limit = spans, limit
         self._asked: dict[int, list[Label]] = {}
+        self._groups: dict[int, Group] = {}  # by way
         self.count = len(spans.pieces)
         self.starts = [a for a, piece in enumerate(spans.pieces) if piece.layers]  # copies stay with a layer
         self.whole: dict[int, tuple[int, int]] = {}  # stage bytes of single pieces, pinned: fastest, direct
@@ -128,9 +129,12 @@ class Cuts:
                 found[a] = most, min(most, direct)
         return found
 
-    def between(self, a: int, b: int) -> list[Option]:
-        """The options of one span, fastest first."""
-        return sorted(self._ways.between_cuts(a, b), key=lambda option: option.ms)
+    def group(self, way: int) -> Group:
+        """What one of the ways of a label stands for; most plans have most of them in common."""
+        if way not in self._groups:
+            option = self.paths.option(way)
+            self._groups[way] = self.spans.group(option.recipe, option.ms)
+        return self._groups[way]
 
     def labels(self, limit: int, bound: Bound) -> list[Label]:
         """Pareto-optimal whole plans within `limit` arena bytes and the bound, fastest first. Where a cut has
@@ -141,10 +145,6 @@ class Cuts:
 
     def _label(self, ms: float, stage: int, pinned: int, ways: list[int]) -> Label:
         return Label(ms, stage + pinned, stage, pinned, ways)
-
-    def options(self, label: Label) -> list[Option]:
-        """What a label is made of."""
-        return [self.paths.option(way) for way in label.ways]
 
     def fastest(self, limit: int) -> list[Label]:
         """Labels worth looking at for the fastest plan within `limit`, fastest first."""

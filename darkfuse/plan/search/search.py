@@ -14,12 +14,11 @@ from darkfuse.plan.layout.order import execution_orders, stripe_order
 from darkfuse.plan.price.device import Device, load_device
 from darkfuse.plan.search.candidates import Candidates
 from darkfuse.plan.search.cuts import Bound, Cuts, Label
-from darkfuse.plan.search.option import Option
 from darkfuse.plan.search.pieces import Pieces
 from darkfuse.plan.search.simple import layer_by_layer
 from darkfuse.plan.search.spend import spend, timed
 from darkfuse.plan.search.tiled import NO_LIMIT
-from darkfuse.plan.types import Group, Plan
+from darkfuse.plan.types import Plan
 
 SEARCHED = 3000  # inputs of layers in a network that is searched: the largest of Darknet's have 500
 LAID_OUT = 600  # pieces of all plans laid out in search of the least: three of a large network
@@ -171,19 +170,15 @@ def _cuts(spans: Candidates, mem: int | None) -> Cuts:
     return Cuts(spans, mem or NO_LIMIT, thorough=False)
 
 
-def _groups(options: Sequence[Option], search: Cuts) -> tuple[Group, ...]:
-    return tuple(search.spans.group(option.recipe, option.ms) for option in options)
-
-
 def _laid_out(label: Label, search: Cuts) -> Draft:
     """The label's plan, with the arena it really takes."""
-    return _draft(search.options(label), label.ms, search)
+    return _draft(label.ways, label.ms, search)
 
 
-def _draft(options: Sequence[Option], ms: float, search: Cuts) -> Draft:
+def _draft(ways: Sequence[int], ms: float, search: Cuts) -> Draft:
     spans = search.spans
     graph = spans.net.graph
-    plan = Plan(graph.name, graph.fingerprint(), _groups(options, search), spans.threads,
+    plan = Plan(graph.name, graph.fingerprint(), tuple(map(search.group, ways)), spans.threads,
                 spans.net.exact, batch=spans.net.batch, predicted_ms=round(ms / spans.net.batch, 3))
     return lay_out(graph, plan, wirings=spans.wirings)
 
@@ -238,18 +233,20 @@ def _reordered(spans: Candidates) -> list[Candidates]:
 def _relaxed(search: Cuts, label: Label, limit: int) -> Draft:
     """A plan that takes little, with group after group in a faster way as long as its exact arena fits:
     packing takes more of some plans than of others, by more than the search can know."""
-    best, options, left = _laid_out(label, search), search.options(label), _tries(search, 20)
+    best, ways, ms, left = _laid_out(label, search), label.ways, label.ms, _tries(search, 20)
+    options = [search.paths.option(way) for way in ways]
     for number in sorted(range(len(options)), key=lambda n: -options[n].ms):
         own = options[number]
-        for other in search.between(own.recipe.a, own.recipe.b):
+        for way in search.paths.span(own.recipe.a, own.recipe.b):
+            other = search.paths.option(way)
             if other.ms >= own.ms or not left or best.packed_bytes > limit:
                 break
             if other.stage + other.pinned <= limit:
                 left -= 1
-                tried = [*options[:number], other, *options[number + 1:]]
-                draft = _draft(tried, sum(option.ms for option in tried), search)
+                tried = [*ways[:number], way, *ways[number + 1:]]
+                draft = _draft(tried, ms + other.ms - own.ms, search)
                 if draft.packed_bytes <= limit:
-                    best, options = draft, tried
+                    best, ways, ms = draft, tried, ms + other.ms - own.ms
                     break
     return best
 
@@ -260,7 +257,7 @@ def _smaller(search: Cuts, draft: Draft) -> Iterator[Draft]:
     for share in LEFT:
         labels = search.fastest(int((1 - share) * search.limit))
         if labels and labels[0].bytes < last \
-                and _groups(search.options(labels[0]), search) != draft.plan.groups:
+                and tuple(map(search.group, labels[0].ways)) != draft.plan.groups:
             last = labels[0].bytes
             smaller = _laid_out(labels[0], search)
             if smaller.packed_bytes <= search.limit:  # packing may take more than reckoned
