@@ -125,15 +125,15 @@ def test_a_process_keeps_to_its_budget_whatever_the_boxes(thresh: str, boxes: in
 def test_a_picture_of_a_list_gives_its_arena_away_for_its_boxes(root: Path) -> None:
     """... and the next one has it again."""
     photo = str(root / "docs" / "images" / "cat.jpg")
-    with darkfuse.load(mem="resident", width=640, height=640) as net:
-        wanted = net.detect(photo, 0.0001, 0.0).detections
+    with darkfuse.load(mem="resident") as net:
+        wanted = net.detect(photo, 0.000001, 0.0).detections
         total = (process.rss_bytes() or 0) + len(wanted) * DETECTION_BYTES // 2
         assert len(wanted) > 1024 and net.stats["arena_bytes"] > len(wanted) * DETECTION_BYTES
         for part in (net._chosen.budget, net._pictures._budget):
             object.__setattr__(part, "total", total)
-        assert net.detect(photo, 0.0001, 0.0).detections == wanted
+        assert net.detect(photo, 0.000001, 0.0).detections == wanted
         assert net._engine is None  # its room was needed
         assert 0 < len(net.detect(photo)) < 10 and net._engine is not None
         object.__setattr__(net._pictures._budget, "total", 1 << 20)
         with pytest.raises(ImageError, match="cat.jpg: .* do not fit in 1M; raise --thresh"):
-            net.detect(photo, 0.0001, 0.0)
+            net.detect(photo, 0.000001, 0.0)
