@@ -14,8 +14,9 @@ from darkfuse.detect.types import Box, Detection
 # Told (labels there are, bytes that the next step may take for them, whether maps are read no more): makes
 # room, or raises
 Room = Callable[[int, int, bool], None]
-# A label here, and while its class is sorted and thinned out
-LABEL_BYTES = 320
+# A label and its box, as arrays grow; one of the class that has the most while it is thinned out
+LABEL_BYTES = 64
+RIVAL_BYTES = 300
 # A label given to the caller, and the words, JSON and mark that are made of it
 DETECTION_BYTES = 1200
 FIRST = 1024  # labels before the first question whether there is room for more
@@ -70,6 +71,11 @@ class Boxes:
             if labels >= more:
                 room(labels, labels * LABEL_BYTES, False)
                 more = 2 * labels
+
+    def thinning_bytes(self) -> int:
+        """What thinning them out takes: the labels that stay, and all of a class in order."""
+        most = max((len(numbers) for numbers, _ in self.by_class.values()), default=0)
+        return self.labels * LABEL_BYTES + most * RIVAL_BYTES
 
     def with_labels(self, kept: Iterable[tuple[int, int, float]]) -> Boxes:
         """The same boxes with these labels only: class, box, score."""

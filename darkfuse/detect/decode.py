@@ -111,6 +111,8 @@ def decode(graph: Graph, raw: Mapping[int, Any], image_w: int, image_h: int, thr
         boxes = "1 box" if broken == 1 else f"{broken} boxes"
         warnings.warn(f"{path or graph.path}: {boxes} left out that the network gave as no finite numbers; "
                       "are these the weights of this cfg?", stacklevel=3)
+    if found.labels >= FIRST:
+        room(found.labels, found.thinning_bytes(), True)
     if graph.dialect.region_nms and all(node.kind == "region" for node in detection_nodes(graph)):
         found = found.with_labels(survivors(found, Suppression(graph.dialect.region_nms)))
     if graph.dialect.one_label:

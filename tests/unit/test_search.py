@@ -156,9 +156,10 @@ def test_the_least_arena(root: Path, name: str, side: int, mebibytes: int) -> No
     assert plan_for(graph, 1 << 20, 1, False, profile, or_least=True).arena_bytes <= mebibytes << 20
 
 
-@pytest.mark.parametrize("side, mebibytes", [(2432, 46), (4864, 172)])
+@pytest.mark.parametrize("side, mebibytes", [(2432, 46), (2432, 62), (4864, 172)])
 def test_huge_pictures_run_in_stripes(root: Path, side: int, mebibytes: int) -> None:
-    """In less than any plan that reads its weights once takes, and little slower than in any memory."""
+    """In less than any plan that reads its weights once takes, or in as much as such a plan takes by slower
+    kernels; and little slower than in any memory."""
     graph, profile = load_graph(str(root / "cfg" / "yolov2.cfg"), side, side), BUILTIN["generic-x86"]
     plan, fast = (plan_for(graph, mem, 1, False, profile) for mem in (mebibytes << 20, None))
     assert plan.arena_bytes == lower(graph, plan).arena_bytes <= mebibytes << 20

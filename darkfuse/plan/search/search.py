@@ -91,12 +91,14 @@ def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool
     limit = mem or 0
     small = _smallest(search if mem == 0 else _cuts(spans, 0))
     least = min(small, key=_size)
-    if latency_ms is None and least.packed_bytes > limit and (stripes or least.packed_bytes >= STRIPED):
-        found = _striped(spans, limit, least.packed_bytes) if mem else None
-        if found is not None:
+    # A plan that fits as the smallest there is has no room for the faster kernels
+    plain = min((_time(draft) for draft in small if draft.packed_bytes <= limit), default=None)
+    if latency_ms is None and (least.packed_bytes >= STRIPED or (stripes and plain is None)):
+        found = _striped(spans, limit, max(limit, least.packed_bytes)) if mem else None
+        if found is not None and (plain is None or _time(found[1]) < plain):
             search, draft = found
             return spend(draft, _smaller(search, draft), limit, spans.device)
-        for some in (spans, *_reordered(spans)):
+        for some in (spans, *_reordered(spans)) if plain is None else ():
             search = Cuts(some, least.packed_bytes, thorough=True, stripes=max(STRIPES))
             small += _smallest(search)
             small += [_relaxed(search, label, limit) for label in search.least()[:1] if mem]
