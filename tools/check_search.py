@@ -71,18 +71,20 @@ def main(argv: Sequence[str] | None = None) -> int:
                         help="search N times in turn, for the least CPU seconds: beside other work")
     args = parser.parse_args(argv)
     before = json.loads(BEFORE.read_text())
-    results = []
+    results, rows = list[Result](), list[str]()
     print(f"{'network':14} {'threads':>7} {'arena':>9} {'before ms':>10} {'now ms':>10} {'ratio':>7} "
           f"{'CPU s':>7} {'before':>7}")
     try:
         for name in args.networks or sorted(before):
             rounds = [list(searched(name, before[name], args.every)) for _ in range(args.times)]
+            results_before = len(results)
             for same in zip(*rounds):
                 found = min(same, key=lambda one: one.now_seconds)
                 results.append(found)
                 print(f"{name:14} {found.threads:7} {found.taken / MB:8.2f}M {found.was_ms:10.2f} "
                       f"{found.now_ms:10.2f} {found.ratio:7.4f} {found.now_seconds:7.3f} "
                       f"{found.was_seconds:7.3f}{'  WRONG' if found.bad else ''}", flush=True)
+            rows.append(summary(name, results[results_before:]))
     except DarkfuseError as error:
         print(f"check_search: {error}", file=sys.stderr)
         return 2
@@ -93,7 +95,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     for what, seconds in (("now", [found.now_seconds for found in results]),
                           ("before", [found.was_seconds for found in results])):
         print(f"CPU seconds {what}: median {statistics.median(seconds):.3f}, most {max(seconds):.3f}")
+    print("\n| network | predicted, of before: median (worst) | CPU s: median (most) | before |")
+    print("|---|--:|--:|--:|", *rows, sep="\n")
     return 1 if wrong or median > 1 else 0
+
+
+def summary(name: str, results: Sequence[Result]) -> str:
+    """One network's row of the table in docs/plan.md."""
+    ratios = [found.ratio for found in results]
+    now, before = ([getattr(found, what) for found in results] for what in ("now_seconds", "was_seconds"))
+    return (f"| {name} | {statistics.median(ratios):.4f} ({max(ratios):.4f}) | {statistics.median(now):.2f} "
+            f"({max(now):.2f}) | {statistics.median(before):.2f} ({max(before):.2f}) |")
 
 
 def searched(name: str, rows: dict[str, list[list[float]]], every: int) -> Iterator[Result]:
