@@ -19,7 +19,7 @@ LABEL_BYTES = 64
 RIVAL_BYTES = 300
 # A label given to the caller, and the words, JSON and mark that are made of it
 DETECTION_BYTES = 1200
-FIRST = 1024  # labels before the first question whether there is room for more
+FIRST = 256  # labels before the first question whether there is room for more
 
 
 def any_room(_labels: int, _needed: int, _decoded: bool) -> None:

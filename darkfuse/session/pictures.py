@@ -59,8 +59,13 @@ class Pictures:
                              picture.channels, centres, fit == "crop", more)
 
     def has_room(self, needed: int) -> bool:
-        """Whether so many bytes fit beside all this process holds now."""
-        return self._budget.total is None or (process.rss_bytes() or 0) + needed <= self._budget.total
+        """Whether so many bytes fit beside all this process holds now, what it has let go of returned."""
+        if self._budget.total is None or (process.rss_bytes() or 0) + needed <= self._budget.total:
+            return True
+        from darkfuse.engine._engine import give_back
+
+        give_back()
+        return (process.rss_bytes() or 0) + needed <= self._budget.total
 
     def too_many(self, path: str, labels: int) -> ImageError:
         """What to raise for a picture with more boxes than there is room for."""

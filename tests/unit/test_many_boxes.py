@@ -20,6 +20,7 @@ from darkfuse.detect.decode import decode
 from darkfuse.detect.nms import Suppression, nms_sort, survivors
 from darkfuse.detect.report import json_frame, lines
 from darkfuse.detect.types import Box
+from darkfuse.engine._engine import give_back
 from darkfuse.errors import ImageError
 from darkfuse.graph.build import build_graph
 from darkfuse.host import process
@@ -133,6 +134,7 @@ def test_a_picture_of_a_list_gives_its_arena_away_for_its_boxes(root: Path) -> N
     photo = str(root / "docs" / "images" / "cat.jpg")
     with darkfuse.load(mem="resident") as net:
         wanted = net.detect(photo, 0.000001, 0.0).detections
+        give_back()
         total = (process.rss_bytes() or 0) + len(wanted) * DETECTION_BYTES // 2
         assert len(wanted) > 1024 and net.stats["arena_bytes"] > len(wanted) * DETECTION_BYTES
         for part in (net._chosen.budget, net._pictures._budget):
