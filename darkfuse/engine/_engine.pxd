@@ -133,7 +133,7 @@ cdef extern from "engine.h" nogil:
         df_tensor *tensors
         df_weights *weights
         df_stage *stages
-        int32_t n_weights, n_stages, threads
+        int32_t n_weights, n_stages, threads, alone
         df_reader reader
         df_frame frame
         int32_t picture

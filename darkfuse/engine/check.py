@@ -32,6 +32,8 @@ def check(program: Program, threads: int) -> None:
         raise PlanError(f"the plan is laid out for 1..{program.threads} threads, not {threads}; plan again")
     if not 1 <= program.batch <= MOST_PICTURES:
         fail(f"a batch of {program.batch} pictures")
+    if not 1 <= program.alone <= max(1, len(program.stages) if program.batch > 1 else 1):
+        fail(f"{program.alone} stages that run for each picture as it comes")
     if not 0 <= program.arena_bytes <= sys.maxsize // 2:
         fail(f"an arena of {program.arena_bytes} bytes")
     for buffer in program.buffers:
@@ -159,8 +161,9 @@ def _stage(program: Program, number: int, stage: Stage) -> None:
             fail(f"the scratch of stage {number} reaches past its buffer")
     for op in stage.ops:
         check_op(program, stage, op)
-    if program.batch > 1 and (stage.last > stage.first or number == 0 and any(
-            op.weights >= 0 and program.weights[op.weights].residency == "streamed" for op in stage.ops)):
+    reads = {program.weights[op.weights].residency for op in stage.ops if op.weights >= 0} - {"pinned"}
+    if program.batch > 1 and (stage.last > stage.first or number == 0 and "streamed" in reads
+                              or number < program.alone and program.alone > 1 and reads):
         fail(f"stage {number} cannot run for several pictures")
     if stage.last > stage.first and (stage.grid != (1, 1) or len(stage.ops) != 1
                                      or not _one_strip(stage.ops[0])):

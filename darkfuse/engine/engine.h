@@ -203,10 +203,11 @@ typedef struct df_engine {
     df_weights *weights;
     df_stage *stages;
     int32_t n_weights, n_stages, threads;
+    int32_t alone;       /* the first stages, that run for each picture of a batch as it comes */
     df_reader reader;
     df_frame frame;      /* of the picture that has come */
     int32_t picture;     /* its number in the batch */
-    bool more;           /* the batch is finished by another call: only the first stage runs */
+    bool more;           /* the batch is finished by another call: only the stages alone run */
     bool come;           /* a picture has; else only the other stages run */
     int (*poll)(void *); /* nonzero: leave; called by the caller's own thread only. May be NULL */
     void *poll_arg;
@@ -263,7 +264,7 @@ void df_photo_prepare(df_team *t, df_rows *rows, int y0, int y1);
 /* Pictures that a stage which streams its weights runs for at once: operation `op` of them all, the first one given. */
 static inline int df_pictures(const df_engine *e) { return e->picture + 1; }
 
-/* Run the first stage for the picture that has come; then, unless there are more in its batch, all other stages, each
+/* Run the stages alone for the picture that has come; then, unless there are more in its batch, all other stages, each
  * for every picture of the batch. Returns enum df_stop. A batch that was stopped is over, but for a picture that
  * cannot be read: another one may take its number. */
 int df_run(df_engine *e);

@@ -63,15 +63,17 @@ void df_run_frame(df_engine *e, int id, int n)
 {
     df_team t = {.e = e, .id = id, .n = n};
     int pictures = df_pictures(e);
-    for (int number = !e->come; number < (e->more ? 1 : e->n_stages); number++) {
+    for (int number = e->come ? 0 : e->alone; number < (e->more ? e->alone : e->n_stages); number++) {
         df_stage *s = &e->stages[number];
-        bool first = number > 0 || e->picture == 0; /* whether the stage runs for the first time in this batch */
+        bool alone = number < e->alone;
+        bool first = !alone || e->picture == 0; /* whether the stage runs for the first time in this batch */
         double since = df_now_ms();
-        if (id == 0 && first)
+        /* What a stage alone is done with is in use again when the next picture comes: nothing is read there yet. */
+        if (id == 0 && first && (!alone || number == 0))
             df_reader_step(e, s->first);
         for (int w = 0; first && w < s->n_loaded; w++)
             df_fill_block(&t, s->loaded[w], 0, s->loaded[w]->filters, 0);
-        run_stage(&t, s, number > 0 ? 0 : e->picture, pictures);
+        run_stage(&t, s, alone ? e->picture : 0, pictures);
         if (id == 0)
             s->ms = df_now_ms() - since + (first ? 0 : s->ms);
     }

@@ -76,7 +76,7 @@ cdef class _Structs:
         e.weights = <df_weights *>self._new(e.n_weights, sizeof(df_weights))
         for n in range(e.n_weights):
             self._weights(program.weights[n], &e.weights[n])
-        e.n_stages = len(program.stages)
+        e.n_stages, e.alone = len(program.stages), program.alone
         e.stages = <df_stage *>self._new(e.n_stages, sizeof(df_stage))
         for n in range(e.n_stages):
             self._stage(program.stages[n], &e.stages[n])

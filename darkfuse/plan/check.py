@@ -81,19 +81,26 @@ class _Walk:
         self.picture = 0
 
     def run(self) -> dict[int, int]:
-        for stage in self.program.stages:
+        everyone, alone = range(self.program.batch), self.program.stages[: self.program.alone]
+        for picture in everyone:
+            for stage in alone:
+                if stage.first > 0 or picture == 0:  # maps that wait for the batch are there from then on
+                    self._begin(stage.first)
+                self._stage(stage, range(picture, picture + 1))
+        for stage in self.program.stages[self.program.alone :]:
             self._begin(stage.first)
-            self._stage(stage)
+            self._stage(stage, everyone)
+        for stage in self.program.stages:
             for op in stage.ops:
                 self._macs(op)
-        for picture in range(self.program.batch):
+        for picture in everyone:
             self.picture = picture
             for layer, number in self.program.outputs:
                 self._output(layer, number)
         return self.computed
 
-    def _stage(self, stage: Stage) -> None:
-        pictures, weights = range(self.program.batch), self.program.weights
+    def _stage(self, stage: Stage, pictures: range) -> None:
+        weights = self.program.weights
         if any(op.weights >= 0 and weights[op.weights].residency == "streamed" for op in stage.ops):
             for i, j in product(range(stage.grid[0]), range(stage.grid[1])):
                 for op in stage.ops:

@@ -7,9 +7,11 @@ Time is counted in steps: a stage is one, or two where its only operation is a W
 strip. That has transformed all of its input before it writes anything: the input is dead in the second step,
 the output not yet alive in the first.
 
-A program for a batch of pictures runs its first stage for each picture as it comes, and every other stage
-for all of them before the next stage begins. Where a stage streams weights, each operation is done for every
-picture before the stage's next one; and the weights come again for every tile.
+A program for a batch of pictures runs its first stages, `alone` of them, for each picture as it comes, and
+every other stage for all of them before the next stage begins. Maps of the first stages that later ones read
+are there for each picture, from step 0 on; the bytes of others serve one picture after another. Where a stage
+streams weights, each operation is done for every picture before the stage's next one; and the weights come
+again for every tile.
 
 All regions are half open.  A stage with an R x C grid runs ``for i in R: for j in C: for op in ops``.  The
 region an operation computes at tile (i, j) is rows ``op.y[i]`` x columns ``op.x[j]`` of its output.
@@ -233,3 +235,4 @@ class Program:
     input_height: int
     input_width: int
     batch: int = 1  # pictures
+    alone: int = 1  # stages that run for each picture as it comes

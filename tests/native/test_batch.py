@@ -127,6 +127,31 @@ def test_a_block_of_filters_is_read_once_for_all_pictures(residency, threads, ca
         engine.close()
 
 
+@pytest.mark.parametrize("pinned", [1, 2, 4, 6])
+def test_first_groups_that_read_nothing_run_for_each_picture_as_it_comes(pinned, tmp_path):
+    graph, weights = made(NET, tmp_path)
+    frames = [noise(graph, seed) for seed in range(4)]
+    want = one_by_one(graph, layer_by_layer(graph, 1, "pinned"), weights, frames)
+    plan = for_batches(layer_by_layer(graph, 2, "streamed"), 4)
+    groups = tuple(replace(group, layers=tuple(
+        replace(layer, residency="pinned") if layer.residency != "none" else layer for layer in group.layers))
+        if number < pinned else group for number, group in enumerate(plan.groups))
+    plan = replace(plan, groups=groups)
+    program = lower(graph, plan, (), weight_offsets(graph, weights))
+    assert plan.alone == program.alone >= pinned
+    ends = [max(n for n, stage in enumerate(program.stages) for op in stage.ops
+                if at in (*op.inputs, op.output)) for at in range(len(program.tensors))]
+    for at, tensor in enumerate(program.tensors):
+        if ends[at] < program.alone and tensor.layout != "chw":  # other views of it may be read later
+            storage = [n for n, other in enumerate(program.tensors) if other.buffer == tensor.buffer]
+            assert (tensor.apart > 0) == any(ends[n] >= program.alone for n in storage)
+    for guard in (True, False):
+        engine = Engine(program, weights, 2, guard=guard)
+        for size in (4, 1, 3):
+            assert together(engine, graph, frames[:size]) == want[:size]
+        engine.close()
+
+
 def batch_engine(tmp_path: Path, batch: int) -> tuple[Graph, Engine]:
     graph, weights = made(NET, tmp_path)
     plan = for_batches(layer_by_layer(graph, 2, "streamed"), batch)

@@ -77,6 +77,8 @@ class Draft:
                            for n in self.members[stored.last])
         if last < last_end and not written_last:
             last_end = last  # the stage of two steps reads the map in its first step only
+        if stored.pictures > 1 and stored.first < self.plan.alone:
+            first = 0  # it waits there while other pictures come
         return first, self.steps[-1][1] if stored.layout == "chw" else last_end
 
 

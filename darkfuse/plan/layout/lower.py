@@ -88,7 +88,7 @@ def lay_out(
                   {} if wirings is None else wirings)
     validate(draft)
     wire(draft)
-    draft.layout = arrange(draft.wiring, plan.groups, draft.members, plan.batch)
+    draft.layout = arrange(draft.wiring, plan.groups, draft.members, plan.batch, plan.alone)
     emit(draft)
     place(draft)
     return draft
@@ -107,6 +107,7 @@ def finish(draft: Draft, ahead_bytes: int = 0) -> Program:
         arena_bytes=arena,
         threads=draft.plan.threads,
         batch=draft.plan.batch,
+        alone=draft.plan.alone,
         input_channels=graph.input.c,
         input_height=graph.input.h,
         input_width=graph.input.w,

@@ -66,7 +66,7 @@ class Layout:
 
 
 def arrange(wiring: Wiring, groups: Sequence[Group], members: Sequence[Sequence[int]],
-            batch: int = 1) -> Layout:
+            batch: int = 1, alone: int = 1) -> Layout:
     """Work out regions and geometry.
 
     Parameters
@@ -79,6 +79,9 @@ def arrange(wiring: Wiring, groups: Sequence[Group], members: Sequence[Sequence[
     batch : int
         Pictures. A map has to be there for each of them when it outlives its group, and in a group that
         streams weights, where each block of filters is computed with for all of them.
+    alone : int
+        Groups that run for each picture as it comes (`Plan.alone`). Of their maps, those that later groups
+        read have to be there for each picture.
 
     Raises
     ------
@@ -103,7 +106,8 @@ def arrange(wiring: Wiring, groups: Sequence[Group], members: Sequence[Sequence[
         storage = wiring.storages[root]
         stored = Stored(storage.layout, storage.channels, storage.height, storage.width, first, last)
         streams = any(layer.residency == "streamed" for layer in groups[first].layers)
-        stored.pictures = batch if first != last or stored.layout == "chw" or streams else 1
+        waits = last >= alone and (first != last or streams) or stored.layout == "chw"
+        stored.pictures = batch if waits else 1
         layout.stored[root] = stored
         if first != last or stored.layout == "chw" or groups[first].grid == (1, 1):
             whole.add(root)
