@@ -21,13 +21,13 @@ class Paths:
     def floors(self) -> list[int]:
         """Per cut, the least the largest stage from there to the end can be (minimax)."""
 
-    def rest(self, price: float, limit: int, high: int) -> tuple[list[float], float, int, int]:
+    def rest(self, price: float, limit: int, high: int, easy: int) -> tuple[list[float], float, int, int]:
         """What is cheapest with a pinned byte at `price`, by ways of which each fits `limit` bytes, `high` of
-        them in its stage: per cut, what is still to come; milliseconds, largest stage and pinned bytes of the
-        whole path (which may take more than `limit`)."""
+        them in its stage (and `easy`, where there is a smaller way): per cut, what is still to come;
+        milliseconds, largest stage and pinned bytes of the whole path (which may take more than `limit`)."""
 
     def labels(self, limit: int, keep: int, price: float, slowest: float, rest: list[float], low: int,
-               high: int) -> list[Found]:
+               high: int, easy: int) -> list[Found]:
         """Paths that no other beats in time, stage and pinned bytes at once, fastest first.
 
         Parameters
@@ -39,9 +39,11 @@ class Paths:
         slowest : float
             No path is wanted whose time and bytes beyond `limit`, at `price`, come to more.
         rest : list of float
-            `rest(price, limit, high)`, or zeros.
+            `rest(price, limit, high, easy)`, or zeros.
         low, high : int
             Bytes of the largest stage: less counts as `low`.
+        easy : int
+            Bytes of a stage, unless all other ways between its cuts take as many of some kind.
         """
 
     def smallest(self, limit: int, keep: int, lean: bool) -> list[Found]:

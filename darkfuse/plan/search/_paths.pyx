@@ -28,6 +28,7 @@ cdef class Paths:
     cdef Edge *edge
     cdef Offer *way
     cdef int64_t *floor
+    cdef char *lean  # whether no other way between two cuts is as small in stage and pinned bytes
     # of one question: ways that can be part of an answer, and those between two cuts
     cdef Way *few
     cdef Edge *between
@@ -43,7 +44,8 @@ cdef class Paths:
             self.many += ways.spans[n].count
         self.way = <Offer *>malloc((self.many + 1) * sizeof(Offer))
         self.few = <Way *>malloc((self.many + 1) * sizeof(Way))
-        if NULL in (self.edge, self.between, self.floor, self.way, self.few):
+        self.lean = <char *>malloc(self.many + 1)
+        if NULL in (self.edge, self.between, self.floor, self.way, self.few, self.lean):
             raise MemoryError
         self.many = 0
         for n, (a, b) in enumerate(spans):
@@ -52,6 +54,8 @@ cdef class Paths:
                 memcpy(&self.way[self.many], offers.at, offers.count * sizeof(Offer))
                 qsort(&self.way[self.many], offers.count, sizeof(Offer), fastest_first)
             self.edge[n] = Edge(a, b, self.many, self.many + offers.count)
+            for b in range(self.many, self.many + offers.count):
+                self.lean[b] = not self._leaner(b, &self.edge[n])
             self.many += offers.count
         self._set_floors()
 
@@ -61,6 +65,7 @@ cdef class Paths:
         free(self.floor)
         free(self.way)
         free(self.few)
+        free(self.lean)
 
     def option(self, int number):
         cdef int n = 0
@@ -91,7 +96,7 @@ cdef class Paths:
     def floors(self):
         return [self.floor[n] for n in range(self.count + 1)]
 
-    def rest(self, double price, int64_t limit, int64_t high):
+    def rest(self, double price, int64_t limit, int64_t high, int64_t easy):
         cdef int number, n, best
         cdef double cost, least
         cdef list found = [NEVER] * self.count + [0.0]
@@ -104,7 +109,8 @@ cdef class Paths:
             for n in range(edge.first, edge.last):
                 way = &self.way[n]
                 cost = way.ms + price * way.pinned
-                if cost < least and way.stage <= high and max(way.stage, self.floor[0]) + way.pinned <= limit:
+                if cost < least and way.stage <= high and (way.stage <= easy or self.lean[n]) \
+                        and max(way.stage, self.floor[0]) + way.pinned <= limit:
                     least, best = cost, n
             if best >= 0:
                 way, after = &self.way[best], &path[edge.b]
@@ -114,12 +120,13 @@ cdef class Paths:
         free(path)
         return found, first.ms if found[0] < NEVER else NEVER, first.stage, first.pinned
 
-    def labels(self, int64_t limit, int keep, double price, double slowest, list rest, int64_t low, int64_t high):
+    def labels(self, int64_t limit, int keep, double price, double slowest, list rest, int64_t low, int64_t high,
+               int64_t easy):
         return self._labels(limit, keep, price, slowest + price * limit, rest, max(low, self.floor[0]), high, True,
-                            False)
+                            easy)
 
     def smallest(self, int64_t limit, int keep, bint lean):
-        return self._labels(limit, keep, 0.0, NEVER, [0.0] * (self.count + 1), 0, limit, False, lean)
+        return self._labels(limit, keep, 0.0, NEVER, [0.0] * (self.count + 1), 0, limit, False, 0 if lean else limit)
 
     cdef bint _leaner(self, int number, const Edge *edge) noexcept nogil:
         """Whether another way between two cuts is as small as this one in stage and pinned bytes."""
@@ -134,11 +141,11 @@ cdef class Paths:
         return False
 
     cdef int _screen(self, int64_t limit, double price, double slowest, list rest, int64_t low, int64_t high,
-                     bint timed, bint lean) except -1:
+                     bint timed, int64_t easy) except -1:
         """Note ways that can be part of an answer: what a path must take before and after such a way is no
         less than the least at this price. Timed: of ways between two cuts, none that a faster one beats. No
-        stage is told from others of less than `low` bytes; none has more than `high`. Lean: none that another
-        beats in stage and pinned bytes."""
+        stage is told from others of less than `low` bytes; none has more than `high`. Those of more than `easy`
+        bytes are lean."""
         cdef int number, n, m, many = 0
         cdef double least, after
         cdef Way way
@@ -155,9 +162,10 @@ cdef class Paths:
                 way = Way(self.way[n].stage, self.way[n].pinned, self.way[n].ms, n, <int64_t>1 << 62)
                 least = start[edge.a] + way.ms + price * way.pinned
                 start[edge.b] = min(start[edge.b], least)
+                if way.stage > easy and not self.lean[n]:
+                    continue
                 way.stage = max(way.stage, low)
-                if way.stage > high or way.stage + way.pinned > limit or least + after + price * way.stage > slowest \
-                        or lean and self._leaner(n, &edge):
+                if way.stage > high or way.stage + way.pinned > limit or least + after + price * way.stage > slowest:
                     continue
                 m = self.between[number].first if timed else many
                 while m < many and (self.few[m].stage > way.stage or self.few[m].pinned > way.pinned):
@@ -170,7 +178,7 @@ cdef class Paths:
         return 0
 
     cdef list _labels(self, int64_t limit, int keep, double price, double slowest, list rest, int64_t low,
-                      int64_t high, bint timed, bint lean):
+                      int64_t high, bint timed, int64_t easy):
         """Labels at the last cut; `timed`: none that another beats in time, stage and pinned bytes, else none
         that another beats in stage and pinned bytes."""
         cdef Labels *found = <Labels *>malloc((self.count + 1) * sizeof(Labels))
@@ -184,7 +192,7 @@ cdef class Paths:
         for cut in range(self.count + 1):
             found[cut] = Labels(NULL, 0, 0)
         try:
-            self._screen(limit, price, slowest, rest, low, high, timed, lean)
+            self._screen(limit, price, slowest, rest, low, high, timed, easy)
             add(&kept, Label(0.0, low, 0, -1, -1))
             for cut in range(self.count + 1):
                 if cut:

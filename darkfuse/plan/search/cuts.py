@@ -73,7 +73,7 @@ class Cuts:
     def __init__(self, spans: Candidates, limit: int = NO_LIMIT, thorough: bool = True,
                  stripes: int = 0) -> None:
         self.spans, self.limit = spans, limit
-        self._asked: dict[int, list[Label]] = {}
+        self._asked: dict[tuple[int, int], list[Label]] = {}
         self._groups: dict[int, Group] = {}  # by way
         self.count = len(spans.pieces)
         self.starts = [a for a, piece in enumerate(spans.pieces) if piece.layers]  # copies stay with a layer
@@ -139,23 +139,24 @@ class Cuts:
     def labels(self, limit: int, bound: Bound) -> list[Label]:
         """Pareto-optimal whole plans within `limit` arena bytes and the bound, fastest first. Where a cut has
         more than `keep` labels, those with the least ms + price * bytes stay."""
-        _, slowest, price, low, high, rest = bound
-        found = self.paths.labels(limit, self.keep, price, slowest, rest, low, high)
+        _, slowest, price, low, high, easy, rest = bound
+        found = self.paths.labels(limit, self.keep, price, slowest, rest, low, high, easy)
         return [self._label(*label) for label in found]
 
     def _label(self, ms: float, stage: int, pinned: int, ways: list[int]) -> Label:
         return Label(ms, stage + pinned, stage, pinned, ways)
 
-    def fastest(self, limit: int) -> list[Label]:
-        """Labels worth looking at for the fastest plan within `limit`, fastest first."""
-        if limit not in self._asked:
-            self._asked[limit] = self._fastest(limit)
-        return self._asked[limit]
+    def fastest(self, limit: int, easy: int = NO_LIMIT) -> list[Label]:
+        """Labels worth looking at for the fastest plan within `limit`, fastest first. Stages of more than
+        `easy` bytes, where smaller ones would do, leave packing no room: there are none."""
+        if (limit, easy) not in self._asked:
+            self._asked[limit, easy] = self._fastest(limit, easy)
+        return self._asked[limit, easy]
 
-    def _fastest(self, limit: int) -> list[Label]:
+    def _fastest(self, limit: int, easy: int) -> list[Label]:
         """The closer to its bound a plan must be, the fewer labels there are: near ones are looked for first,
         where they may be at all."""
-        bounds = self._bounds(limit)
+        bounds = self._bounds(limit, easy)
         slowest = min([bound.slowest for bound in bounds], default=NEVER)
         found: list[Label] = []
         for more in NEAR if bounds else ():
@@ -169,19 +170,19 @@ class Cuts:
                 break
         return sorted(found)
 
-    def _bounds(self, limit: int) -> list[Bound]:
+    def _bounds(self, limit: int, easy: int) -> list[Bound]:
         """Bounds of plans with a largest stage of so many bytes or so many, the lowest first."""
         floor = self.floors[0]
         if floor > limit:
             return []
-        whole = self._bound(limit, floor, NO_LIMIT)
+        whole = self._bound(limit, floor, NO_LIMIT, easy)
         if whole.least * SAME >= whole.slowest:  # the fastest of all fits
             return [whole]
         steps = [floor + (limit - floor) * n // BANDS for n in range(BANDS + 1)]
-        return sorted([self._bound(limit, low, high) for low, high in zip(steps, steps[1:])],
+        return sorted([self._bound(limit, low, high, easy) for low, high in zip(steps, steps[1:])],
                       key=lambda bound: bound.least)
 
-    def _bound(self, limit: int, low: int, high: int) -> Bound:
+    def _bound(self, limit: int, low: int, high: int, easy: int) -> Bound:
         """The highest Lagrangian bound: pinned bytes are bought at a price in milliseconds a byte, near what
         a byte costs to read, to pack, or both. The fastest plan at any of these prices that fits is one that
         must be beaten."""
@@ -190,8 +191,9 @@ class Cuts:
         found, slowest, first, last = [], NEVER, 0, len(prices)
         while first < last:  # the higher the price, the less is pinned
             at = (first + last) // 2
-            rest, ms, stage, pinned = self.paths.rest(prices[at], limit, high)
-            found.append(Bound(rest[0] - prices[at] * (limit - low), slowest, prices[at], low, high, rest))
+            rest, ms, stage, pinned = self.paths.rest(prices[at], limit, high, easy)
+            least = rest[0] - prices[at] * (limit - low)
+            found.append(Bound(least, slowest, prices[at], low, high, easy, rest))
             if pinned > limit - low:
                 first = at + 1
             else:
@@ -217,4 +219,5 @@ class Bound(NamedTuple):
     price: float
     low: int
     high: int
+    easy: int
     rest: list[float]

@@ -1,7 +1,7 @@
 """The best plan for a budget, for a latency, or for both: the questions that `cuts` answers."""
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from darkfuse.errors import BudgetError, PlanError
@@ -21,7 +21,7 @@ from darkfuse.plan.search.tiled import NO_LIMIT
 from darkfuse.plan.types import Plan
 
 SEARCHED = 3000  # inputs of layers in a network that is searched: the largest of Darknet's have 500
-LAID_OUT = 600  # pieces of all plans laid out in search of the least: three of a large network
+LAID_OUT = 1500  # pieces of all plans laid out in search of the least: seven of a large network
 LEASTS = 3  # plans about as small as the smallest, of which the best is taken
 STRIPES = (1 << 20, 4, 2)  # rows at most: what flat ones write over their input lies close to it
 WORTH = 0.995  # of the time of a plan that fits: what other ones must be expected to save
@@ -86,7 +86,7 @@ def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool
     elif mem != 0:
         draft = _fastest(search, search.limit)
         if draft is not None:
-            others = _smaller(search, draft) if mem else iter(())
+            others = _smaller(search, draft, mem) if mem else iter(())
             return spend(draft, others, mem or draft.packed_bytes, spans.device)
     limit = mem or 0
     small = _smallest(search if mem == 0 else _cuts(spans, 0))
@@ -97,7 +97,7 @@ def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool
         found = _striped(spans, limit, max(limit, least.packed_bytes)) if mem else None
         if found is not None and (plain is None or _time(found[1]) < plain):
             search, draft = found
-            return spend(draft, _smaller(search, draft), limit, spans.device)
+            return spend(draft, _smaller(search, draft, limit), limit, spans.device)
         for some in (spans, *_reordered(spans)) if plain is None else ():
             search = Cuts(some, least.packed_bytes, thorough=True, stripes=max(STRIPES))
             small += _smallest(search)
@@ -126,7 +126,7 @@ def fastest_within(graph: Graph, mem: int, threads: int, exact: bool, device: De
         draft = _fastest(search, search.limit)
     except PlanError:  # the first group does not read the input
         return None
-    return spend(draft, _smaller(search, draft), mem, device) if draft is not None else None
+    return spend(draft, _smaller(search, draft, mem), mem, device) if draft is not None else None
 
 
 def _unsearched(graph: Graph, mem: int | None, threads: int, exact: bool) -> Plan:
@@ -185,25 +185,35 @@ def _draft(ways: Sequence[int], ms: float, search: Cuts) -> Draft:
     return lay_out(graph, plan, wirings=spans.wirings)
 
 
-def _fastest(search: Cuts, limit: int, tries: int = 8) -> Draft | None:
+def _fastest(search: Cuts, limit: int, tries: int = 6, last: bool = False) -> Draft | None:
     """The fastest plan whose exact arena fits. Packing may take more than the sum of what is alive: where it
-    does, plans are asked for that leave room for as much, and then for faster ones that leave less."""
+    does, plans are asked for that leave room for as much. As a last resort, plans that do so in every stage
+    that can: few are fast."""
+    best = _fits(search, limit, tries, search.fastest)
+    if best or not last:
+        return best
+    return _fits(search, limit, tries, lambda easy: search.fastest(limit, easy))
+
+
+def _fits(search: Cuts, limit: int, tries: int, ask: Callable[[int], list[Label]]) -> Draft | None:
+    """The best of plans that `ask` gives for `limit` bytes and for less and less, until one fits; then for
+    more again, as long as they do."""
     best: Draft | None = None
-    ask, fits, fails, packing = limit, 0, limit, 0
+    room, fits, fails, over = limit, 0, limit, limit // 256
     for _ in range(tries):
-        labels = [label for label in search.fastest(ask) if best is None or label.ms < WORTH * _time(best)]
-        if not labels:
+        labels = ask(room)
+        if not labels or best and labels[0].ms > WORTH * _time(best):
             break
-        for label in labels[:1] if best else labels[:3]:
+        for label in labels[: 1 if best else 2]:
             draft = _laid_out(label, search)
             if draft.packed_bytes <= limit:
-                best, fits = draft, ask
+                best, fits = draft, room
                 break
-            packing, fails = max(packing, draft.packed_bytes - label.bytes), ask
+            over, fails = max(over, draft.packed_bytes - limit), room
         if best is None:
-            ask = min(ask - limit // 256, limit - packing)
+            room, over = min(room - limit // 256, limit - over), 2 * over
         elif fails - fits > limit // 64:
-            ask = (fits + fails) // 2
+            room = (fits + fails) // 2
         else:
             break
     return best
@@ -216,7 +226,7 @@ def _striped(spans: Candidates, limit: int, least: int) -> tuple[Cuts, Draft] | 
     for some in (spans, *_reordered(spans)):
         for rows in STRIPES:
             search = Cuts(some, least, thorough=True, stripes=rows)
-            draft = _fastest(search, limit)
+            draft = _fastest(search, limit, last=True)
             if draft is not None:
                 found.append((search, draft))
     return min(found, key=lambda pair: _time(pair[1]), default=None)
@@ -253,16 +263,16 @@ def _relaxed(search: Cuts, label: Label, limit: int) -> Draft:
     return best
 
 
-def _smaller(search: Cuts, draft: Draft) -> Iterator[Draft]:
+def _smaller(search: Cuts, draft: Draft, limit: int) -> Iterator[Draft]:
     """The fastest plans of less and less memory, roughly; each is searched for when it is asked for."""
     last = draft.packed_bytes
     for share in LEFT:
-        labels = search.fastest(int((1 - share) * search.limit))
+        labels = search.fastest(int((1 - share) * limit))
         if labels and labels[0].bytes < last \
                 and tuple(map(search.group, labels[0].ways)) != draft.plan.groups:
             last = labels[0].bytes
             smaller = _laid_out(labels[0], search)
-            if smaller.packed_bytes <= search.limit:  # packing may take more than reckoned
+            if smaller.packed_bytes <= limit:  # packing may take more than reckoned
                 yield smaller
 
 
@@ -278,7 +288,7 @@ def _smallest(search: Cuts) -> list[Draft]:
             break
         found.append(_laid_out(label, search))
     least = min(found, key=_size).packed_bytes
-    draft = _fastest(search, least + least // NEARLY, _tries(search, 3))
+    draft = _fastest(search, least + least // NEARLY, _tries(search, 6), last=True)
     return [*found, draft] if draft is not None else found
 
 
@@ -298,7 +308,8 @@ def _time(draft: Draft) -> float:
 def _smallest_within(search: Cuts, latency_ms: float) -> Draft | None:
     """The smallest plan that takes no longer: the best of all labels kept, then bisection between it and the
     smallest of all, for what was not kept."""
-    bound = Bound(0.0, latency_ms, 0.0, 0, NO_LIMIT, search.paths.rest(0.0, search.limit, NO_LIMIT)[0])
+    rest, *_ = search.paths.rest(0.0, search.limit, NO_LIMIT, NO_LIMIT)
+    bound = Bound(0.0, latency_ms, 0.0, 0, NO_LIMIT, NO_LIMIT, rest)
     found = search.labels(search.limit, bound)
     if not found:
         return None
