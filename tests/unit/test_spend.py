@@ -21,7 +21,8 @@ from darkfuse.plan.types import LayerPlan, Plan
 
 MB = 1 << 20
 BOARD = BUILTIN["rpi4"]  # an SD card: every late layer waits for it
-FAST = replace(BUILTIN["generic-x86"], read=1.5)  # late layers wait for it, early ones do not
+# Late layers wait for it, early ones do not, as their maps come from memory
+FAST = replace(BUILTIN["generic-x86"], read=1.5, near_bytes=256 << 10)
 SWIFT = replace(BOARD, read=100.0, rates={n: replace(rates, read_us=0.1) for n, rates in BOARD.rates.items()})
 
 
