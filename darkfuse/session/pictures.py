@@ -44,6 +44,7 @@ class Pictures:
 
         source, centres = self._graph.input, self._graph.dialect.resize == "centres"
         target = Target(source.w, source.h, source.c, fit, centres)
+        self.has_room(self._budget.picture or 0)  # returns what the picture before left, where that counts
         try:
             return decode(path, target, self._budget.picture, self._room, self._ignore_exif, self._reduce)
         except TooLarge as error:
