@@ -27,7 +27,7 @@ STRIPES = (1 << 20, 4, 2)  # rows at most: what flat ones write over their input
 WORTH = 0.995  # of the time of a plan that fits: what other ones must be expected to save
 NEARLY = 100  # such plans take no more than one part of so many more
 STRIPED = 16 << 20  # of arena
-LEFT = (0.04, 0.16, 0.3)  # of a budget, for reads ahead: plans that leave as much are tried too
+LEFT = (0.04, 0.16, 0.3, 0.45)  # of a budget, for reads ahead: plans that leave as much are tried too
 
 
 @no_garbage()
@@ -89,7 +89,7 @@ def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool
             others = _smaller(search, draft, mem) if mem else iter(())
             return spend(draft, others, mem or draft.packed_bytes, spans.device)
     limit = mem or 0
-    small = _smallest(search if mem == 0 else _cuts(spans, 0))
+    small = _smallest(search if mem == 0 else _cuts(spans, 0), limit)
     least = min(small, key=_size)
     # A plan that fits as the smallest there is has no room for the faster kernels
     plain = min((_time(draft) for draft in small if draft.packed_bytes <= limit), default=None)
@@ -100,7 +100,7 @@ def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool
             return spend(draft, _smaller(search, draft, limit), limit, spans.device)
         for some in (spans, *_reordered(spans)) if plain is None else ():
             search = Cuts(some, least.packed_bytes, thorough=True, stripes=max(STRIPES))
-            small += _smallest(search)
+            small += _smallest(search, limit)
             small += [_relaxed(search, label, limit) for label in search.least()[:1] if mem]
         least = min(small, key=_size)
     if mem == 0 or or_least or least.packed_bytes <= limit:
@@ -143,7 +143,7 @@ def frontier(graph: Graph, threads: int = 1, exact: bool = False, device: Device
     """Plans from the smallest to the fastest, each faster than all smaller ones, at `points` budgets spaced
     evenly by ratio."""
     search = Cuts(_spans(graph, threads, exact, device))
-    drafts = [min(_smallest(search), key=_time)]
+    drafts = [min(_smallest(search, 0), key=_time)]
     fastest = _fastest(search, NO_LIMIT) or drafts[0]
     least = drafts[0].packed_bytes
     ratio = max(1.0, fastest.packed_bytes / max(1, least)) ** (1 / max(1, points - 1))
@@ -276,9 +276,10 @@ def _smaller(search: Cuts, draft: Draft, limit: int) -> Iterator[Draft]:
                 yield smaller
 
 
-def _smallest(search: Cuts) -> list[Draft]:
-    """Plans about as small as any, one of them the smallest there is: so near the least, what packing adds
-    differs from plan to plan by more than what they need, and several are tried."""
+def _smallest(search: Cuts, limit: int) -> list[Draft]:
+    """Plans about as small as any, one of them the smallest there is, and the fastest that is found within
+    `limit` or, if that is too little, a little above the least: so near it, what packing adds differs from
+    plan to plan by more than what they need, and several are tried."""
     labels = search.least()
     if not labels:  # they are reckoned to take more than others really do
         return []
@@ -288,7 +289,8 @@ def _smallest(search: Cuts) -> list[Draft]:
             break
         found.append(_laid_out(label, search))
     least = min(found, key=_size).packed_bytes
-    draft = _fastest(search, least + least // NEARLY, _tries(search, 6), last=True)
+    most = limit if limit >= least else least + least // NEARLY
+    draft = _fastest(search, most, _tries(search, 6), last=True)
     return [*found, draft] if draft is not None else found
 
 
