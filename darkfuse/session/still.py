@@ -74,12 +74,32 @@ class Still:
     def _changed(self, new: Any) -> Any:
         """Which squares have changed; they are taken over."""
         np, seen = self._np, self._seen
-        squares = np.concatenate([self._differs(new[top : top + BAND], seen[top : top + BAND])
-                                  for top in range(0, seen.shape[0], BAND)])
-        for row, column in np.argwhere(squares):
-            at = slice(row * SQUARE, (row + 1) * SQUARE), slice(column * SQUARE, (column + 1) * SQUARE)
-            seen[at] = new[at]
+        height, width = seen.shape[:2]
+        squares = np.zeros((-(-height // SQUARE), -(-width // SQUARE)), bool)
+        # Squares are told apart only in those rows of them where anything differs
+        rows = np.logical_or.reduceat(self._rows_differ(new), np.arange(0, height, SQUARE))
+        for top in range(0, len(rows), BAND // SQUARE):
+            some = np.flatnonzero(rows[top : top + BAND // SQUARE]).tolist()
+            if some:
+                first, end = top + some[0], top + some[-1] + 1
+                at = slice(first * SQUARE, end * SQUARE)
+                squares[first:end] = self._differs(new[at], seen[at])
+                if not self.noise:  # what is outside those squares is the same
+                    seen[at] = new[at]
+        if self.noise:
+            for row, column in np.argwhere(squares):
+                part = slice(row * SQUARE, (row + 1) * SQUARE), slice(column * SQUARE, (column + 1) * SQUARE)
+                seen[part] = new[part]
         return squares
+
+    def _rows_differ(self, new: Any) -> Any:
+        """Which rows of pixels differ at all."""
+        np, height = self._np, len(new)
+        one, other = new.reshape(height, -1), self._seen.reshape(height, -1)
+        if one.shape[1] % 8 == 0:  # eight bytes at a time
+            one, other = one.view(np.uint64), other.view(np.uint64)
+        return np.concatenate([(one[top : top + BAND] != other[top : top + BAND]).any(1)
+                               for top in range(0, height, BAND)])
 
     def _differs(self, new: Any, seen: Any) -> Any:
         """Which squares differ, of some rows."""
@@ -104,9 +124,12 @@ class Still:
         found: list[Rect] = []
         for row in np.flatnonzero(squares.any(1)).tolist():
             rows = _reached(row, row + 1, side, *down, self._input.h)
-            columns = np.flatnonzero(squares[row])
-            for run in np.split(columns, np.flatnonzero(np.diff(columns) > 1) + 1):
-                found.append((*rows, *_reached(int(run[0]), int(run[-1]) + 1, side, *across, self._input.w)))
+            columns = np.flatnonzero(squares[row]).tolist()
+            begins = columns[0]
+            for column, following in zip(columns, (*columns[1:], -1)):
+                if following != column + 1:
+                    found.append((*rows, *_reached(begins, column + 1, side, *across, self._input.w)))
+                    begins = following
         return together(found)
 
 
