@@ -53,10 +53,12 @@ def check(program: Program, threads: int) -> None:
     used = [op.weights for stage in program.stages for op in stage.ops if op.weights >= 0]
     if sorted(used) != list(range(len(program.weights))):
         fail("weights are not used by one operation each")
-    for stage in program.stages:
+    for number, stage in enumerate(program.stages):
         for op in stage.ops:
             if op.weights >= 0:
                 _slots(program, arrived(stage, program.weights[op.weights]), program.weights[op.weights])
+            if op.weights >= 0 and number >= program.alone:
+                _waits(program, program.weights[op.weights])
     for layer, number in program.outputs:
         if not 0 <= number < len(program.tensors) or program.tensors[number].layout != "chw":
             fail(f"the output of layer {layer} is not a map in Darknet's order")
@@ -149,6 +151,13 @@ def _slots(program: Program, until: int, w: Weights) -> None:
         end = offset + size
 
 
+def _waits(program: Program, w: Weights) -> None:
+    """What a stage that runs as each picture comes is done with, it needs again for the next one."""
+    begin = program.stages[program.alone].first
+    if any(0 < landing.step < begin for landing in w.landings):
+        fail(f"a read of layer {w.node} overwrites what the next picture needs")
+
+
 def _stage(program: Program, number: int, stage: Stage) -> None:
     rows, cols = stage.grid
     if rows < 1 or cols < 1 or stage.shared_bytes < 0 or stage.thread_bytes < 0:
@@ -161,10 +170,16 @@ def _stage(program: Program, number: int, stage: Stage) -> None:
             fail(f"the scratch of stage {number} reaches past its buffer")
     for op in stage.ops:
         check_op(program, stage, op)
-    reads = {program.weights[op.weights].residency for op in stage.ops if op.weights >= 0} - {"pinned"}
-    if program.batch > 1 and (stage.last > stage.first or number == 0 and "streamed" in reads
-                              or number < program.alone and program.alone > 1 and reads):
+    weights = [program.weights[op.weights] for op in stage.ops if op.weights >= 0]
+    alone = number < program.alone
+    if program.batch > 1 and (stage.last > stage.first or alone and any(
+            w.residency == "streamed" for w in weights)):
         fail(f"stage {number} cannot run for several pictures")
+    for w in weights:  # loaded for the first picture, used for all
+        if alone and w.residency == "loaded" and (
+                program.buffers[w.packed].first > 0
+                or program.buffers[w.packed].last < program.stages[program.alone - 1].last):
+            fail(f"the weights of layer {w.node} are lost before the last picture has come")
     if stage.last > stage.first and (stage.grid != (1, 1) or len(stage.ops) != 1
                                      or not _one_strip(stage.ops[0])):
         fail(f"stage {number} is not done with its input before it writes")

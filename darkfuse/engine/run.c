@@ -68,8 +68,7 @@ void df_run_frame(df_engine *e, int id, int n)
         bool alone = number < e->alone;
         bool first = !alone || e->picture == 0; /* whether the stage runs for the first time in this batch */
         double since = df_now_ms();
-        /* What a stage alone is done with is in use again when the next picture comes: nothing is read there yet. */
-        if (id == 0 && first && (!alone || number == 0))
+        if (id == 0 && first)
             df_reader_step(e, s->first);
         for (int w = 0; first && w < s->n_loaded; w++)
             df_fill_block(&t, s->loaded[w], 0, s->loaded[w]->filters, 0);

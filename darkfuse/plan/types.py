@@ -77,20 +77,13 @@ class Plan:
     threads: int = 1
     exact: bool = False
     arena_bytes: int = 0
-    batch: int = 1  # pictures that share each read; see `alone`
+    batch: int = 1  # pictures that share each read
+    alone: int = 1  # groups that run as each picture of a batch comes, and stream nothing; others run for all
     still: bool = False  # every map stays over frames, so that what did not change may be passed over
     ahead_bytes: int = 0  # of arena_bytes: what no group needs, for weights that are read long before use
     budget_bytes: int = 0  # for the whole process; 0 where nobody named one
     predicted_peak_bytes: int = 0  # of the whole process
     predicted_ms: float = 0.0
-
-    @property
-    def alone(self) -> int:
-        """Groups that run for each picture of a batch as it comes, for there is nothing to share: the first
-        one, and those behind it up to the first that reads weights. The others run when all have come."""
-        reads = [any(layer.residency in ("loaded", "streamed") for layer in group.layers)
-                 for group in self.groups]
-        return max(1, [*reads, True].index(True)) if self.batch > 1 else 1
 
     def to_json(self) -> str:
         """One line of JSON; `from_json` gives back an equal plan."""

@@ -52,14 +52,15 @@ def together(engine: Engine, graph: Graph, frames: list[np.ndarray]) -> list[lis
     return [outputs_of(engine, graph, picture) for picture in range(len(frames))]
 
 
-def for_batches(plan: Plan, batch: int) -> Plan:
-    """The plan for so many pictures; weights of the first group cannot be streamed for several, nor those of
-    groups of several columns of tiles."""
-    return replace(plan, batch=batch, groups=tuple(
+def for_batches(plan: Plan, batch: int, alone: int = 1) -> Plan:
+    """The plan for so many pictures, whose first groups run as each comes; weights of those cannot be
+    streamed for several, nor those of groups of several columns of tiles."""
+    alone = min(alone, len(plan.groups)) if batch > 1 else 1
+    return replace(plan, batch=batch, alone=alone, groups=tuple(
         replace(group, layers=tuple(
             replace(layer, residency="loaded") if layer.residency == "streamed" else layer
             for layer in group.layers))
-        if number == 0 or group.grid[1] > 1 else group for number, group in enumerate(plan.groups)))
+        if number < alone or group.grid[1] > 1 else group for number, group in enumerate(plan.groups)))
 
 
 @examples(120)
@@ -77,7 +78,8 @@ def test_any_plan_gives_each_picture_of_a_batch_its_own_bits(data):
         make_weights(graph, weights, 5)
         want = one_by_one(graph, replace(plan, threads=1), weights, frames)
         try:
-            program = lower(graph, for_batches(plan, batch), (), weight_offsets(graph, weights))
+            batched = for_batches(plan, batch, data.draw(st.integers(1, 6)))
+            program = lower(graph, batched, (), weight_offsets(graph, weights))
         except PlanError as error:
             assert "must read the network's input" in str(error) or "the last layers" in str(error)
             return
@@ -95,7 +97,7 @@ def test_any_plan_gives_each_picture_of_a_batch_its_own_bits(data):
 @given(st.data())
 def test_programs_of_batches_are_proved(data):
     graph = data.draw(networks(max_layers=5, max_side=7))
-    plan = for_batches(data.draw(plans(graph)), data.draw(st.integers(2, 3)))
+    plan = for_batches(data.draw(plans(graph)), data.draw(st.integers(2, 3)), data.draw(st.integers(1, 4)))
     try:
         program = lower(graph, plan)
     except PlanError as error:
@@ -127,28 +129,28 @@ def test_a_block_of_filters_is_read_once_for_all_pictures(residency, threads, ca
         engine.close()
 
 
-@pytest.mark.parametrize("pinned", [1, 2, 4, 6])
-def test_first_groups_that_read_nothing_run_for_each_picture_as_it_comes(pinned, tmp_path):
+@pytest.mark.parametrize("residency", ["pinned", "loaded"])
+@pytest.mark.parametrize("alone", [1, 2, 4, 6])
+def test_first_groups_run_for_each_picture_as_it_comes(alone, residency, tmp_path):
     graph, weights = made(NET, tmp_path)
     frames = [noise(graph, seed) for seed in range(4)]
     want = one_by_one(graph, layer_by_layer(graph, 1, "pinned"), weights, frames)
-    plan = for_batches(layer_by_layer(graph, 2, "streamed"), 4)
-    groups = tuple(replace(group, layers=tuple(
-        replace(layer, residency="pinned") if layer.residency != "none" else layer for layer in group.layers))
-        if number < pinned else group for number, group in enumerate(plan.groups))
-    plan = replace(plan, groups=groups)
+    plan = for_batches(layer_by_layer(graph, 2, "streamed"), 4, alone)
+    plan = replace(plan, ahead_bytes=1 << 18, groups=tuple(replace(group, layers=tuple(
+        replace(layer, residency=residency) if layer.residency == "loaded" else layer
+        for layer in group.layers)) for group in plan.groups))
     program = lower(graph, plan, (), weight_offsets(graph, weights))
-    assert plan.alone == program.alone >= pinned
     ends = [max(n for n, stage in enumerate(program.stages) for op in stage.ops
                 if at in (*op.inputs, op.output)) for at in range(len(program.tensors))]
     for at, tensor in enumerate(program.tensors):
         if ends[at] < program.alone and tensor.layout != "chw":  # other views of it may be read later
             storage = [n for n, other in enumerate(program.tensors) if other.buffer == tensor.buffer]
             assert (tensor.apart > 0) == any(ends[n] >= program.alone for n in storage)
-    for guard in (True, False):
+    for guard in (True, False, False):
         engine = Engine(program, weights, 2, guard=guard)
         for size in (4, 1, 3):
             assert together(engine, graph, frames[:size]) == want[:size]
+            assert engine.stats()["bytes_read"] == bytes_read(program)
         engine.close()
 
 

@@ -129,7 +129,10 @@ def _weights(draft: Draft) -> dict[int, int]:
         def add(name: str, size: int, always: bool, stage: int = stage, residency: str = residency) -> int:
             if residency == "streamed" and not always:
                 return _block(draft, blocks, stage, name, size)
-            return draft.add_buffer(name, size, *((-1, draft.steps[-1][1]) if always else draft.steps[stage]))
+            span = draft.steps[stage]
+            if residency == "loaded" and stage < draft.plan.alone:  # for the first picture, and there for all
+                span = 0, draft.steps[draft.plan.alone - 1][1]
+            return draft.add_buffer(name, size, *((-1, draft.steps[-1][1]) if always else span))
 
         found[layer] = len(draft.weights)
         reader = -1 if residency in ("pinned", "none") else readers[stage]

@@ -46,4 +46,9 @@ def land_reads(draft: Draft, arena: int) -> list[Weights]:
     found = landings_of(draft.buffers, draft.weights, until, arena)
     if "reads-ahead" in draft.without:
         found = [landings[:w.slots] for w, landings in zip(draft.weights, found)]
+    if draft.plan.alone > 1:  # what a group is done with is in use again when the next picture comes
+        ends = draft.steps[draft.plan.alone - 1][1]
+        found = [tuple(place if place.step == 0 else place._replace(step=max(place.step, ends + 1))
+                       for place in landings) if until.get(number, 0) > ends else landings
+                 for number, landings in enumerate(found)]
     return [w._replace(landings=landings) if landings else w for w, landings in zip(draft.weights, found)]

@@ -27,13 +27,15 @@ def validate(draft: Draft) -> None:
                         f"one was edited since; plan it again")
     if not 1 <= plan.threads <= MAX_THREADS:
         raise PlanError(f"{graph.name}: a plan for {plan.threads} threads; 1 to {MAX_THREADS} make sense")
-    first = plan.groups[0].layers if plan.groups else ()
     if not 1 <= plan.batch <= MAX_BATCH:
         raise PlanError(f"{graph.name}: a plan for {plan.batch} pictures at a time; 1 to {MAX_BATCH} make "
                         f"sense")
-    if plan.batch > 1 and any(layer.residency == "streamed" for layer in first):
-        raise PlanError(f"{graph.name}: layer {first[0].node}: pictures of a batch come one by one to the "
-                        f"first group, whose weights cannot be streamed for all of them")
+    if not 1 <= plan.alone <= max(1, len(plan.groups) if plan.batch > 1 else 1):
+        raise PlanError(f"{graph.name}: {plan.alone} of {len(plan.groups)} groups run as each picture comes")
+    for first in (first for group in plan.groups[: plan.alone] for first in group.layers):
+        if plan.batch > 1 and first.residency == "streamed":
+            raise PlanError(f"{graph.name}: layer {first.node}: pictures of a batch come one by one to its "
+                            f"group, whose weights cannot be streamed for all of them")
     if plan.ahead_bytes < 0:
         raise PlanError(f"{graph.name}: a plan with {plan.ahead_bytes} bytes for reads ahead")
     for layer in draft.wanted:

@@ -18,7 +18,7 @@ from darkfuse.plan.search.pieces import Pieces
 from darkfuse.plan.search.simple import layer_by_layer
 from darkfuse.plan.search.spend import spend, timed
 from darkfuse.plan.search.tiled import NO_LIMIT
-from darkfuse.plan.types import Plan
+from darkfuse.plan.types import Group, Plan
 
 SEARCHED = 3000  # inputs of layers in a network that is searched: the largest of Darknet's have 500
 LAID_OUT = 1500  # pieces of all plans laid out in search of the least: seven of a large network
@@ -126,7 +126,21 @@ def fastest_within(graph: Graph, mem: int, threads: int, exact: bool, device: De
         draft = _fastest(search, search.limit)
     except PlanError:  # the first group does not read the input
         return None
-    return spend(draft, _smaller(search, draft, mem), mem, device) if draft is not None else None
+    if draft is None:
+        return None
+    found = [spend(draft, _smaller(search, draft, mem), mem, device)]
+    # The more groups run as each picture comes, the fewer maps wait, and the longer reads wait for room
+    for alone in range(1, _reading(draft.plan.groups, ("streamed",)) + 1):
+        other = lay_out(graph, replace(draft.plan, alone=alone), wirings=spans.wirings)
+        if alone != draft.plan.alone and other.packed_bytes <= mem:
+            found.append(spend(other, [], mem, device))
+    return min(found, key=lambda plan: plan.predicted_ms)
+
+
+def _reading(groups: Sequence[Group], residencies: Sequence[str]) -> int:
+    """Groups ahead of the first, but for the very first, that has weights of such residencies."""
+    reads = [any(layer.residency in residencies for layer in group.layers) for group in groups]
+    return max(1, [*reads, True].index(True))
 
 
 def _unsearched(graph: Graph, mem: int | None, threads: int, exact: bool) -> Plan:
@@ -180,8 +194,10 @@ def _laid_out(label: Label, search: Cuts) -> Draft:
 def _draft(ways: Sequence[int], ms: float, search: Cuts) -> Draft:
     spans = search.spans
     graph = spans.net.graph
-    plan = Plan(graph.name, graph.fingerprint(), tuple(map(search.group, ways)), spans.threads,
-                spans.net.exact, batch=spans.net.batch, predicted_ms=round(ms / spans.net.batch, 3))
+    groups, batch = tuple(map(search.group, ways)), spans.net.batch
+    plan = Plan(graph.name, graph.fingerprint(), groups, spans.threads, spans.net.exact, batch=batch,
+                alone=_reading(groups, ("loaded", "streamed")) if batch > 1 else 1,
+                predicted_ms=round(ms / batch, 3))
     return lay_out(graph, plan, wirings=spans.wirings)
 
 
