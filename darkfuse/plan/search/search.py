@@ -25,6 +25,7 @@ LAID_OUT = 1500  # pieces of all plans laid out in search of the least: seven of
 LEASTS = 3  # plans about as small as the smallest, of which the best is taken
 STRIPES = (1 << 20, 4, 2)  # rows at most: what flat ones write over their input lies close to it
 WORTH = 0.995  # of the time of a plan that fits: what other ones must be expected to save
+SLOWER = 1.5  # times that of the fastest of them: no room to read ahead makes good for more
 NEARLY = 100  # such plans take no more than one part of so many more
 STRIPED = 16 << 20  # of arena
 LEFT = (0.04, 0.16, 0.3, 0.45)  # of a budget, for reads ahead: plans that leave as much are tried too
@@ -96,16 +97,16 @@ def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool
     if latency_ms is None and (least.packed_bytes >= STRIPED or (stripes and plain is None)):
         found = _striped(spans, limit, max(limit, least.packed_bytes)) if mem else None
         if found is not None and (plain is None or _time(found[1]) < plain):
-            search, draft = found
-            return spend(draft, _smaller(search, draft, limit), limit, spans.device)
+            return spend(found[1], _smaller(*found, limit), limit, spans.device)
         for some in (spans, *_reordered(spans)) if plain is None else ():
             search = Cuts(some, least.packed_bytes, thorough=True, stripes=max(STRIPES))
-            small += _smallest(search, limit)
+            small += _smallest(search, limit, min(small, key=_size).packed_bytes)
             small += [_relaxed(search, label, limit) for label in search.least()[:1] if mem]
         least = min(small, key=_size)
     if mem == 0 or or_least or least.packed_bytes <= limit:
         most = limit if least.packed_bytes <= limit else least.packed_bytes + least.packed_bytes // NEARLY
-        fits = sorted([draft for draft in small if draft.packed_bytes <= most], key=_time)[:LEASTS]
+        fits = sorted([draft for draft in small if draft.packed_bytes <= most], key=_time)
+        fits = [draft for draft in fits if _time(draft) <= SLOWER * _time(fits[0])][:LEASTS]
         return spend(fits[0], fits[1:], max(limit, *(draft.packed_bytes for draft in fits)), spans.device)
     heavy = sorted(least.buffers, key=lambda b: -b.bytes)[:2]
     what = " and ".join(f"{b.name} ({format_bytes(b.bytes)})" for b in heavy)
@@ -292,10 +293,10 @@ def _smaller(search: Cuts, draft: Draft, limit: int) -> Iterator[Draft]:
                 yield smaller
 
 
-def _smallest(search: Cuts, limit: int) -> list[Draft]:
-    """Plans about as small as any, one of them the smallest there is, and the fastest that is found within
-    `limit` or, if that is too little, a little above the least: so near it, what packing adds differs from
-    plan to plan by more than what they need, and several are tried."""
+def _smallest(search: Cuts, limit: int, known: int = NO_LIMIT) -> list[Draft]:
+    """Plans about as small as any, where they are smaller than `known` bytes: one of them the smallest there
+    is, and the fastest that is found within `limit` or, if that is too little, a little above the least. So
+    near it, what packing adds differs from plan to plan by more than what they need: several are tried."""
     labels = search.least()
     if not labels:  # they are reckoned to take more than others really do
         return []
@@ -305,6 +306,8 @@ def _smallest(search: Cuts, limit: int) -> list[Draft]:
             break
         found.append(_laid_out(label, search))
     least = min(found, key=_size).packed_bytes
+    if least >= known:
+        return []
     most = limit if limit >= least else least + least // NEARLY
     draft = _fastest(search, most, _tries(search, 6), last=True)
     return [*found, draft] if draft is not None else found
