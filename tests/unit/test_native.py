@@ -95,7 +95,7 @@ def test_what_cannot_be_done_is_said_in_one_line(root: Path, tmp_path: Path, com
     Image.new("L", (9000, 9000)).save(tmp_path / "large.png")
     photos = [str(tmp_path / "wide.png"), str(tmp_path / "gone.png"), str(tmp_path / "large.png"),
               str(root / SMALL)]
-    with darkfuse.load(size="native", mem=(process.rss_bytes() or 0) + (16 << 20)) as net:
+    with darkfuse.load(size="native", mem=(process.rss_bytes() or 0) + (28 << 20)) as net:
         wide, gone, large, small = net.detect_each(photos)
         assert isinstance(wide, ImageError) and "16416x32) it is more than 16384 pixels wide" in str(wide)
         assert isinstance(gone, ImageError) and "gone.png: cannot read the picture" in str(gone)
