@@ -225,6 +225,7 @@ def measure(options: argparse.Namespace, results: dict[str, Any]) -> None:
                         row = ours(*words, options.frames, options.timeout)
                     else:
                         row = theirs(*words, options.timeout)
+                    row["fate"] = row["fate"].replace(f"{model.folder}/", "")
                     if row["fate"] in ("killed", "too slow"):
                         ended[rate, swap, program] = limit
                     cells[key] = {**add_turn(cell, row), "model": name, "rate": rate, "commit": commit()}
