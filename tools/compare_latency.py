@@ -18,9 +18,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # a plain checkout is enough to run this
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain checkout is enough to run this
 
+from darkfuse.graph import load_graph
+from tools.bench_peers import resized_cfg
+from tools.make_weights import make_weights
+
+ROOT = Path(__file__).resolve().parent.parent
 FRAMES = 4  # of a turn, of which the fastest counts
 # Runs in a checkout's own process: a line in asks for a turn, a line out says its fastest frame's seconds
 TURNS = f"""
@@ -79,13 +83,10 @@ def main() -> int:
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--turns", type=int, default=15)
     args = parser.parse_args()
-    from tools.bench_peers import resized_cfg
-
     print(f"{args.cfg.stem:12} {'size':>5} {'memory':>9} threads  ms before  ms after  ratio  in turns")
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "random.weights"
-        subprocess.run([sys.executable, str(ROOT / "tools" / "make_weights.py"), str(args.cfg), str(weights)],
-                       check=True, stdout=subprocess.DEVNULL)
+        make_weights(load_graph(str(args.cfg)), str(weights), 1)
         for size in map(int, args.sizes.split(",")):
             cfg = Path(folder) / f"{args.cfg.stem}-{size}.cfg"
             cfg.write_text(resized_cfg(str(args.cfg), size))

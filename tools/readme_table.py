@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ BEGIN, END = "<!-- table: tools/readme_table.py -->\n", "<!-- end of table -->\n
 MODEL, PAPER = "yolov2", "yolov2-16"  # the paper's task is YOLOv2's first sixteen layers
 
 
+@functools.cache
 def cells_of() -> list[dict[str, Any]]:
     """Everything measured."""
     return list(json.loads(RESULTS.read_text())["cells"].values())

@@ -116,8 +116,8 @@ cdef class Chains:
 
     cdef int64_t place(self, const int *order, int done, int64_t *placed, int64_t most) noexcept nogil:
         """Give chains from `order[done]` on their places, each in the smallest gap that holds it, or the
-        lowest, or else on top of its neighbours; `placed` is -1 for what has none yet. Returns the highest end; more than `most`
-        where placing ended because of that."""
+        lowest, or else on top of its neighbours; `placed` is -1 for what has none yet. Returns the highest
+        end; more than `most` where placing ended because of that."""
         cdef int64_t highest = 0, top, choice, slack, low, high
         cdef Span *taken = self.taken
         cdef Ban *ban
