@@ -17,7 +17,7 @@ from darkfuse.session.choose import Chosen, Wishes, choose, choose_batch
 from darkfuse.session.choose import within as rung_within
 from darkfuse.session.inputs import as_file_or_array
 from darkfuse.session.looking import Looking
-from darkfuse.session.pictures import Pictures
+from darkfuse.session.pictures import Crowded, Pictures
 from darkfuse.session.seen import Seen
 
 if TYPE_CHECKING:
@@ -134,10 +134,13 @@ class Batches(Looking):
                     result = self._boxes(one.width, one.height, one.path, answers, number, batch=True)
                     found.append(Seen(**vars(result), source=one.source, bgr=one.bgr))
                 except ImageError as error:
-                    found.append(error)
+                    found.append(error.with_traceback(None))  # its frames hold maps of the arena
                 number += 1
             else:
                 found.append(one)
+        for place, answer in enumerate(found):
+            if isinstance(answer, Crowded):  # alone, the arena makes room for its boxes
+                (found[place],) = self._one_by_one(images[place : place + 1], answers, bgr)
         return found
 
     def keep_to(self, total: int) -> int:

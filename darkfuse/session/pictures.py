@@ -17,6 +17,10 @@ _WAYS = {"decoded": ", or let --reduce-pictures take a progressive JPEG smaller"
          "drawn on": ", or take --no-draw"}
 
 
+class Crowded(ImageError):
+    """A picture has more boxes than there is room for."""
+
+
 class Pictures:
     """Reads pictures for a network, and draws boxes on them.
 
@@ -44,7 +48,7 @@ class Pictures:
 
         source, centres = self._graph.input, self._graph.dialect.resize == "centres"
         target = Target(source.w, source.h, source.c, fit, centres)
-        self.has_room(self._budget.picture or 0)  # returns what the picture before left, where that counts
+        self._trim(self._budget.picture or 0)
         try:
             return decode(path, target, self._budget.picture, self._room, self._ignore_exif, self._reduce)
         except TooLarge as error:
@@ -61,18 +65,24 @@ class Pictures:
 
     def has_room(self, needed: int) -> bool:
         """Whether so many bytes fit beside all this process holds now, what it has let go of returned."""
-        if self._budget.total is None or (process.rss_bytes() or 0) + needed <= self._budget.total:
-            return True
-        from darkfuse.engine._engine import give_back
+        self._trim(needed)
+        return self._fits(needed)
 
-        give_back()
-        return (process.rss_bytes() or 0) + needed <= self._budget.total
+    def _fits(self, needed: int) -> bool:
+        return self._budget.total is None or (process.rss_bytes() or 0) + needed <= self._budget.total
 
-    def too_many(self, path: str, labels: int) -> ImageError:
+    def _trim(self, needed: int) -> None:
+        """Return what earlier pictures left with the allocator, where so many bytes do not fit beside it."""
+        if not self._fits(needed):
+            from darkfuse.engine._engine import give_back
+
+            give_back()
+
+    def too_many(self, path: str, labels: int) -> Crowded:
         """What to raise for a picture with more boxes than there is room for."""
         total = format_bytes(self._budget.total or 0)
-        return ImageError(f"{path or 'the picture'}: {labels} boxes above the threshold, or more, do not fit "
-                          f"in {total}; raise --thresh, or give more --mem")
+        return Crowded(f"{path or 'the picture'}: {labels} boxes above the threshold, or more, do not fit "
+                       f"in {total}; raise --thresh, or give more --mem")
 
     def draw(self, path: str, marks: Sequence[Any], out: str) -> str:
         """`media.draw.draw`; raises likewise."""

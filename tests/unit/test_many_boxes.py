@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
@@ -22,9 +23,12 @@ from darkfuse.detect.report import json_frame, lines
 from darkfuse.detect.types import Box
 from darkfuse.engine._engine import give_back
 from darkfuse.errors import ImageError
+from darkfuse.graph import load_graph
 from darkfuse.graph.build import build_graph
 from darkfuse.host import process
 from darkfuse.model.cfg import parse_cfg
+from darkfuse.model.locate import DEFAULT_CFG, find_cfg
+from darkfuse.plan.search.simple import layer_by_layer
 
 SIDE = 40
 HEAD = f"[net]\nwidth={SIDE}\nheight={SIDE}\nchannels=24\n[yolo]\nclasses=3\nnum=3\nanchors=1,2, 3,4, 5,6\n"
@@ -145,3 +149,20 @@ def test_a_picture_of_a_list_gives_its_arena_away_for_its_boxes(root: Path) -> N
         object.__setattr__(net._pictures._budget, "total", 1 << 20)
         with pytest.raises(ImageError, match="cat.jpg: .* do not fit in 1M; raise --thresh"):
             net.detect(photo, 0.000001, 0.0)
+
+
+def test_a_picture_of_a_batch_with_more_boxes_than_fit_beside_it_runs_alone(root: Path) -> None:
+    """The others' maps are done with by then, so that its boxes get the arena's room."""
+    photo, grey = str(root / "docs" / "images" / "cat.jpg"), np.full((64, 64, 3), 128, np.uint8)
+    plan = layer_by_layer(load_graph(find_cfg(DEFAULT_CFG)), 1, "pinned")
+    with darkfuse.load(plan=dataclasses.replace(plan, batch=2), threads=1) as net:
+        wanted = net.detect(photo, 0.000001, 0.0).detections
+        list(net.detect_each([grey] * 2, 0.9))
+        give_back()
+        total = (process.rss_bytes() or 0) + len(wanted) * DETECTION_BYTES // 2
+        for part in (net._chosen.budget, net._pictures._budget):
+            object.__setattr__(part, "total", total)
+        first, second = net.detect_each([photo, grey], 0.000001, 0.0)
+        assert not isinstance(first, ImageError) and first.detections == wanted
+        assert not isinstance(second, ImageError) and len(second) > 1024
+        assert net.stats.get("batch", 1) == 1 and net._planned == 2
