@@ -216,7 +216,8 @@ def _conv(program: Program, stage: Stage, op: Op, out: Tensor, source: Tensor) -
 
 
 def _reads(where: str, op: Op, n: int, source: Tensor, out: Tensor, x: Span) -> tuple[int, int]:
-    """Columns of input `n` that columns `x` of the output are made of; a convolution's with its padding."""
+    """Columns of input `n` that columns `x` of the output are made of; a convolution's with its padding,
+    where its kernel needs that stored."""
     o: Any = op.options
     same = (source.height, source.width) == (out.height, out.width)
     if op.kind in WHOLE_MAP or (op.kind == "shortcut" and not same):
@@ -227,7 +228,9 @@ def _reads(where: str, op: Op, n: int, source: Tensor, out: Tensor, x: Span) -> 
     if op.kind == "conv":
         if op.pool:
             x = 2 * x[0], min(2 * x[1], conv_output(o, source.width, True))
-        return x[0] * across - o.pad, (x[1] - 1) * across - o.pad + (o.size - 1) * o.dilation + 1
+        start, end = x[0] * across - o.pad, (x[1] - 1) * across - o.pad + (o.size - 1) * o.dilation + 1
+        # Winograd looks where the stored columns end
+        return (max(start, 0), min(end, source.width)) if op.kernel == "winograd" else (start, end)
     if op.kind in ("maxpool", "local_avgpool"):
         if o.size < 1 or min(o.stride, across) < 1 or o.padding < 0:
             fail(f"{where} has impossible options")

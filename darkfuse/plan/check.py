@@ -153,7 +153,8 @@ class _Walk:
         return layer, channel
 
     def _reads(self, op: Op, y: Span, x: Span) -> list[tuple[int, Span, Span]]:
-        """(layer read, rows, columns) per input, columns with the padding a convolution reads."""
+        """(layer read, rows, columns) per input, columns with the padding a convolution reads;
+        Winograd reads what there is."""
         if op.kind in ("input", "copy"):
             return []
         if op.kind == "export":
@@ -169,7 +170,7 @@ class _Walk:
                 columns = x[0] * across.stride - across.pad_before, \
                     (x[1] - 1) * across.stride - across.pad_before + across.extent
                 rows = max(rows[0], 0), min(rows[1], shape.h)
-                if node.kind != "convolutional":
+                if node.kind != "convolutional" or op.kernel == "winograd":
                     columns = max(columns[0], 0), min(columns[1], shape.w)
             elif node.kind == "upsample":
                 scale = getattr(node.options, "stride", 1)

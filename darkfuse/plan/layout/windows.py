@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from operator import sub
 
@@ -115,11 +115,15 @@ def arrange(wiring: Wiring, groups: Sequence[Group], members: Sequence[Sequence[
                                                != leaves[n].shape.c for n in writers):
             whole.add(root)  # copies that share channel blocks cannot each carry their part of a window
 
+    # Winograd takes what is not stored for zero, at the price of a copy for each tile at an edge: worth it
+    # where every picture of a batch has a map
+    marginless = {layer.node for group in groups for layer in group.layers
+                  if batch > 1 and layer.kernel == "winograd"}
     for stage, numbers in enumerate(members):
         _regions(wiring, groups[stage], numbers, whole, layout)
     for root, stored in layout.stored.items():
         if root in whole:
-            _whole(wiring, stored, readers.get(root, []))
+            _whole(wiring, stored, readers.get(root, []), marginless)
         else:
             _window(stored, groups[stored.first], [layout.rows[n] for n in written[root]],
                     [layout.columns[n] for n in written[root]])
@@ -155,13 +159,17 @@ def _regions(wiring: Wiring, group: Group, numbers: Sequence[int], whole: set[in
         layout.rows[number], layout.columns[number] = y[at], x[at]
 
 
-def _whole(wiring: Wiring, stored: Stored, readers: Sequence[tuple[int, int]]) -> None:
-    """All rows, all columns, and the margins the readers' windows reach into."""
+def _whole(wiring: Wiring, stored: Stored, readers: Sequence[tuple[int, int]],
+           marginless: Collection[int]) -> None:
+    """All rows, all columns, and the margins the readers' windows reach into, those of layers that do without
+    left out."""
     stored.slots = stored.height
     low, high = 0, stored.width
     if stored.layout != "chw":
         for number, which in readers:
             leaf = wiring.leaves[number]
+            if leaf.kind == "conv" and leaf.layer in marginless:
+                continue
             start, end = read(leaf.columns[which], (0, leaf.shape.w))
             low, high = min(low, start), max(high, end)
     stored.x0, stored.cols = (low,), high - low

@@ -158,8 +158,9 @@ class Pieces:
             for which, source in enumerate(leaf.sources):
                 storage = self.wiring.root(source).storage
                 root_of(storage).readers.append(position)
-                low, high = read(leaf.columns[which], (0, leaf.shape.w))
-                margins[storage] = (min(margins[storage][0], low), max(margins[storage][1], high))
+                if not (number in at and self._marginless(at[number])):
+                    low, high = read(leaf.columns[which], (0, leaf.shape.w))
+                    margins[storage] = (min(margins[storage][0], low), max(margins[storage][1], high))
         exports: dict[int, int] = {}
         for layer in self.graph.outputs:
             view = self.wiring.views[layer]
@@ -184,6 +185,10 @@ class Pieces:
             for storage, _ in self.operands[number][:1]:
                 roots[storage].whole = max(roots[storage].whole, roots[self.pieces[number].root].whole)
         return roots, exports
+
+    def _marginless(self, at: int) -> bool:
+        """Whether a piece reads no margins of whole maps, unless it runs by its other kernel."""
+        return self.batch > 1 and self.pieces[at].leaf.kind == "conv" and self.pieces[at].rule == "winograd"
 
     def __len__(self) -> int:
         return len(self.pieces)
