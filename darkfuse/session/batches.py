@@ -39,6 +39,15 @@ def batch_wish(batch: str | int | None) -> int | None:
     return int(batch)
 
 
+class Asked(NamedTuple):
+    """What a network was loaded for: the budget before it was raised to what a plan needs, the plan that was
+    given, and whether each picture's own size is run (see `session.native`)."""
+
+    budget: Budget
+    plan: Plan | str | None
+    native: bool
+
+
 class Waiting(NamedTuple):
     """A picture of a batch: its size and path, and what the caller gave."""
 
@@ -64,9 +73,8 @@ class Batches(Looking):
     stats: dict[str, Any]
     _engine: Any
     _detects: bool
-    _native: bool  # see `session.native`
     _wishes: Wishes
-    _asked: Budget  # before it was raised to what a plan needs
+    _asked: Asked
     _chosen: Chosen
     _pictures: Pictures
     _decoding: tuple[bool, bool]
@@ -175,7 +183,7 @@ class Batches(Looking):
             return
         slack = self.budget.slack + VIDEO_BYTES + 2 * frame_bytes
         budget = dataclasses.replace(self.budget, slack=slack, video=True)
-        self._asked, self._filmed = budget, True
+        self._asked, self._filmed = self._asked._replace(budget=budget), True
         self._use(choose(self.graph, budget, self._wishes._replace(pictures=1)))
         self.rungs = (self._chosen,)
 
@@ -190,7 +198,7 @@ class Batches(Looking):
         """Plan for so many pictures; how many there will be at a time."""
         wished = self._wishes.pictures if self._wishes.fixed else within(pictures)
         wished = min(wished, pictures)
-        if wished < 2 or self._native:
+        if wished < 2 or self._asked.native:
             return 1
         if self._planned < wished:  # a plan for more serves fewer: the end of a list
             self.close()  # the search has the arena's room

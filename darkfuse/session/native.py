@@ -10,16 +10,13 @@ from __future__ import annotations
 import dataclasses
 import os
 from math import lcm
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from darkfuse.errors import BudgetError, CfgError, DarkfuseError, ImageError
 from darkfuse.graph import Graph
 from darkfuse.graph.build import DETECTION, MAX_SIDE, build_graph
 from darkfuse.session.batches import Batches
 from darkfuse.session.choose import choose
-
-if TYPE_CHECKING:
-    from darkfuse.plan.types import Plan
 
 NATIVE = "native"
 
@@ -71,7 +68,6 @@ def steps(graph: Graph) -> tuple[int, int]:
 class Native(Batches):
     """`Batches` whose network has the size of each picture, if that is asked for."""
 
-    _given: Plan | str | None  # the plan asked for
     _steps: tuple[int, int] | None = None
 
     def _suit(self, image: Any) -> None:
@@ -101,8 +97,8 @@ class Native(Batches):
         self.close()  # the search, and then the new arena, have its room
         try:
             graph = build_graph(self.graph.cfg, width, height, self.dialect.name)
-            budget = dataclasses.replace(self._asked, input_bytes=source.c * width * height)
-            chosen = choose(graph, budget, self._wishes._replace(pictures=1), self._given)
+            budget = dataclasses.replace(self._asked.budget, input_bytes=source.c * width * height)
+            chosen = choose(graph, budget, self._wishes._replace(pictures=1), self._asked.plan)
         except (BudgetError, CfgError) as error:
             raise ImageError(at + str(error)) from None
         still = self._still

@@ -17,7 +17,7 @@ from darkfuse.host import process
 from darkfuse.host.units import parse_rate
 from darkfuse.model.locate import DEFAULT_CFG, find_cfg, find_weights
 from darkfuse.plan.types import Plan
-from darkfuse.session.batches import batch_wish
+from darkfuse.session.batches import Asked, batch_wish
 from darkfuse.session.budget import cache_is_free, process_budget, split_range
 from darkfuse.session.choose import Chosen, Wishes, choose, ladder, written_plan
 from darkfuse.session.inputs import as_picture, check_classifies, check_options, check_pictures, names_of
@@ -143,10 +143,8 @@ def load(
     one = wishes._replace(pictures=1)
     chosen = choose(graph, replace(budget, elastic=elastic is not None), one, plan, written)
     rungs = ladder(graph, chosen, elastic[0], one) if elastic else (chosen,)
-    net = Network(graph, index, rungs, names_of(graph, weights_path, names), wishes, ignore_exif,
-                  reduce_pictures)
-    net.hier, net._native, net._asked, net._given = hier, native, budget, plan
-    return net
+    return Network(graph, index, rungs, names_of(graph, weights_path, names), wishes,
+                   Asked(budget, plan, native), ignore_exif, reduce_pictures, hier)
 
 
 class Network(Native):
@@ -175,14 +173,14 @@ class Network(Native):
     """
 
     def __init__(self, graph: Graph, index: WeightsIndex, rungs: tuple[Chosen, ...], names: tuple[str, ...],
-                 wishes: Wishes, ignore_exif: bool = False, reduce_pictures: bool = False) -> None:
-        self.graph, self.names = graph, names
+                 wishes: Wishes, asked: Asked, ignore_exif: bool, reduce_pictures: bool, hier: float) -> None:
+        self.graph, self.names, self.hier = graph, names, hier
         self.rungs = rungs
         self.plan, self.budget, self.plan_origin, _ = self._chosen = rungs[-1]
         self.dialect = graph.dialect
         self.stats: dict[str, Any] = {}
         self.engine_stats: dict[str, Any] = {}
-        self._index, self._wishes = index, wishes
+        self._index, self._wishes, self._asked = index, wishes, asked
         self._batched, self._planned = self.plan, 1
         self._limits = process.Limits()
         self._decoding = ignore_exif, reduce_pictures
@@ -312,13 +310,13 @@ class Network(Native):
         Decoded pixels live in here only, as thousands of candidates for boxes may need their room next."""
         check_pictures(self.graph)
         self._limits.check(self.budget.total)
-        if self._native:
+        if self._asked.native:
             self._suit(image)
         path = os.fspath(image) if isinstance(image, (str, os.PathLike)) else ""
         picture = self._pictures.read(path, fit) if path else as_picture(image)
         engine = self._running((), batch or self._still_plan)
         self._show(engine, picture, fit, batch is not None)
-        if self._native:
+        if self._asked.native:
             self.stats["network_size"] = self.graph.input.w, self.graph.input.h
         if picture.reduced:
             self.stats["reduced_to"] = (picture.width, picture.height)
