@@ -14,6 +14,7 @@ from profiles import examples
 
 from darkfuse.graph import Graph, load_graph
 from darkfuse.plan.layout.lower import lower
+from darkfuse.plan.price import timeline
 from darkfuse.plan.price.device import BUILTIN
 from darkfuse.plan.price.predict import alive_bytes, predict, waiting
 from darkfuse.plan.search.mafat import configurations, mafat_plan, mafat_smallest, predicted_bytes
@@ -40,10 +41,11 @@ def test_any_plan_is_priced(data: st.DataObject) -> None:
     assert len(found.groups) == len(plan.groups)
     assert found.ms == pytest.approx(sum(group.ms for group in found.groups))
     assert found.macs == sum(op.macs for stage in program.stages for op in stage.ops)
+    steps = [(stage.first, stage.last) for stage in program.stages]
     for number, group in enumerate(found.groups):
         assert group.ms == pytest.approx(sum(layer.ms for layer in group.layers))
         assert all(layer.ms > 0 and 0 <= layer.weights_ms <= layer.ms for layer in group.layers)
-        assert group.bytes == alive_bytes(program.buffers, program.stages)[number] <= program.arena_bytes
+        assert group.bytes == alive_bytes(program.buffers, steps)[number] <= program.arena_bytes
     # Some stage fills the arena, or the packing left a gap; it is never larger than what lives in it asks for
     assert max(group.bytes for group in found.groups) <= found.arena_bytes
 
@@ -87,3 +89,20 @@ def test_mafat_takes_the_fewest_tiles_that_fit(sixteen: Graph) -> None:
     tiles = [sum(group.grid[0] ** 2 for group in mafat_plan(sixteen, mem * MB, 1).groups)
              for mem in (25, 40, 90)]
     assert tiles == sorted(tiles, reverse=True) and tiles[-1] <= 2
+
+
+def test_tiles_that_take_as_long_as_the_one_before_are_not_gone_through(
+        root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With late layers in stripes weights are read tile after tile: the same as with every one."""
+    graph = load_graph(str(root / "cfg" / "yolov2-voc.cfg"))
+    plan = plan_for(graph, 0, 2, False, X86)
+    program = lower(graph, plan)
+    quick = predict(graph, plan, X86, program=program)
+    monkeypatch.setattr(timeline, "SAME", -1.0)
+    every = predict(graph, plan, X86, program=program)
+    assert every.read_bytes > 2 * graph.weight_bytes  # in stripes
+    assert quick.ms == pytest.approx(every.ms, rel=1e-3)
+    assert quick.reading_ms == pytest.approx(every.reading_ms, rel=1e-6)
+    assert quick.waiting_ms == pytest.approx(every.waiting_ms, rel=1e-3)
+    assert len(quick.slots) == len(every.slots)
+    assert quick.slots[-1].end == pytest.approx(every.slots[-1].end, rel=1e-3)

@@ -2,10 +2,10 @@
 
 ::
 
-    validate ─▶ wire ─▶ regions ─▶ emit ─▶ place ─▶ land_reads
-    the plan    opera-  what each  buffers  offsets  where reads of
-    fits the    tions,  tile       and ops  in the   weights land
-    graph       steps   computes            arena
+    validate ─▶ wire ─▶ windows ─▶ reserve ─▶ place ─▶ emit ─▶ land_reads
+    the plan    opera-  what each  buffers    offsets  what    where reads of
+    fits the    tions,  tile                  in the   runs    weights land
+    graph       steps   computes              arena
 
 Each pass is a function that fills in some fields of a `Draft`. What only saves memory or time can be switched
 off by its name in `OPTIONAL`, one by one, to find out which of it makes a picture wrong.
@@ -21,14 +21,13 @@ from darkfuse.errors import PlanError
 from darkfuse.graph import Graph
 from darkfuse.model.weights import WeightsIndex
 from darkfuse.plan.layout.arena import aligned
-from darkfuse.plan.layout.draft import OPTIONAL, Draft
+from darkfuse.plan.layout.draft import OPTIONAL, Common, Draft
 from darkfuse.plan.layout.emit import emit
 from darkfuse.plan.layout.place import land_reads, place
+from darkfuse.plan.layout.reserve import reader_size, reserve
 from darkfuse.plan.layout.validate import validate
-from darkfuse.plan.layout.weights import raw_bytes
 from darkfuse.plan.layout.windows import arrange
 from darkfuse.plan.layout.wire import wire
-from darkfuse.plan.layout.wiring import Wiring
 from darkfuse.plan.program import Program
 from darkfuse.plan.types import Group, Plan
 
@@ -75,21 +74,24 @@ def lay_out(
     extra_outputs: Sequence[int] = (),
     weights_index: WeightsIndex | None = None,
     without: Collection[str] = (),
-    wirings: dict[tuple[object, ...], Wiring] | None = None,
+    common: Common | None = None,
 ) -> Draft:
-    """All that `lower` does but the last pass, with the same parameters: what a plan takes is known.
-    `wirings` holds those made for other plans of the graph, and gets this one's."""
+    """What a plan takes, by the passes of `lower` up to `place`, with the same parameters.
+
+    common : Common, optional
+        Of the plans of this graph that are laid out one after another.
+    """
     off = frozenset(without) | frozenset(filter(None, os.environ.get(WITHOUT, "").split(",")))
     for name in sorted(off - set(OPTIONAL)):
         raise PlanError(f"there is no pass {name!r} to leave out; there are {', '.join(OPTIONAL)}")
     if plan.still:
         off |= {"in-place", "overlap"}  # what a part of a map is made from stays
     draft = Draft(graph, plan, tuple(dict.fromkeys((*graph.outputs, *extra_outputs))), weights_index, off,
-                  {} if wirings is None else wirings)
+                  common or Common())
     validate(draft)
     wire(draft)
     draft.layout = arrange(draft.wiring, plan.groups, draft.members, plan.batch, plan.alone)
-    emit(draft)
+    reserve(draft)
     place(draft)
     return draft
 
@@ -97,6 +99,8 @@ def lay_out(
 def finish(draft: Draft, ahead_bytes: int = 0) -> Program:
     """The program, with so many bytes more than its buffers take for reads to land in. A draft may be
     finished several times."""
+    if not draft.stages:
+        emit(draft)
     arena, graph = draft.packed_bytes + aligned(ahead_bytes), draft.graph
     return Program(
         buffers=tuple(draft.buffers),
@@ -118,15 +122,10 @@ def with_reads(draft: Draft, groups: tuple[Group, ...]) -> Draft:
     """The draft of a plan whose `groups` differ from the draft's in nothing but how loaded layers are read:
     their `raw` and `slots`."""
     layers = {layer.node: layer for group in groups for layer in group.layers}
-    weights, sizes = list(draft.weights), dict[int, int]()
-    for number, w in enumerate(weights):
-        if w.residency == "loaded":
-            layer = layers[w.node]
-            weights[number] = w._replace(raw_filters=min(layer.raw, w.filters), slots=layer.slots)
-        if w.raw >= 0:  # of all layers of its stage
-            sizes[w.raw] = max(sizes.get(w.raw, 0), raw_bytes(draft.graph.node(w.node), layers[w.node]))
-    changed = replace(draft, plan=replace(draft.plan, groups=groups), layer_plan=layers, weights=weights)
-    changed.buffers = [buffer._replace(bytes=sizes[number]) if number in sizes else buffer
-                       for number, buffer in enumerate(draft.buffers)]
+    changed = replace(draft, plan=replace(draft.plan, groups=groups), buffers=list(draft.buffers), tensors=[],
+                      weights=[], stages=[], leaf_tensor={}, layer_plan=layers)
+    for stage, number in draft.readers.items():
+        size = reader_size(draft, groups[stage].layers)
+        changed.buffers[number] = draft.buffers[number]._replace(bytes=size)
     place(changed)
     return changed

@@ -48,49 +48,56 @@ def ties(wiring: Wiring, layout: Layout, members: Sequence[Sequence[int]]) -> li
     on a tile are rows that this tile or a later one reads.
     """
     found: list[Tie] = []
+    stored = layout.stored
     for stage, leaves in enumerate(members):
-        tile_rows = len(layout.rows[leaves[0]].spans) if leaves else 1
-        if tile_rows < 2:
+        if not leaves or len(layout.rows[leaves[0]].spans) < 2:
             continue
-        # dying root storage -> the first row that each tile row and those after it read; at last its height
-        needed: dict[int, list[int]] = {}
-        made: dict[int, list[int]] = {}  # born root storage -> per tile row, rows written by its end
-        read_by: dict[int, int] = {}  # dying root storage -> the last to read it, of the operations on a tile
-        for number in leaves:
-            leaf, spans = wiring.leaves[number], layout.rows[number].spans
-            root = wiring.root(leaf.view).storage
-            born = layout.stored[root]
-            if born.layout == "blocks" and born.first == stage and born.last > stage:
-                rows = made.setdefault(root, [0] * tile_rows)
-                end = 0
-                for tile, span in enumerate(spans):
-                    end = max(end, span[1]) if span[0] < span[1] else end
-                    rows[tile] = max(rows[tile], end)
-            for view, steps in zip(leaf.sources, leaf.rows):
-                root = wiring.root(view).storage
-                dying = layout.stored[root]
-                if dying.layout == "blocks" and dying.first < stage and dying.last == stage:
-                    read_by[root] = number
-                    starts = needed.setdefault(root, [dying.height] * (tile_rows + 1))
-                    start = dying.height
-                    asked = read(steps, [span for span in spans if span[0] < span[1]])
-                    for tile in reversed(range(tile_rows)):
-                        if spans[tile][0] < spans[tile][1]:
-                            start = max(min(start, asked.pop()[0]), 0)
-                        starts[tile] = min(starts[tile], start)
-        columns = len(layout.columns[leaves[0]].spans)
-        for target, rows in made.items():
-            writer = next(n for n in leaves if wiring.root(wiring.leaves[n].view).storage == target)
-            for source, starts in needed.items():
-                # Each picture's output goes over its own input: they have to lie equally far apart
-                if layout.stored[source].apart != layout.stored[target].apart:
-                    continue
-                # 1: the output's first writer runs after the input's last reader, so that the output may
-                # cover rows this tile row has read. 0 with several columns, as tiles to the right still read
-                # them, and where reader and writer are one operation, whose threads are not in step.
-                behind = 1 if columns == 1 and leaves.index(writer) > leaves.index(read_by[source]) else 0
-                after, before = layout.stored[target].row_stride, layout.stored[source].row_stride
-                shifts = [FLOAT * (after * rows[tile] - before * starts[tile + behind])
-                          for tile in range(tile_rows)]
-                found.append(Tie(source, target, max(0, *shifts)))
-    return best(found, {root: stored.bytes for root, stored in layout.stored.items()})
+        born = {root: stored[root].row_stride for root in map(wiring.written.__getitem__, leaves)
+                if stored[root].layout == "blocks" and stored[root].first == stage < stored[root].last}
+        dying = {root: stored[root].row_stride for number in leaves for root in wiring.read[number]
+                 if stored[root].layout == "blocks" and stored[root].first < stage == stored[root].last}
+        if born and dying:
+            known, key = layout.regions[stage].ties, (*born.items(), -1, *dying.items())
+            if key not in known:
+                known[key] = _of_group(wiring, layout, leaves, born, dying)
+            # Each picture's output goes over its own input: they have to lie equally far apart
+            found += [tie for tie in known[key] if stored[tie.source].apart == stored[tie.target].apart]
+    return best(found, {root: one.bytes for root, one in stored.items()})
+
+
+def _of_group(wiring: Wiring, layout: Layout, leaves: Sequence[int], born: Mapping[int, int],
+              dying: Mapping[int, int]) -> list[Tie]:
+    """All ties of one group; `born` and `dying` are storages, and the floats of a row of each."""
+    found: list[Tie] = []
+    tile_rows, columns = (len(axes[leaves[0]].spans) for axes in (layout.rows, layout.columns))
+    made = {root: [0] * tile_rows for root in born}  # per tile row, rows written by its end
+    # the first row that each tile row and those after it read; at last the map's height
+    needed = {root: [layout.stored[root].height] * (tile_rows + 1) for root in dying}
+    read_by: dict[int, int] = {}  # dying root storage -> the last to read it, of the operations on a tile
+    for number in leaves:
+        leaf, spans = wiring.leaves[number], layout.rows[number].spans
+        if wiring.written[number] in born:
+            rows, end = made[wiring.written[number]], 0
+            for tile, span in enumerate(spans):
+                end = max(end, span[1]) if span[0] < span[1] else end
+                rows[tile] = max(rows[tile], end)
+        for root, steps in zip(wiring.read[number], leaf.rows):
+            if root in dying:
+                read_by[root] = number
+                starts, start = needed[root], layout.stored[root].height
+                asked = read(steps, [span for span in spans if span[0] < span[1]])
+                for tile in reversed(range(tile_rows)):
+                    if spans[tile][0] < spans[tile][1]:
+                        start = max(min(start, asked.pop()[0]), 0)
+                    starts[tile] = min(starts[tile], start)
+    for target, rows in made.items():
+        writer = next(n for n in leaves if wiring.written[n] == target)
+        for source, starts in needed.items():
+            # 1: the output's first writer runs after the input's last reader, so that the output may
+            # cover rows this tile row has read. 0 with several columns, as tiles to the right still read
+            # them, and where reader and writer are one operation, whose threads are not in step.
+            behind = 1 if columns == 1 and leaves.index(writer) > leaves.index(read_by[source]) else 0
+            shifts = [FLOAT * (born[target] * rows[tile] - dying[source] * starts[tile + behind])
+                      for tile in range(tile_rows)]
+            found.append(Tie(source, target, max(0, *shifts)))
+    return found

@@ -48,8 +48,12 @@ def validate(draft: Draft) -> None:
             draft.position[layer_plan.node] = number, at
             draft.layer_plan[layer_plan.node] = layer_plan
     draft.image = _image_input(draft)
+    checked = draft.common.checked
     for group in plan.groups:
-        _check_group(draft, group)
+        key = id(group), draft.image, plan.batch
+        if checked.get(key) is not group:
+            _check_group(draft, group)
+            checked[key] = group
 
 
 def _image_input(draft: Draft) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable
+from typing import NamedTuple
 
 from darkfuse.errors import PlanError
 from darkfuse.graph import Graph, Node
@@ -18,8 +18,14 @@ WINO_IC = 64  # input channels of one transformed filter panel
 MAX_SLOTS = 64
 HEADER = 20  # bytes of a .weights header when there is no file to ask
 
-# (name, bytes, alive over all frames) -> buffer index
-AddBuffer = Callable[[str, int, bool], int]
+
+class Held(NamedTuple):
+    """Buffers that hold one layer's weights, -1 where there is none: see `Weights`."""
+
+    scale: int
+    bias: int
+    resident: int
+    packed: int
 
 
 def up(count: int, to: int) -> int:
@@ -120,9 +126,31 @@ def raw_bytes(node: Node, layer: LayerPlan) -> int:
     return reader_bytes(layer.slots, min(layer.raw, node.weights.biases), per_filter)
 
 
-def place_weights(node: Node, layer: LayerPlan, offset: int | None, transposed: bool, raw: int,
-                  epsilons: tuple[float, float], add: AddBuffer) -> Weights:
-    """Buffers and file offsets of one layer.
+def params_bytes(node: Node) -> int:
+    """Bytes of one layer's scale, or of its bias."""
+    return up(node.filters, PANEL) * FLOAT
+
+
+def resident_bytes(node: Node, layer: LayerPlan) -> int:
+    """Bytes of reads that stay over frames."""
+    assert node.weights is not None
+    filters = node.filters
+    return reader_bytes(layer.resident, min(layer.raw, filters), node.weights.kernels // filters)
+
+
+def packed_bytes(node: Node, layer: LayerPlan) -> int:
+    """Bytes of a layer's filters as they are packed, all of them or a block; 0 where none are."""
+    assert node.weights is not None
+    streamed = layer.residency == "streamed"
+    if not node.weights.kernels or streamed and layer.kernel == "winograd":
+        return 0
+    filters = up(node.filters, PANEL)
+    return packed_floats(node, layer.kernel, min(layer.block, filters) if streamed else filters) * FLOAT
+
+
+def layer_weights(node: Node, layer: LayerPlan, offset: int | None, transposed: bool, raw: int, held: Held,
+                  epsilons: tuple[float, float]) -> Weights:
+    """Where one layer's weights lie in the file, and the buffers they go to.
 
     Parameters
     ----------
@@ -130,10 +158,10 @@ def place_weights(node: Node, layer: LayerPlan, offset: int | None, transposed: 
         Bytes from the file's start to the layer's first float; None when the file has none (zeros).
     raw : int
         Buffer of the reader's slots, -1 for a pinned layer.
+    held : Held
+        Buffers of its own.
     epsilons : (float, float)
         `Dialect.epsilons` of the graph.
-    add : callable
-        Makes a buffer.
     """
     record = node.weights
     assert record is not None
@@ -144,18 +172,6 @@ def place_weights(node: Node, layer: LayerPlan, offset: int | None, transposed: 
     if not record.kernels:  # biases, or batch normalisation, and no filters: there from the first frame on
         layer = LayerPlan(node.index, residency="pinned", raw=1, slots=1)
     filters = node.filters
-    per_filter = record.kernels // filters
-    streamed = layer.residency == "streamed"
-    block = min(layer.block, up(filters, PANEL)) if streamed else up(filters, PANEL)
-    raw_filters = min(layer.raw, filters)
-    name = f"layer {node.index}"
-    scale, bias = (add(f"{name} {part}", up(filters, PANEL) * FLOAT, True) for part in ("scale", "bias"))
-    resident_raw = packed = -1
-    if layer.resident:
-        resident_raw = add(f"{name} resident", reader_bytes(layer.resident, raw_filters, per_filter), True)
-    if record.kernels and not (streamed and layer.kernel == "winograd"):
-        packed = add(f"{name} packed", packed_floats(node, layer.kernel, block) * FLOAT,
-                     layer.residency == "pinned")
 
     def place_of(part: str, count: int) -> int:
         return -1 if offset is None or not count else offset + record.offset(part) * FLOAT
@@ -164,20 +180,20 @@ def place_weights(node: Node, layer: LayerPlan, offset: int | None, transposed: 
         node=node.index,
         residency=layer.residency,
         filters=filters,
-        per_filter=per_filter,
+        per_filter=record.kernels // filters,
         file_offset=-1 if offset is None else offset + record.offset("kernels") * FLOAT,
         params_offset=place_of("biases", record.biases),
         batch_normalize=record.scales > 0,
-        scale=scale,
-        bias=bias,
-        packed=packed,
+        scale=held.scale,
+        bias=held.bias,
+        packed=held.packed,
         raw=raw,
-        block=block,
-        raw_filters=raw_filters,
+        block=min(layer.block, up(filters, PANEL)) if layer.residency == "streamed" else up(filters, PANEL),
+        raw_filters=min(layer.raw, filters),
         slots=layer.slots,
         norm_offset=place_of("scales", record.scales),
         resident=0 if offset is None else layer.resident,
-        resident_raw=resident_raw,
+        resident_raw=held.resident,
         epsilons=epsilons,
         transposed=transposed,
     )

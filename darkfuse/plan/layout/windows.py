@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from operator import sub
 
 from darkfuse.errors import PlanError
-from darkfuse.plan.layout.arena import aligned
+from darkfuse.plan.layout.arena import Tie, aligned
 from darkfuse.plan.layout.region import Axis, Link, read, solve
 from darkfuse.plan.layout.weights import FLOAT
 from darkfuse.plan.layout.wiring import BLOCK, Wiring
@@ -57,9 +57,34 @@ class Stored:
 
 
 @dataclass
+class Regions:
+    """What the operations of one group compute, tile by tile, and what was found to follow from that. Kept
+    with the wiring: of plans tried one after another, most have most groups in common.
+
+    Attributes
+    ----------
+    rows, columns : list of Axis
+        By place in the group.
+    windows : dict of int to tuple
+        By root storage that lives in the group alone: slots, columns, whether it moves, and `Stored.x0`.
+    work : dict of tuple to (int, int, int)
+        See `reserve.work_of`.
+    ties : dict of tuple to list of Tie
+        See `overlap.ties`.
+    """
+
+    rows: list[Axis]
+    columns: list[Axis]
+    windows: dict[int, tuple[int, int, bool, tuple[int, ...]]] = field(default_factory=dict)
+    work: dict[tuple[object, ...], tuple[int, int, int]] = field(default_factory=dict)
+    ties: dict[tuple[object, ...], list[Tie]] = field(default_factory=dict)
+
+
+@dataclass
 class Layout:
     """Tile regions of every leaf and geometry of every root storage."""
 
+    regions: list[Regions] = field(default_factory=list)  # by stage
     rows: dict[int, Axis] = field(default_factory=dict)
     columns: dict[int, Axis] = field(default_factory=dict)
     stored: dict[int, Stored] = field(default_factory=dict)  # by root storage
@@ -88,21 +113,24 @@ def arrange(wiring: Wiring, groups: Sequence[Group], members: Sequence[Sequence[
     PlanError
         A layer that needs its whole input in a tiled group, or more tiles than rows or columns.
     """
-    stage_of = {leaf: stage for stage, leaves in enumerate(members) for leaf in leaves}
     leaves = wiring.leaves
     written: dict[int, list[int]] = {}  # root storage -> leaves
     readers: dict[int, list[tuple[int, int]]] = {}  # root storage -> (reading leaf, which source)
-    for group_leaves in members:
+    begun, ended = dict[int, int](), dict[int, int]()  # root storage -> stage
+    for stage, group_leaves in enumerate(members):
         for number in group_leaves:
-            written.setdefault(wiring.root(leaves[number].view).storage, []).append(number)
-            for which, source in enumerate(leaves[number].sources):
-                readers.setdefault(wiring.root(source).storage, []).append((number, which))
+            root = wiring.written[number]
+            written.setdefault(root, []).append(number)
+            begun.setdefault(root, stage)
+            ended[root] = stage
+            for which, root in enumerate(wiring.read[number]):
+                readers.setdefault(root, []).append((number, which))
+                ended[root] = stage
 
     layout = Layout()
     whole: set[int] = set()  # root storages kept whole
     for root, writers in written.items():
-        first = min(stage_of[n] for n in writers)
-        last = max([stage_of[n] for n in writers] + [stage_of[n] for n, _ in readers.get(root, [])])
+        first, last = begun[root], ended[root]
         storage = wiring.storages[root]
         stored = Stored(storage.layout, storage.channels, storage.height, storage.width, first, last)
         streams = any(layer.residency == "streamed" for layer in groups[first].layers)
@@ -117,21 +145,35 @@ def arrange(wiring: Wiring, groups: Sequence[Group], members: Sequence[Sequence[
 
     # Winograd takes what is not stored for zero, at the price of a copy for each tile at an edge: worth it
     # where every picture of a batch has a map
-    marginless = {layer.node for group in groups for layer in group.layers
-                  if batch > 1 and layer.kernel == "winograd"}
+    marginless = frozenset([layer.node for group in groups for layer in group.layers
+                            if layer.kernel == "winograd"] if batch > 1 else ())
     for stage, numbers in enumerate(members):
         _regions(wiring, groups[stage], numbers, whole, layout)
     for root, stored in layout.stored.items():
         if root in whole:
-            _whole(wiring, stored, readers.get(root, []), marginless)
-        else:
-            _window(stored, groups[stored.first], [layout.rows[n] for n in written[root]],
-                    [layout.columns[n] for n in written[root]])
+            _whole(wiring, root, stored, readers.get(root, []), marginless)
+            continue
+        windows = layout.regions[stored.first].windows
+        if root not in windows:
+            windows[root] = _window(groups[stored.first], [layout.rows[n] for n in written[root]],
+                                    [layout.columns[n] for n in written[root]])
+        stored.slots, stored.cols, stored.moving, stored.x0 = windows[root]
     return layout
 
 
 def _regions(wiring: Wiring, group: Group, numbers: Sequence[int], whole: set[int], layout: Layout) -> None:
     """Spans of the leaves of one group along both axes."""
+    outside = frozenset([at for at, number in enumerate(numbers) if wiring.written[number] in whole])
+    key = (tuple(numbers), group.grid, group.cache, outside)
+    if key not in wiring.regions:
+        wiring.regions[key] = _solved(wiring, group, numbers, outside)
+    regions = wiring.regions[key]
+    layout.regions.append(regions)
+    layout.rows.update(zip(numbers, regions.rows))
+    layout.columns.update(zip(numbers, regions.columns))
+
+
+def _solved(wiring: Wiring, group: Group, numbers: Sequence[int], outside: Collection[int]) -> Regions:
     leaves = [wiring.leaves[n] for n in numbers]
     place = {number: at for at, number in enumerate(numbers)}
     down, across = group.grid
@@ -152,38 +194,36 @@ def _regions(wiring: Wiring, group: Group, numbers: Sequence[int], whole: set[in
                 if number in place:
                     rows.append(Link(reader, place[number], y_steps))
                     columns.append(Link(reader, place[number], x_steps))
-    outside = {at for at, leaf in enumerate(leaves) if wiring.root(leaf.view).storage in whole}
     y = solve([leaf.shape.h for leaf in leaves], rows, down, group.cache in ("full", "rows"), outside)
     x = solve([leaf.shape.w for leaf in leaves], columns, across, group.cache == "full", outside)
-    for at, number in enumerate(numbers):
-        layout.rows[number], layout.columns[number] = y[at], x[at]
+    return Regions(y, x)
 
 
-def _whole(wiring: Wiring, stored: Stored, readers: Sequence[tuple[int, int]],
-           marginless: Collection[int]) -> None:
+def _whole(wiring: Wiring, root: int, stored: Stored, readers: Sequence[tuple[int, int]],
+           marginless: frozenset[int]) -> None:
     """All rows, all columns, and the margins the readers' windows reach into, those of layers that do without
     left out."""
-    stored.slots = stored.height
-    low, high = 0, stored.width
-    if stored.layout != "chw":
-        for number, which in readers:
+    if (root, marginless) not in wiring.margins:
+        low, high = 0, stored.width
+        for number, which in readers if stored.layout != "chw" else ():
             leaf = wiring.leaves[number]
             if leaf.kind == "conv" and leaf.layer in marginless:
                 continue
             start, end = read(leaf.columns[which], (0, leaf.shape.w))
             low, high = min(low, start), max(high, end)
-    stored.x0, stored.cols = (low,), high - low
+        wiring.margins[root, marginless] = low, high
+    low, high = wiring.margins[root, marginless]
+    stored.slots, stored.x0, stored.cols = stored.height, (low,), high - low
 
 
-def _window(stored: Stored, group: Group, rows: Sequence[Axis], columns: Sequence[Axis]) -> None:
+def _window(group: Group, rows: Sequence[Axis],
+            columns: Sequence[Axis]) -> tuple[int, int, bool, tuple[int, ...]]:
     """As many slots as lie between the first row that this tile or a later one reads and the last one it
     computes, so that row y + slots never takes the place of a row still needed; and columns likewise."""
     ends = _each(max, [[end for _, end in axis.spans] for axis in rows])
-    stored.slots = max(map(sub, ends, _each(min, [axis.first for axis in rows])))
+    slots = max(map(sub, ends, _each(min, [axis.first for axis in rows])))
     low, high = _each(min, [axis.low for axis in columns]), _each(max, [axis.high for axis in columns])
-    stored.cols = max(end - start for start, end in zip(low, high))
-    stored.moving = group.grid[1] > 1
-    stored.x0 = tuple(low)
+    return slots, max(end - start for start, end in zip(low, high)), group.grid[1] > 1, tuple(low)
 
 
 def _each(choose: Callable[..., int], found: Sequence[Sequence[int]]) -> Sequence[int]:

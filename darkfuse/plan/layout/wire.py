@@ -29,10 +29,10 @@ def wire(draft: Draft) -> None:
     fused, order = _fused_poolings(draft), tuple(draft.position)
     concatenate = "concatenation" not in draft.without
     key = (tuple(fused), draft.image, tuple(taken_over.items()), concatenate, order, draft.wanted)
-    if key not in draft.wirings:  # plans of one network differ in their groups more often than in these
-        draft.wirings[key] = Wiring(draft.graph, fused, draft.image, taken_over, concatenate, order,
-                                    draft.wanted)
-    draft.wiring = draft.wirings[key]
+    wirings = draft.common.wirings
+    if key not in wirings:  # plans of one network differ in their groups more often than in these
+        wirings[key] = Wiring(draft.graph, fused, draft.image, taken_over, concatenate, order, draft.wanted)
+    draft.wiring = wirings[key]
     draft.members = _members(draft)
     if draft.plan.batch > 1 and not (draft.members and draft.members[0] and draft.members[0][0] == 0):
         raise PlanError(f"{draft.graph.name}: the first group of a plan for {draft.plan.batch} pictures must "
@@ -46,12 +46,14 @@ def _fused_poolings(draft: Draft) -> dict[int, int]:
     for the map between them."""
     if "pooling" in draft.without:
         return {}
+    if draft.common.poolings is None:
+        pairs = [(node.index, poolable(draft.graph, node)) for node in draft.graph.nodes]
+        draft.common.poolings = [(node, pool) for node, pool in pairs if pool >= 0]
     fused = {}
-    for node in draft.graph.nodes:
-        pool = poolable(draft.graph, node)
-        here, there = draft.position.get(node.index), draft.position.get(pool)
-        if here and there and here[0] == there[0] and node.index not in draft.wanted:
-            fused[node.index] = pool
+    for node, pool in draft.common.poolings:
+        here, there = draft.position.get(node), draft.position.get(pool)
+        if here and there and here[0] == there[0] and node not in draft.wanted:
+            fused[node] = pool
     return fused
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from darkfuse.errors import PlanError
 from darkfuse.graph import Graph, Node, Shape
@@ -135,6 +135,10 @@ class Wiring:
         Per layer index (-1: the network input). A fused convolution's own output has none.
     exports : tuple of (int, int)
         Each layer wanted, and the leaf that copies it out.
+    written, read : list of int, list of tuple of int
+        Per leaf, the root storage it writes, and those of its sources.
+    regions, margins : dict
+        What `windows` found for groups and maps, for the next plan that is wired like this one.
     """
 
     def __init__(self, graph: Graph, fused: Mapping[int, int], image: bool,
@@ -170,6 +174,10 @@ class Wiring:
                 copies[view] = len(self.leaves)
                 self._leaf(layer, layer, "export", (view,), *self._points((view,)), graph.shape(layer), "chw")
         self.exports = tuple((layer, copies[self.views[layer]]) for layer in wanted)
+        self.written = [self.root(leaf.view).storage for leaf in self.leaves]
+        self.read = [tuple([self.root(source).storage for source in leaf.sources]) for leaf in self.leaves]
+        self.regions: dict[tuple[object, ...], Any] = {}
+        self.margins: dict[tuple[object, ...], tuple[int, int]] = {}
 
     def root(self, view: View) -> View:
         """The same channels, as a view of the outermost storage."""

@@ -25,5 +25,11 @@ class Storage:
         """One layer of `reads` reads of `size` bytes and `read_ms` each, the first `resident` of them there
         already; the team takes `each` milliseconds for `at_once` of them, once they have arrived."""
 
+    def state(self) -> tuple[float, float, float, float]:
+        """Milliseconds: now, when storage falls idle, its reading so far, and the team's waiting."""
+
+    def again(self, times: int) -> None:
+        """All that happened between the last two calls of `state`, so many times more."""
+
     def lain(self) -> list[tuple[int, int, float, float]]:
         """Where reads lay, and when; as `timeline.Slot`."""

@@ -19,6 +19,10 @@ ctypedef struct Spot:
     int64_t low, high
     double free, used, begin  # free again, weights in it used last, the last read into it begun (or -1)
 
+ctypedef struct Mark:  # see `Storage.state`
+    double now, idle, reading, waiting
+    int count  # of slots
+
 
 cdef class Storage:
 
@@ -26,9 +30,11 @@ cdef class Storage:
     cdef double idle  # since when storage is
     cdef list starts  # of steps
     cdef Slots slots, last  # all, and those that no later one covers
+    cdef Mark marks[2]  # the last two
 
     def __cinit__(self, *_):
         self.starts = []
+        self.marks[0] = self.marks[1] = Mark(0, 0, 0, 0, 0)
 
     def __dealloc__(self):
         free(self.slots.at)
@@ -36,6 +42,29 @@ cdef class Storage:
 
     def begin(self, int steps):
         self.starts += steps * [self.now]
+
+    def state(self):
+        self.marks[0] = self.marks[1]
+        self.marks[1] = Mark(self.now, self.idle, self.reading, self.waiting, self.slots.count)
+        return self.now, self.idle, self.reading, self.waiting
+
+    def again(self, int times):
+        cdef Mark *old = &self.marks[0]
+        cdef Mark *new = &self.marks[1]
+        cdef double step = new.now - old.now
+        cdef int turn, n
+        for turn in range(1, times + 1):
+            for n in range(old.count, new.count):
+                slot = self.slots.at[n]
+                add(&self.slots, Slot(slot.low, slot.high, slot.begin + turn * step, slot.end + turn * step))
+        for n in range(self.last.count):
+            slot = self.last.at[n]
+            if slot.end > old.now:
+                self.last.at[n] = Slot(slot.low, slot.high, slot.begin + times * step, slot.end + times * step)
+        self.now += times * step
+        self.idle += times * (new.idle - old.idle)
+        self.reading += times * (new.reading - old.reading)
+        self.waiting += times * (new.waiting - old.waiting)
 
     def lain(self):
         return [(slot.low, slot.high, slot.begin, slot.end) for slot in self.slots.at[:self.slots.count]]

@@ -29,7 +29,7 @@ from darkfuse.plan.price.cost import (
 )
 from darkfuse.plan.price.device import Device, load_device
 from darkfuse.plan.price.timeline import Slot, Timeline, Work
-from darkfuse.plan.program import Buffer, Op, Program, Span, Stage, Tensor, Weights, passes
+from darkfuse.plan.program import Buffer, Op, Program, Span, Tensor, Weights, passes
 from darkfuse.plan.types import Plan
 
 Known = dict[tuple[object, ...], float]  # milliseconds of operations, by all that they depend on
@@ -151,7 +151,7 @@ class _Pricer:
         self.graph, self.plan, self.device, self.program, self.known = graph, plan, device, program, known
         self.rates = device.at(plan.threads)
         self.timeline = Timeline(program)
-        self.alive = alive_bytes(program.buffers, program.stages)
+        self.alive = alive_bytes(program.buffers, [(stage.first, stage.last) for stage in program.stages])
 
     def group(self, number: int) -> GroupCost:
         """The next group."""
@@ -243,10 +243,10 @@ def sizes(spans: Sequence[Span]) -> Sizes:
     return sorted(counted.items())
 
 
-def alive_bytes(buffers: Sequence[Buffer], stages: Sequence[Stage]) -> list[int]:
-    """Per stage, arena bytes in use while it runs, in the step that needs most; what two buffers share (input
-    and output of a group) once."""
-    steps = 1 + max(stage.last for stage in stages) if stages else 0
+def alive_bytes(buffers: Sequence[Buffer], stages: Sequence[Span]) -> list[int]:
+    """Per stage, given by its first and last step, arena bytes in use while it runs, in the step that needs
+    most; what two buffers share (input and output of a group) once."""
+    steps = 1 + max(last for _, last in stages) if stages else 0
     always = [b for b in buffers if b.first <= 0 and b.last >= steps - 1]  # each in bytes of its own
     total, end = [sum(aligned(b.bytes) for b in always)] * steps, [0] * steps
     others = [b for b in buffers if b.first > 0 or b.last < steps - 1]
@@ -257,7 +257,7 @@ def alive_bytes(buffers: Sequence[Buffer], stages: Sequence[Stage]) -> list[int]
             if high > before:
                 total[step] += high - (low if low > before else before)
                 end[step] = high
-    return [max(total[stage.first : stage.last + 1]) for stage in stages]
+    return [max(total[first : last + 1]) for first, last in stages]
 
 
 def _map_bytes(tensor: Tensor) -> int:

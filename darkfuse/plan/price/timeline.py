@@ -7,11 +7,13 @@ that a read which had time to arrive earlier costs nothing, and one that had not
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from darkfuse.plan.layout.weights import PANEL
 from darkfuse.plan.price._storage import Storage
 from darkfuse.plan.program import Program, Weights, slot_bytes
+
+SAME = 1e-7  # part of a time that sums of such times differ by, at most
 
 
 class Work(NamedTuple):
@@ -53,27 +55,51 @@ class Timeline(Storage):
 
     def stage(self, steps: int, works: Sequence[Work], rest_ms: float) -> list[float]:
         """The next stage: what each of `works` takes with all its waiting, one after the other, tile after
-        tile; then `rest_ms` of anything else."""
+        tile; then `rest_ms` of anything else. Once a tile takes what the one before took, so will all that
+        follow: they are not gone through."""
         self.begin(steps)  # the first of two is some 4 % of the stage: too short to price
         found = [0.0] * len(works)
-        for turn in range(max([work.passes for work in works], default=0)):
-            for number, work in enumerate(works):
-                if turn < work.passes:
-                    since = self.now
-                    self._once(work)
-                    found[number] += self.now - since
+        done = 0  # tiles
+        for passes in sorted({work.passes for work in works}):
+            left = [(n, self._pass(work)) for n, work in enumerate(works) if work.passes >= passes]
+            before: list[float] = []
+            while done < passes:
+                state = self.state()
+                took = [self._once(*one) for _, one in left]
+                change = [new - old for new, old in zip(self.state(), state)]
+                in_step = _alike(change[:1], change[1:2]) or not change[2]  # storage and team
+                steady = in_step and _alike(took + change, before)
+                more = passes - done - 1 if steady else 0
+                self.again(more)
+                done += 1 + more
+                for (n, _), ms in zip(left, took):
+                    found[n] += (1 + more) * ms
+                before = took + change
         self.now += rest_ms
         return found
 
-    def _once(self, work: Work) -> None:
-        """The weights of a layer come, for one tile."""
-        w = self.program.weights[work.weights]
-        if w.all_reads:
-            batch, size = batch_reads(w, work.panels), slot_bytes(w.raw_filters, w.per_filter)
-            self.layer(w.landings, size, w.resident, w.all_reads, batch,
-                       work.ms / work.passes / -(-w.all_reads // batch), work.read_ms)
+    def _once(self, ms: float, reads: tuple[Any, ...]) -> float:
+        """The weights of a layer come, for one tile; what that takes."""
+        since = self.now
+        if reads:
+            self.layer(*reads)
         else:  # none in the file: zeros
-            self.now += work.ms / work.passes
+            self.now += ms
+        return self.now - since
+
+    def _pass(self, work: Work) -> tuple[float, tuple[Any, ...]]:
+        """What the weights of a layer are for one tile: milliseconds, and what `layer` is told."""
+        w, each = self.program.weights[work.weights], work.ms / work.passes
+        if not w.all_reads:
+            return each, ()
+        batch, size = batch_reads(w, work.panels), slot_bytes(w.raw_filters, w.per_filter)
+        return each, (w.landings, size, w.resident, w.all_reads, batch, each / -(-w.all_reads // batch),
+                      work.read_ms)
+
+
+def _alike(some: Sequence[float], others: Sequence[float]) -> bool:
+    """Whether as many milliseconds are the same, but for rounding."""
+    return len(some) == len(others) and all(abs(a - b) <= SAME * abs(a) for a, b in zip(some, others))
 
 
 def batch_reads(w: Weights, panels: bool) -> int:

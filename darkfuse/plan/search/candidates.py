@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from darkfuse.plan.layout.arena import aligned
+from darkfuse.plan.layout.draft import Common
 from darkfuse.plan.layout.reads import streamed_ways
 from darkfuse.plan.layout.weights import FLOAT, PANEL, packed_floats, up
-from darkfuse.plan.layout.wiring import FILTERED, Wiring
+from darkfuse.plan.layout.wiring import FILTERED
 from darkfuse.plan.price.cost import bytes_ms, conv_ms, input_ms, streamed_ms
 from darkfuse.plan.price.device import Device
 from darkfuse.plan.program import reader_bytes
@@ -37,7 +38,7 @@ class Candidates:
         self.prices = Prices(pieces, device, threads)
         self.rates = self.prices.rates
         self._tiler = tiler(self.prices)
-        self.wirings: dict[tuple[object, ...], Wiring] = {}  # of plans laid out
+        self.common = Common()  # of plans laid out
         self._alone: dict[int, list[Option]] = {}  # by piece
         self._alike: dict[tuple[object, ...], list[Way]] = {}  # by all that a layer's ways depend on
         self._across = [pieces.across(b) for b in range(len(self.pieces) + 1)]

@@ -132,7 +132,7 @@ def fastest_within(graph: Graph, mem: int, threads: int, exact: bool, device: De
     found = [spend(draft, _smaller(search, draft, mem), mem, device)]
     # The more groups run as each picture comes, the fewer maps wait, and the longer reads wait for room
     for alone in range(1, _reading(draft.plan.groups, ("streamed",)) + 1):
-        other = lay_out(graph, replace(draft.plan, alone=alone), wirings=spans.wirings)
+        other = lay_out(graph, replace(draft.plan, alone=alone), common=spans.common)
         if alone != draft.plan.alone and other.packed_bytes <= mem:
             found.append(spend(other, [], mem, device))
     return min(found, key=lambda plan: plan.predicted_ms)
@@ -199,7 +199,7 @@ def _draft(ways: Sequence[int], ms: float, search: Cuts) -> Draft:
     plan = Plan(graph.name, graph.fingerprint(), groups, spans.threads, spans.net.exact, batch=batch,
                 alone=_reading(groups, ("loaded", "streamed")) if batch > 1 else 1,
                 predicted_ms=round(ms / batch, 3))
-    return lay_out(graph, plan, wirings=spans.wirings)
+    return lay_out(graph, plan, common=spans.common)
 
 
 def _fastest(search: Cuts, limit: int, tries: int = 6, last: bool = False) -> Draft | None:

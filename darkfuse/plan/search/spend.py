@@ -154,7 +154,7 @@ def _streams(draft: Draft, device: Device) -> list[_Stream]:
 
 def _larger_loads(draft: Draft, limit: int) -> Draft:
     """The plan with larger reads of layers that are loaded, where their stages have room."""
-    rooms = [limit - alive for alive in alive_bytes(draft.buffers, draft.stages)]
+    rooms = [limit - alive for alive in alive_bytes(draft.buffers, draft.steps)]
     groups = tuple(replace(group, layers=_larger_reads(draft.graph, group.layers, room))
                    for group, room in zip(draft.plan.groups, rooms))
     if groups == draft.plan.groups:
