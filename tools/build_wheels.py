@@ -86,6 +86,12 @@ class Debian:
         run(["apt-get", *self.options, *verb, *packages], cwd=folder)
 
 
+def suite() -> str:
+    """The name of this Debian."""
+    lines = Path("/etc/os-release").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line)["VERSION_CODENAME"]
+
+
 def headers(cache: Path, target: Target) -> Path:
     """A folder with Python's headers as the target's Debian has them."""
     root = cache / f"python-{target.debian}"
@@ -130,10 +136,8 @@ def picture_libraries(cache: Path, name: str, target: Target, cc: Path) -> None:
     if (prefix / "lib" / "libjpeg.a").exists():
         return
     if not (cache / "zlib").exists():
-        lines = Path("/etc/os-release").read_text().splitlines()
-        suite = dict(line.split("=", 1) for line in lines if "=" in line)["VERSION_CODENAME"]
-        debian = Debian(cache, "amd64")
-        debian.get(["source", "--download-only", "-t", suite], list(SOURCES), cache / "sources")
+        Debian(cache, "amd64").get(["source", "--download-only", "-t", suite()], list(SOURCES),
+                                   cache / "sources")
         for source in SOURCES:
             described = next((cache / "sources").glob(f"{source}_*.dsc"))
             run(["dpkg-source", "-x", str(described), str(cache / source)])

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Find the cat with a wheel for aarch64 or armv7l, on this machine: Debian's Python of it under qemu.
+"""Find the cat with a wheel for another system, on this machine.
 
-    tools/try_wheel.py dist/darkfuse-*_aarch64.whl dist/darkfuse-*_armv7l.whl
+    tools/try_wheel.py dist/darkfuse-*manylinux*_{aarch64,armv7l}.whl dist/darkfuse-*musllinux*_x86_64.whl
 
-Python and Pillow are Debian's packages, unpacked below --cache; nothing is installed, nothing else changes
-(apt-get install qemu-user). The wheel is unpacked as pip would, so that what it finds it brought. Status 1
-where no cat is found.
+For aarch64 and armv7l, Debian's Python and Pillow of it run under qemu (apt-get install qemu-user). For
+musl on x86-64, a Python is built with it, which takes some minutes once (tools/musl_python.py). All of that is
+unpacked below --cache; nothing is installed, nothing else changes. The wheel is unpacked as pip would, so that
+what it finds it brought. Status 1 where no cat is found.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain check
 
 from tools.build_wheels import CACHE, PYTHON, ROOT, TARGETS, Debian, run
 
+from tools.musl_python import musl_packages, musl_python
+
 QEMU = {"aarch64": "qemu-aarch64", "armv7l": "qemu-arm"}
 
 
-def python(cache: Path, name: str) -> Path:
+def emulated_python(cache: Path, name: str) -> Path:
     """A command that runs Debian's Python for a processor, helpers that it starts included."""
     target, qemu = TARGETS[name], shutil.which(QEMU[name])
     if qemu is None:
@@ -47,13 +50,23 @@ def python(cache: Path, name: str) -> Path:
     return command
 
 
+def python(cache: Path, wheel: Path) -> tuple[Path, Path]:
+    """The Python that a wheel is for, and a folder with Pillow for it."""
+    platform = wheel.stem.rsplit("-", 1)[1]
+    if platform.startswith("musllinux") and platform.endswith("_x86_64"):
+        return musl_python(cache), musl_packages(cache)
+    names = [name for name in QEMU if platform.startswith("manylinux") and platform.endswith(f"_{name}")]
+    if not names:
+        raise SystemExit(f"{wheel.name}: no Python to be had here for {platform}")
+    command = emulated_python(cache, names[0])
+    return command, command.parents[1] / "lib" / "python3" / "dist-packages"
+
+
 def finds_the_cat(wheel: Path, cache: Path) -> bool:
     """Whether `darkfuse detect` of the wheel finds the sample's cat; shows what it says."""
-    name = next(name for name in QEMU if wheel.stem.endswith(f"_{name}"))
-    command = python(cache, name)
+    command, pillow = python(cache, wheel)
     with tempfile.TemporaryDirectory(prefix="darkfuse-wheel-") as folder:
         zipfile.ZipFile(wheel).extractall(folder)
-        pillow = command.parents[1] / "lib" / "python3" / "dist-packages"
         words = [str(command), "-P", "-m", "darkfuse", "detect", str(ROOT / "docs" / "images" / "cat.jpg"),
                  "--no-draw", "--stats", "--mem", "192M", "--threads", "2"]
         done = subprocess.run(words, capture_output=True, text=True, cwd=folder,
