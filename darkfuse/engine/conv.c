@@ -115,6 +115,44 @@ static void run_winograd(df_team *t, const df_stage *s, const df_op *op, const d
     }
 }
 
+/* Streamed filters, a panel at a time for all strips of every picture: each thread has tiles of its own in every strip,
+ * transforms them and computes with them, so that nobody waits for anybody but the reader. A panel's filters are
+ * transformed by all threads. */
+static void stream_apart(df_team *t, const df_stage *s, const df_op *op, int j, df_region conv)
+{
+    const df_table *k = t->e->table;
+    const df_conv *c = &op->conv;
+    const df_weights *w = op->weights;
+    float *u = (float *)s->shared, *scratch = (float *)(s->shared + s->shared_bytes + t->id * s->thread_bytes);
+    int step = op->strip > 0 ? 4 * op->strip : conv.y1 - conv.y0, room = tile_room(s, c), pool = c->pool ? 2 : 1;
+    int64_t before = 0; /* tiles of the strip before */
+    for (int first = 0, panel = 0; first < w->filters; first += DF_PANEL, panel++) {
+        df_filters filters = {.scale = w->scale + first};
+        bool here = df_going(t) && df_await_filters(t, w, first, &filters);
+        for (int y = conv.y0, p = 0; p < df_pictures(t->e);
+             y += step, p += y >= conv.y1, y = y < conv.y1 ? y : conv.y0) {
+            df_strip strip = strip_of(conv, y, df_min(y + step, conv.y1));
+            int64_t tiles = strip.tiles_y * strip.tiles_x;
+            if (before && before != tiles)
+                df_meet(t); /* a thread's tiles lie elsewhere now, where others may still compute with theirs */
+            before = tiles;
+            if (!here)
+                continue;
+            df_view in = df_tile_view(op[p * s->n_ops].in[0], j), out = df_tile_view(op[p * s->n_ops].out, j);
+            int t0 = (int)(tiles * t->id / t->n), t1 = (int)(tiles * (t->id + 1) / t->n);
+            k->wino_input(c, &in, &strip, 0, (c->in_c + DF_CB - 1) / DF_CB, t0, t1, u);
+            for (; t0 < t1; t0 += room)
+                k->wino_panel(c, &out, &strip, &filters, w->bias, panel, u, t0, df_min(t0 + room, t1), scratch);
+            if (t->id == 0)
+                zero_panel_margin(&out, panel, strip.y0 / pool, (strip.y1 + pool - 1) / pool);
+        }
+        if (here)
+            df_free_filters(t, w, first, df_min(first + DF_PANEL, w->filters));
+    }
+    df_wait_with_others(t, w, w->filters - 1);
+    df_meet(t);
+}
+
 /* Streamed filters, from the reader's slots into the transform. Where all tiles are one strip of one picture, nobody
  * waits for anybody within the layer, and a core the reader has taken for a while just takes fewer panels. Otherwise
  * the team goes through the layer block by block, and through the strips of every picture in each: no byte is read
@@ -204,6 +242,11 @@ void df_convolve(df_team *t, const df_stage *s, const df_op *op, int j, df_regio
         t->e->macs += macs_per_pixel(c) * c->out_c * (conv.y1 - conv.y0) * (conv.x1 - conv.x0) * pictures;
 
     bool one_strip = op->strip <= 0 || 4 * op->strip >= conv.y1 - conv.y0;
+    if (streamed && op->kernel == DF_WINOGRAD && w->parts == t->n && w->block == DF_PANEL
+        && (!one_strip || pictures > 1)) {
+        stream_apart(t, s, op, j, conv);
+        return;
+    }
     if (streamed && op->kernel == DF_WINOGRAD) {
         stream_winograd(t, s, op, j, conv, one_strip);
         return;

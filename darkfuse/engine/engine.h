@@ -233,6 +233,7 @@ typedef struct {
 long df_take(df_team *t, long items);
 void df_join(df_team *t, long items);
 
+bool df_going(const df_team *t); /* false when the frame is to stop; the caller's own thread looks for signals */
 /* Waits for the whole team without a loop before it: a join would count tickets nobody drew. */
 void df_meet(const df_team *t);
 

@@ -14,9 +14,8 @@ double df_now_ms(void)
 
 #define POLL_MS 20.0 /* looking for signals takes the GIL: often enough for a person, no oftener */
 
-long df_take(df_team *t, long items)
+bool df_going(const df_team *t)
 {
-    assert(items >= 0 && t->id >= 0 && t->id < t->n);
     df_engine *e = t->e;
     bool running = atomic_load_explicit(&e->stop, memory_order_relaxed) == DF_RUNNING;
     if (running && t->id == 0 && e->poll) {
@@ -29,7 +28,14 @@ long df_take(df_team *t, long items)
             }
         }
     }
-    if (!running)
+    return running;
+}
+
+long df_take(df_team *t, long items)
+{
+    assert(items >= 0 && t->id >= 0 && t->id < t->n);
+    df_engine *e = t->e;
+    if (!df_going(t))
         return -1;
     long k = atomic_fetch_add_explicit(&e->ticket, 1, memory_order_relaxed) - t->base;
     return k < items ? k : -1;

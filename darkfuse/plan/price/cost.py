@@ -13,7 +13,7 @@ from darkfuse.plan.price._grid import ConvCost
 from darkfuse.plan.price.device import Device, Rates
 
 Sizes = list[tuple[int, int]]  # (size, how many)
-LOCKSTEP = 1.35  # a team that shares one streamed panel waits for its slowest thread, panel after panel
+LOCKSTEP = 0.35  # a team whose threads take a panel each, and meet, waits so long for the slowest; of two each, half
 TURN = 0.3  # part of packing that turning filters into panels takes, which never go to memory and back
 SLOTS = {1: 1.7, 2: 1.3}  # how much longer reading takes into so few slots
 BESIDE = 0.05  # part of a read's time that the team takes longer meanwhile: both want cache and memory
@@ -110,10 +110,12 @@ def streamed_work_ms(rates: Rates, node: Node, compute: float, kernel: str, stri
         work += passes * pack_ms(rates, node)
     else:  # turns the filters into panels as it transforms them, for every strip
         work += TURN * pack_ms(rates, node) * batch * max(passes, -(-down // strip) if strip else 1)
+    panels, meets = block // PANEL, block < PANEL * threads
     if kernel == "winograd" and (strip or batch > 1):  # strips transform the input anew for every block
         tiles = batch * ((node.out_shape.w + 3) // 4) * down
         work += 1e-6 * tiles * node.in_shapes[0].c / rates.wino_in * (-(-node.filters // block) - 1)
-    return work * (LOCKSTEP if block < PANEL * threads else 1.0)
+        meets = threads > 1
+    return work * (1.0 + LOCKSTEP * min(1.0, threads / panels) if meets else 1.0)
 
 
 def streamed_ms(rates: Rates, read: float, node: Node, compute: float, kernel: str, strip: int, block: int,
