@@ -30,8 +30,9 @@ def musl_gcc(cache: Path) -> str:
         text = (folder / "musl-gcc.specs").read_text()
         text = re.sub(r"/usr/(include|lib)/x86_64-linux-musl", rf"{root}/usr/\1/x86_64-linux-musl", text)
         specs.write_text(text.replace("/lib/ld-musl-x86_64.so.1", f"{root}/lib/ld-musl-x86_64.so.1"))
-        script.write_text("#!/bin/sh\n# Extensions are named after what this says\n"
-                          '[ "$*" = --print-multiarch ] && exec echo x86_64-linux-musl\n'
+        script.write_text("#!/bin/sh\n# Extensions are named after what this says, and headers looked for\n"
+                          'case "$*" in -print-multiarch|--print-multiarch)'
+                          ' exec echo x86_64-linux-musl;; esac\n'
                           f"exec gcc \"$@\" -specs='{specs}'\n")
         script.chmod(0o755)
     return str(script)
