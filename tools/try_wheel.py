@@ -23,7 +23,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain checkout is enough to run this
 
 from tools.build_wheels import CACHE, PYTHON, ROOT, TARGETS, Debian, run
-
 from tools.musl_python import musl_packages, musl_python
 
 QEMU = {"aarch64": "qemu-aarch64", "armv7l": "qemu-arm"}
