@@ -66,8 +66,8 @@ def musl_packages(cache: Path) -> Path:
     """A folder with the index's Pillow and psutil for musl."""
     folder = cache / f"packages-{NAME}"
     if not (folder / "PIL").exists():
-        command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(folder), "--only-binary=:all:",
-                   "--platform", "musllinux_1_2_x86_64", "--python-version", PYTHON, "--implementation", "cp",
-                   "pillow", "psutil"]
+        command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(folder),
+                   "--only-binary=:all:", "--platform", "musllinux_1_2_x86_64", "--python-version", PYTHON,
+                   "--implementation", "cp", "pillow", "psutil"]
         subprocess.run(command, check=True)
     return folder

@@ -4,9 +4,9 @@
     tools/try_wheel.py dist/darkfuse-*manylinux*_{aarch64,armv7l}.whl dist/darkfuse-*musllinux*_x86_64.whl
 
 For aarch64 and armv7l, Debian's Python and Pillow of it run under qemu (apt-get install qemu-user). For
-musl on x86-64, a Python is built with it, which takes some minutes once (tools/musl_python.py). All of that is
-unpacked below --cache; nothing is installed, nothing else changes. The wheel is unpacked as pip would, so that
-what it finds it brought. Status 1 where no cat is found.
+musl on x86-64, a Python is built with it, which takes some minutes once (tools/musl_python.py). All of
+that is below --cache; nothing is installed, nothing else changes. The wheel is unpacked as pip would, so
+that what it finds it brought. Status 1 where no cat is found.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from darkfuse.plan.price._grid import ConvCost
 from darkfuse.plan.price.device import Device, Rates
 
 Sizes = list[tuple[int, int]]  # (size, how many)
-LOCKSTEP = 0.35  # a team whose threads take a panel each, and meet, waits so long for the slowest; of two each, half
+LOCKSTEP = 0.35  # a team that meets after a panel each waits so long for the slowest; after two each, half
 TURN = 0.3  # part of packing that turning filters into panels takes, which never go to memory and back
 SLOTS = {1: 1.7, 2: 1.3}  # how much longer reading takes into so few slots
 BESIDE = 0.05  # part of a read's time that the team takes longer meanwhile: both want cache and memory
