@@ -157,41 +157,46 @@ def _chains(blocks: Sequence[Block], ties: Sequence[Tie], numbers: Sequence[int]
     return chains
 
 
-def pack_tied(blocks: Sequence[Block], ties: Sequence[Tie]) -> tuple[list[Tie], Packing]:
+def pack_tied(blocks: Sequence[Block], ties: Sequence[Tie], limit: int = 0) -> tuple[list[Tie], Packing]:
     """Place blocks with those ties that make the arena smaller. The last few answers are remembered: a plan
     is laid out several times, with other reads or for other purposes, before it runs.
 
     Blocks in a row of ties are hard to place: every map of the row lies further down than the one before. So
     only those are kept without which a step would need more than so many bytes: first what must be alive at
     once, then two hundredths more and more, as long as that may yet be less than the best that was found.
+
+    With a `limit` nothing more is asked than whether so many bytes will do: the first packing that is as
+    small is good enough, and no effort is made for one that cannot be.
     """
-    return _pack_tied(tuple(blocks), tuple(ties))
+    return _pack_tied(tuple(blocks), tuple(ties), limit)
 
 
 @lru_cache(maxsize=16)
-def _pack_tied(blocks: tuple[Block, ...], ties: tuple[Tie, ...]) -> tuple[list[Tie], Packing]:
+def _pack_tied(blocks: tuple[Block, ...], ties: tuple[Tie, ...], limit: int) -> tuple[list[Tie], Packing]:
     rest, offsets, floor = _bottom(blocks, ties)
     place = {number: at for at, number in enumerate(rest)}
     tied = {Tie(place[tie.source], place[tie.target], tie.shift): tie for tie in ties}
-    kept, found = _fewest_ties([blocks[n] for n in rest], list(tied))
+    kept, found = _fewest_ties([blocks[n] for n in rest], list(tied), max(limit - floor, 1) if limit else 0)
     for number, at in zip(rest, found.offsets):
         offsets[number] = floor + at
     return [tied[tie] for tie in kept], Packing(tuple(offsets), floor + found.bytes, floor + found.bound)
 
 
-def _fewest_ties(blocks: Sequence[Block], ties: Sequence[Tie]) -> tuple[list[Tie], Packing]:
+def _fewest_ties(blocks: Sequence[Block], ties: Sequence[Tie], limit: int) -> tuple[list[Tie], Packing]:
     kept, best, enough = list(ties), None, max(alive(blocks, ties), default=0)
     fewer: list[Tie] | None = None
     while best is None or (fewer and enough < best.bytes):
         needed = _needed(blocks, ties, enough)
         if needed != fewer:
             fewer = needed
-            found = _pack(blocks, fewer, max(alive(blocks, fewer), default=0), 0, ROUGH)
+            found = _pack(blocks, fewer, max(alive(blocks, fewer), default=0), limit, ROUGH)
             if best is None or found.bytes < best.bytes:
                 kept, best = fewer, found
+            if best.bytes <= limit:
+                return kept, best
         enough += enough // 50 + 1
-    if best.bytes > best.bound:
-        again = _pack(blocks, kept, best.bound, 0, EFFORT)
+    if best.bytes > best.bound and not 0 < limit < best.bound:
+        again = _pack(blocks, kept, best.bound, limit, EFFORT)
         best = again if again.bytes < best.bytes else best
     return kept, best
 

@@ -89,6 +89,7 @@ class Draft:
 
     # place
     packed_bytes: int = 0  # of all buffers, where they lie
+    rough: bool = False  # they may lie in fewer
 
     # emit
     tensors: list[Tensor] = field(default_factory=list)

@@ -75,11 +75,14 @@ def lay_out(
     weights_index: WeightsIndex | None = None,
     without: Collection[str] = (),
     common: Common | None = None,
+    limit: int = 0,
 ) -> Draft:
     """What a plan takes, by the passes of `lower` up to `place`, with the same parameters.
 
     common : Common, optional
         Of the plans of this graph that are laid out one after another.
+    limit : int
+        All that is asked is whether the plan fits so many bytes; `settled` gives the draft of one that does.
     """
     off = frozenset(without) | frozenset(filter(None, os.environ.get(WITHOUT, "").split(",")))
     for name in sorted(off - set(OPTIONAL)):
@@ -92,14 +95,21 @@ def lay_out(
     wire(draft)
     draft.layout = arrange(draft.wiring, plan.groups, draft.members, plan.batch, plan.alone)
     reserve(draft)
-    place(draft)
+    place(draft, limit)
+    return draft
+
+
+def settled(draft: Draft) -> Draft:
+    """The draft, with its buffers where they lie when it runs: as few bytes as can be found."""
+    if draft.rough:
+        place(draft)
     return draft
 
 
 def finish(draft: Draft, ahead_bytes: int = 0) -> Program:
     """The program, with so many bytes more than its buffers take for reads to land in. A draft may be
     finished several times."""
-    if not draft.stages:
+    if not settled(draft).stages:
         emit(draft)
     arena, graph = draft.packed_bytes + aligned(ahead_bytes), draft.graph
     return Program(

@@ -11,8 +11,10 @@ from darkfuse.plan.layout.overlap import ties
 from darkfuse.plan.program import Buffer, Weights, arrived
 
 
-def place(draft: Draft) -> None:
-    """Fill in the offsets of `buffers`, and `packed_bytes`."""
+def place(draft: Draft, limit: int = 0) -> None:
+    """Fill in the offsets of `buffers`, and `packed_bytes`; with a limit only to know whether so many bytes
+    will do."""
+    draft.rough = limit > 0
     blocks = [Block(b.bytes, max(b.first, 0), b.last) for b in draft.buffers]
     tied: list[Tie] = []
     if not {"overlap", "packing"} & draft.without:
@@ -21,7 +23,7 @@ def place(draft: Draft) -> None:
     if "packing" in draft.without:
         packing = _in_a_row(blocks)
     else:
-        tied, packing = pack_tied(blocks, tied)
+        tied, packing = pack_tied(blocks, tied, limit)
     over = {tie.target: tie.source for tie in tied}
     draft.buffers = [Buffer(b.name, b.bytes, at, b.first, b.last, over.get(number, -1))
                      for number, (b, at) in enumerate(zip(draft.buffers, packing.offsets))]

@@ -112,13 +112,17 @@ cdef class Storage:
     cdef int read(self, Spot *spots, int many, double ms) noexcept:
         """Where the next read goes, as in the engine: what was used last of what is free."""
         cdef int n, best = -1
-        cdef double begin = NEVER
+        cdef double begin = self.idle, first = NEVER
         for n in range(many):
-            begin = min(begin, spots[n].free)
-        begin = max(self.idle, begin)
-        for n in range(many):
-            if spots[n].free <= begin and (best < 0 or spots[n].used > spots[best].used):
+            if spots[n].free > begin:
+                first = min(first, spots[n].free)
+            elif best < 0 or spots[n].used > spots[best].used:
                 best = n
+        if best < 0:  # storage waits for the first that will be free
+            begin = first
+            for n in range(many):
+                if spots[n].free <= begin and (best < 0 or spots[n].used > spots[best].used):
+                    best = n
         spots[best].begin, spots[best].free = begin, NEVER
         self.idle = begin + ms
         self.reading += ms

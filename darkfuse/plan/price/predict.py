@@ -32,7 +32,9 @@ from darkfuse.plan.price.timeline import Slot, Timeline, Work
 from darkfuse.plan.program import Buffer, Op, Program, Span, Tensor, Weights, passes
 from darkfuse.plan.types import Plan
 
-Known = dict[tuple[object, ...], float]  # milliseconds of operations, by all that they depend on
+# Milliseconds of operations by all that they depend on; regions by identity, and kept, as plans of one graph
+# have most of theirs in common (`layout.windows.Regions`)
+Known = dict[tuple[object, ...], tuple[float, object]]
 
 
 class LayerCost(NamedTuple):
@@ -175,10 +177,10 @@ class _Pricer:
         """Milliseconds of an operation with its weights in place."""
         tensors = [self.program.tensors[n] for n in (*op.inputs, op.output)]
         far = sum(_map_bytes(t) for t in tensors if _stored_bytes(t) > self.device.near_bytes)
-        key = (op.kind, op.node, op.kernel, op.strip, op.pool, op.dest_channel, far, op.y, op.x)
+        key = (op.kind, op.node, op.kernel, op.strip, op.pool, op.dest_channel, far, id(op.y), id(op.x))
         if key not in self.known:
-            self.known[key] = self._alone(op, tensors, far)
-        return self.known[key]
+            self.known[key] = self._alone(op, tensors, far), (op.y, op.x)
+        return self.known[key][0]
 
     def _alone(self, op: Op, tensors: Sequence[Tensor], far: int) -> float:
         heights, widths = sizes(op.y), sizes(op.x)

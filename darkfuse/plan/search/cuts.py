@@ -75,6 +75,7 @@ class Cuts:
         self.spans, self.limit = spans, limit
         self._asked: dict[tuple[int, int], list[Label]] = {}
         self._groups: dict[int, Group] = {}  # by way
+        self.too_large: dict[tuple[int, ...], int] = {}  # by limit and ways that do not fit it
         self.count = len(spans.pieces)
         self.starts = [a for a, piece in enumerate(spans.pieces) if piece.layers]  # copies stay with a layer
         self.whole: dict[int, tuple[int, int]] = {}  # stage bytes of single pieces, pinned: fastest, direct

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from darkfuse.graph import Graph
 from darkfuse.plan.layout.arena import ALIGN
 from darkfuse.plan.layout.draft import Draft
-from darkfuse.plan.layout.lower import finish, lay_out, with_reads
+from darkfuse.plan.layout.lower import finish, lay_out, settled, with_reads
 from darkfuse.plan.layout.reads import loaded_way
 from darkfuse.plan.layout.weights import raw_bytes
 from darkfuse.plan.price.cost import read_ms
@@ -63,7 +63,7 @@ def spend(draft: Draft, others: Iterable[Draft], limit: int, device: Device) -> 
 
 def timed(draft: Draft, device: Device) -> Plan:
     """A plan with its bytes and milliseconds as `predict` has them."""
-    return _timed(draft, finish(draft), device, Known())
+    return _timed(settled(draft), finish(draft), device, Known())
 
 
 def _timed(draft: Draft, program: Program, device: Device, known: Known) -> Plan:
@@ -154,7 +154,7 @@ def _streams(draft: Draft, device: Device) -> list[_Stream]:
 
 def _larger_loads(draft: Draft, limit: int) -> Draft:
     """The plan with larger reads of layers that are loaded, where their stages have room."""
-    rooms = [limit - alive for alive in alive_bytes(draft.buffers, draft.steps)]
+    rooms = [limit - alive for alive in alive_bytes(settled(draft).buffers, draft.steps)]
     groups = tuple(replace(group, layers=_larger_reads(draft.graph, group.layers, room))
                    for group, room in zip(draft.plan.groups, rooms))
     if groups == draft.plan.groups:
