@@ -59,7 +59,7 @@ cdef extern from "engine.h" nogil:
         char *resident_raw
         char **slots
         const int32_t *slot_step
-        int32_t n_slots
+        int32_t n_slots, rounds
         int32_t *first_read
 
     ctypedef struct df_region:
@@ -75,7 +75,7 @@ cdef extern from "engine.h" nogil:
         const df_span *x
         df_weights *weights
         df_conv conv
-        int32_t kernel, strip, size, stride, pad, act, groups, stride_x, top, left, weighting
+        int32_t kernel, strip, pictures, panels, size, stride, pad, act, groups, stride_x, top, left, weighting
         c_bool relu_weights, softmax_weights
         float scale, shift
         int32_t from_channel, to_channel, channels

@@ -19,8 +19,8 @@ from posix.unistd cimport close as posix_close
 
 from darkfuse.engine._engine cimport *
 from darkfuse.kernels._kernels cimport (
-    DF_DIRECT, DF_FIRST, DF_GENERAL, DF_WINOGRAD, df_conv, df_kernels, df_packed_floats, df_wino_scratch_floats,
-    df_wino_u_floats,
+    DF_DIRECT, DF_FIRST, DF_GENERAL, DF_WINOGRAD, df_conv, df_kernels, df_packed_floats, df_wino_pictures_floats,
+    df_wino_scratch_floats, df_wino_u_floats,
 )
 
 from darkfuse.engine.check import check
@@ -28,7 +28,7 @@ from darkfuse.engine.check_ops import blocks, conv_output, fail, stride_of
 from darkfuse.errors import BudgetError, DarkfuseError, WeightsError
 from darkfuse.host.files import identity, stamp
 from darkfuse.host.quiet import quiet_threads
-from darkfuse.plan.program import slot_bytes
+from darkfuse.plan.program import panels_at_once, pictures_at_once, slot_bytes
 
 cdef extern from "pages.h":
     size_t df_give_back(bint files)

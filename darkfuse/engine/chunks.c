@@ -37,7 +37,9 @@ static void plan_layer(df_reader *r, df_weights *w, int threads)
 {
     int panels = df_max(1, block_of(w) / DF_PANEL);
     w->first_chunk = r->n_chunks;
-    w->parts = w->residency == DF_STREAMED && w->kernel == DF_WINOGRAD ? (threads + panels - 1) / panels : 1;
+    w->parts = w->rounds                                                 ? w->rounds
+               : w->residency == DF_STREAMED && w->kernel == DF_WINOGRAD ? (threads + panels - 1) / panels
+                                                                         : 1;
     if (w->file_offset < 0)
         return;
     for (int start = 0, end; start < w->filters; start = end) {

@@ -11,7 +11,7 @@ typedef struct {
 
 static const float *panel_of(const block *b, int panel) { return b->packed + (panel - b->p0) * b->panel_floats; }
 
-static void zero_panel_margin(const df_view *out, int panel, int y0, int y1)
+void df_zero_panel_margin(const df_view *out, int panel, int y0, int y1)
 {
     int per = DF_PANEL / DF_CB;
     df_zero_margin(out, y0, y1, panel * per, df_min(panel * per + per, out->blocks));
@@ -43,12 +43,12 @@ static void run_direct(df_team *t, const df_op *op, const df_view *in, const df_
         int x0 = r.x0 + (int)((int64_t)cols * part / parts), x1 = r.x0 + (int)((int64_t)cols * (part + 1) / parts);
         run(&op->conv, in, out, panel_of(b, panel), op->weights->bias, panel, y0, y1, x0, x1);
         if (part == 0)
-            zero_panel_margin(out, panel, y0, y1);
+            df_zero_panel_margin(out, panel, y0, y1);
     }
     df_join(t, items);
 }
 
-static df_strip strip_of(df_region conv, int y0, int y1)
+df_strip df_strip_of(df_region conv, int y0, int y1)
 {
     return (df_strip){.y0 = y0,
                       .y1 = y1,
@@ -93,7 +93,7 @@ static void run_winograd(df_team *t, const df_stage *s, const df_op *op, const d
     int step = op->strip > 0 ? 4 * op->strip : conv.y1 - conv.y0;
     int room = tile_room(s, c), panels = b->p1 - b->p0, pool = c->pool ? 2 : 1;
     for (int y = conv.y0; y < conv.y1; y += step) {
-        df_strip strip = strip_of(conv, y, df_min(y + step, conv.y1));
+        df_strip strip = df_strip_of(conv, y, df_min(y + step, conv.y1));
         int tiles = strip.tiles_y * strip.tiles_x;
         transform_input(t, s, c, in, &strip);
         /* Every part of a panel's tiles transforms its filters anew: as few as fill the scratch and the team, and more
@@ -109,15 +109,15 @@ static void run_winograd(df_team *t, const df_stage *s, const df_op *op, const d
             k->wino_panel(c, out, &strip, &filters, op->weights->bias, panel, u, (int)((int64_t)tiles * part / parts),
                           (int)((int64_t)tiles * (part + 1) / parts), scratch);
             if (part == 0)
-                zero_panel_margin(out, panel, strip.y0 / pool, (strip.y1 + pool - 1) / pool);
+                df_zero_panel_margin(out, panel, strip.y0 / pool, (strip.y1 + pool - 1) / pool);
         }
         df_join(t, items);
     }
 }
 
-/* Streamed filters, a panel at a time for all strips of every picture: each thread has tiles of its own in every strip,
- * transforms them and computes with them, so that nobody waits for anybody but the reader. A panel's filters are
- * transformed by all threads. */
+/* Streamed filters, a panel at a time for all strips: each thread has tiles of its own in every strip, transforms them and
+ * computes with them, so that nobody waits for anybody but the reader. A panel's filters are transformed by all
+ * threads. */
 static void stream_apart(df_team *t, const df_stage *s, const df_op *op, int j, df_region conv)
 {
     const df_table *k = t->e->table;
@@ -125,38 +125,36 @@ static void stream_apart(df_team *t, const df_stage *s, const df_op *op, int j, 
     const df_weights *w = op->weights;
     float *u = (float *)s->shared, *scratch = (float *)(s->shared + s->shared_bytes + t->id * s->thread_bytes);
     int step = op->strip > 0 ? 4 * op->strip : conv.y1 - conv.y0, room = tile_room(s, c), pool = c->pool ? 2 : 1;
+    df_view in = df_tile_view(op->in[0], j), out = df_tile_view(op->out, j);
     int64_t before = 0; /* tiles of the strip before */
     for (int first = 0, panel = 0; first < w->filters; first += DF_PANEL, panel++) {
         df_filters filters = {.scale = w->scale + first};
         bool here = df_going(t) && df_await_filters(t, w, first, &filters);
-        for (int y = conv.y0, p = 0; p < df_pictures(t->e);
-             y += step, p += y >= conv.y1, y = y < conv.y1 ? y : conv.y0) {
-            df_strip strip = strip_of(conv, y, df_min(y + step, conv.y1));
+        for (int y = conv.y0; y < conv.y1; y += step) {
+            df_strip strip = df_strip_of(conv, y, df_min(y + step, conv.y1));
             int64_t tiles = strip.tiles_y * strip.tiles_x;
             if (before && before != tiles)
                 df_meet(t); /* a thread's tiles lie elsewhere now, where others may still compute with theirs */
             before = tiles;
             if (!here)
                 continue;
-            df_view in = df_tile_view(op[p * s->n_ops].in[0], j), out = df_tile_view(op[p * s->n_ops].out, j);
             int t0 = (int)(tiles * t->id / t->n), t1 = (int)(tiles * (t->id + 1) / t->n);
             k->wino_input(c, &in, &strip, 0, (c->in_c + DF_CB - 1) / DF_CB, t0, t1, u);
             for (; t0 < t1; t0 += room)
                 k->wino_panel(c, &out, &strip, &filters, w->bias, panel, u, t0, df_min(t0 + room, t1), scratch);
             if (t->id == 0)
-                zero_panel_margin(&out, panel, strip.y0 / pool, (strip.y1 + pool - 1) / pool);
+                df_zero_panel_margin(&out, panel, strip.y0 / pool, (strip.y1 + pool - 1) / pool);
         }
         if (here)
-            df_free_filters(t, w, first, df_min(first + DF_PANEL, w->filters));
+            df_free_filters(t, w, first, df_min(first + DF_PANEL, w->filters), 1);
     }
     df_wait_with_others(t, w, w->filters - 1);
     df_meet(t);
 }
 
-/* Streamed filters, from the reader's slots into the transform. Where all tiles are one strip of one picture, nobody
+/* Streamed filters, from the reader's slots into the transform. Where all tiles are one strip, nobody
  * waits for anybody within the layer, and a core the reader has taken for a while just takes fewer panels. Otherwise
- * the team goes through the layer block by block, and through the strips of every picture in each: no byte is read
- * twice. */
+ * the team goes through the layer block by block, and through the strips in each: no byte is read twice. */
 static void stream_winograd(df_team *t, const df_stage *s, const df_op *op, int j, df_region conv, bool one_strip)
 {
     const df_table *k = t->e->table;
@@ -166,16 +164,15 @@ static void stream_winograd(df_team *t, const df_stage *s, const df_op *op, int 
     int step = one_strip ? conv.y1 - conv.y0 : 4 * op->strip, room = tile_room(s, c), pool = c->pool ? 2 : 1;
     /* Too few panels in the slots for the team: each takes some of a panel's tiles, and transforms its filters
      * anew. */
-    int pictures = df_pictures(t->e), rounds = (conv.y1 - conv.y0 + step - 1) / step * pictures;
+    int rounds = (conv.y1 - conv.y0 + step - 1) / step;
     bool once = rounds == 1;
     int block = once ? w->filters : w->block, parts = w->parts;
+    df_view in = df_tile_view(op->in[0], j), out = df_tile_view(op->out, j);
     for (int first = 0; first < w->filters; first += block) {
         int end = df_min(first + block, w->filters), panels = (end - first + DF_PANEL - 1) / DF_PANEL;
-        for (int round = 0; round < rounds; round++) { /* strips of the first picture, then of the next */
-            const df_op *own = op + round / (rounds / pictures) * s->n_ops;
-            df_view in = df_tile_view(own->in[0], j), out = df_tile_view(own->out, j);
-            int y = conv.y0 + round % (rounds / pictures) * step;
-            df_strip strip = strip_of(conv, y, df_min(y + step, conv.y1));
+        for (int round = 0; round < rounds; round++) {
+            int y = conv.y0 + round * step;
+            df_strip strip = df_strip_of(conv, y, df_min(y + step, conv.y1));
             int tiles = strip.tiles_y * strip.tiles_x;
             if (!once || first == 0)
                 transform_input(t, s, c, &in, &strip);
@@ -191,9 +188,9 @@ static void stream_winograd(df_team *t, const df_stage *s, const df_op *op, int 
                 for (int t0 = (int)((int64_t)tiles * part / parts); t0 < t1; t0 += room)
                     k->wino_panel(c, &out, &strip, &filters, w->bias, panel, u, t0, df_min(t0 + room, t1), scratch);
                 if (part == 0)
-                    zero_panel_margin(&out, panel, strip.y0 / pool, (strip.y1 + pool - 1) / pool);
+                    df_zero_panel_margin(&out, panel, strip.y0 / pool, (strip.y1 + pool - 1) / pool);
                 if (round == rounds - 1)
-                    df_free_filters(t, w, from, df_min(from + DF_PANEL, end));
+                    df_free_filters(t, w, from, df_min(from + DF_PANEL, end), 1);
             }
             df_wait_with_others(t, w, end - 1);
             df_join(t, items);
@@ -222,7 +219,7 @@ static void stream_direct(df_team *t, const df_stage *s, const df_op *op, int j,
             df_view in = df_tile_view(own->in[0], j), out = df_tile_view(own->out, j);
             for (int p = first / DF_PANEL, p0 = p; p * DF_PANEL < end; p++) {
                 run(&op->conv, &in, &out, packed + (p - p0) * panel_floats, w->bias, p, r.y0, r.y1, r.x0, r.x1);
-                zero_panel_margin(&out, p, r.y0, r.y1);
+                df_zero_panel_margin(&out, p, r.y0, r.y1);
             }
         }
     }
@@ -242,13 +239,13 @@ void df_convolve(df_team *t, const df_stage *s, const df_op *op, int j, df_regio
         t->e->macs += macs_per_pixel(c) * c->out_c * (conv.y1 - conv.y0) * (conv.x1 - conv.x0) * pictures;
 
     bool one_strip = op->strip <= 0 || 4 * op->strip >= conv.y1 - conv.y0;
-    if (streamed && op->kernel == DF_WINOGRAD && w->parts == t->n && w->block == DF_PANEL
-        && (!one_strip || pictures > 1)) {
-        stream_apart(t, s, op, j, conv);
-        return;
-    }
     if (streamed && op->kernel == DF_WINOGRAD) {
-        stream_winograd(t, s, op, j, conv, one_strip);
+        if (op->pictures)
+            df_stream_together(t, s, op, j, conv);
+        else if (!one_strip && w->parts == t->n && w->block == DF_PANEL)
+            stream_apart(t, s, op, j, conv);
+        else
+            stream_winograd(t, s, op, j, conv, one_strip);
         return;
     }
     int each = filters_apart(w);

@@ -84,7 +84,8 @@ typedef struct {
     int32_t n_slots;
     int32_t first_chunk; /* in df_reader.chunks */
     int32_t *first_read; /* per tile of the stage, in df_reader.order; where it is loaded, of the first tile alone */
-    int32_t parts;       /* of a panel's tiles, each by one thread of the team, where a block has too few panels */
+    int32_t rounds;      /* in a batch, strips of so many groups of pictures compute with each panel; else 0 */
+    int32_t parts;       /* of a panel's tiles: the rounds, or one a thread where a block has too few panels */
 } df_weights;
 
 /* Weights of a shortcut: none, one for each map, one for each channel of each map */
@@ -100,7 +101,7 @@ typedef struct {
     const df_span *y, *x; /* per tile row; per tile column */
     df_weights *weights;
     df_conv conv;
-    int32_t kernel, strip;
+    int32_t kernel, strip, pictures, panels; /* Winograd in a batch: what a thread has at a time of these; else 0 */
     int32_t size, stride, pad, act, groups;
     int32_t stride_x;  /* along a row */
     int32_t top, left; /* crop */

@@ -18,4 +18,11 @@ void df_reorg3d(df_team *t, const df_op *op, int j, df_region r);
 void df_crop(df_team *t, const df_op *op, int j, df_region r);
 float df_activate(float x, int act);
 
+/* The output region of rows [y0, y1) in tiles of Winograd. */
+df_strip df_strip_of(df_region conv, int y0, int y1);
+void df_zero_panel_margin(const df_view *out, int panel, int y0, int y1);
+#define DF_TOGETHER 4 /* pictures, or panels, that a thread computes with at a time, at most */
+/* A Winograd layer whose filters are streamed for all pictures of a batch, output region `conv`. */
+void df_stream_together(df_team *t, const df_stage *s, const df_op *op, int j, df_region conv);
+
 #endif

@@ -76,12 +76,13 @@ void df_fill_block(df_team *t, df_weights *w, int first, int count, int base_fil
  * False when the frame was stopped meanwhile. */
 bool df_fill_filters(df_team *t, df_weights *w, int first, int count, float *packed);
 /* Wait for the panel of streamed filters that begins at `first`, and point filters->filter at each of them in its
- * slot. They stay there until df_free_filters of [first, end) by one thread of the team, and until every other
+ * slot. They stay there until df_free_filters of [first, end), as often as there are parts, and until every other
  * filter of their chunks is freed too. False when the frame was stopped meanwhile. */
 bool df_await_filters(df_team *t, const df_weights *w, int first, df_filters *filters);
 /* The same without waiting: false when the panel has not arrived yet. */
 bool df_peek_filters(const df_team *t, const df_weights *w, int first, df_filters *filters);
-void df_free_filters(df_team *t, const df_weights *w, int first, int end);
+/* Filters [first, end) have been computed with for `times` parts of the tiles. */
+void df_free_filters(df_team *t, const df_weights *w, int first, int end, int times);
 /* Before a join: the caller's own thread, which has no filters left to take, sees signals while others still wait for
  * filters up to `last`. */
 void df_wait_with_others(df_team *t, const df_weights *w, int last);

@@ -75,15 +75,16 @@ static void give_back(df_reader *r, int chunk)
         r->used[grain] = r->uses + !flushed;
 }
 
-/* Filters [first, end), from `chunk` on, have been computed with: chunks without any other give back their slots. */
-static void free_filters(df_reader *r, int chunk, int first, int end)
+/* Filters [first, end), from `chunk` on, have been computed with `times` times: chunks without any other give back their
+ * slots. */
+static void free_filters(df_reader *r, int chunk, int first, int end, int times)
 {
     bool left = false;
     pthread_mutex_lock(&r->lock);
     for (int n = chunk; first < end; n++) {
         df_chunk *c = &r->chunks[n];
         int here = df_min(end, c->first + c->count) - first;
-        c->left -= c->resident ? 0 : here;
+        c->left -= c->resident ? 0 : times * here;
         assert(here > 0 && c->left >= 0);
         if (c->left == 0 && !c->resident) {
             give_back(r, n);
@@ -121,7 +122,7 @@ void df_fill_block(df_team *t, df_weights *w, int first, int count, int base_fil
         if (!wait_for(t, w, from + (int)n, true))
             continue;
         df_pack(t->e->table, w, df_chunk_data(c), c->first, c->count, base_filter);
-        free_filters(r, from + (int)n, c->first, c->first + c->count);
+        free_filters(r, from + (int)n, c->first, c->first + c->count, 1);
     }
     df_wait_with_others(t, w, first + count - 1);
     df_join(t, items);
@@ -135,7 +136,7 @@ bool df_fill_filters(df_team *t, df_weights *w, int first, int count, float *pac
         if (!wait_for(t, w, n, true))
             return false;
         t->e->table->pack(&w->conv, w->kernel, df_chunk_data(c), w->scale, c->first, c->count, first, packed);
-        free_filters(r, n, c->first, c->first + c->count);
+        free_filters(r, n, c->first, c->first + c->count, 1);
     }
     return true;
 }
@@ -174,8 +175,8 @@ bool df_peek_filters(const df_team *t, const df_weights *w, int first, df_filter
     return true;
 }
 
-void df_free_filters(df_team *t, const df_weights *w, int first, int end)
+void df_free_filters(df_team *t, const df_weights *w, int first, int end, int times)
 {
     if (w->file_offset >= 0)
-        free_filters(&t->e->reader, df_chunk_at(w, first), first, end);
+        free_filters(&t->e->reader, df_chunk_at(w, first), first, end, times);
 }

@@ -240,12 +240,21 @@ cdef class _Structs:
         return 0
 
     cdef int _check_scratch(self, source, df_op *op, df_stage *s) except -1:
-        """Winograd's transformed input of the largest strip, and room for one tile a thread."""
+        """Winograd's transformed input of the largest strip, and room for one tile a thread; or for what a thread
+        computes at a time in a batch."""
         pool = 2 if source.pool else 1
         down = max([min(y[1] * pool, op.conv.conv_h) - y[0] * pool for y in source.y])
         across = max([min(x[1] * pool, op.conv.conv_w) - x[0] * pool for x in source.x])
         down = min(op.strip or down, (down + 3) // 4) if down > 0 else 0
         tiles = down * ((max(across, 0) + 3) // 4)
+        if self.program.batch > 1 and op.weights.residency == DF_STREAMED:
+            op.panels = panels_at_once(self.program.batch, self.program.threads, op.weights.block)
+            op.pictures = pictures_at_once(self.program.batch, self.program.threads, tiles, op.panels)
+            rows = 4 * op.strip or op.conv.conv_h
+            op.weights.rounds = -(-self.program.batch // op.pictures) * -(-op.conv.conv_h // rows)
+            if df_wino_pictures_floats(&op.conv, tiles, op.panels, op.pictures) * 4 > s.thread_bytes:
+                fail(f"the scratch of layer {op.node} reaches past its buffer")
+            return 0
         if df_wino_u_floats(&op.conv, tiles) * 4 > s.shared_bytes \
                 or (tiles and df_wino_scratch_floats(&op.conv, 1) * 4 > s.thread_bytes):
             fail(f"the scratch of layer {op.node} reaches past its buffer")

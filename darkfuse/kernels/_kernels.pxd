@@ -59,4 +59,5 @@ cdef extern from "df_kernels.h" nogil:
     const df_table *df_kernels(const char *isa)
     size_t df_packed_floats(const df_conv *c, int kernel, int out_channels)
     size_t df_wino_u_floats(const df_conv *c, int tiles)
+    size_t df_wino_pictures_floats(const df_conv *c, int tiles, int panels, int pictures)
     size_t df_wino_scratch_floats(const df_conv *c, int tiles)

@@ -120,6 +120,13 @@ typedef struct {
      * scratch: df_wino_scratch_floats(c, t1 - t0). */
     void (*wino_panel)(const df_conv *c, const df_view *out, const df_strip *s, const df_filters *filters,
                        const float *bias, int panel, const float *u, int t0, int t1, float *scratch);
+    /* Both phases for one strip of some pictures, in (pictures,) and out (pictures,), and some panels from `panel`
+     * on, filters (panels,): 64 input channels at a time are transformed and multiplied with every panel, so that
+     * neither a whole transformed input nor any filter transformed twice is needed. The sums are those of
+     * wino_panel, in the same order: same bits.
+     * scratch: df_wino_pictures_floats(c, tiles, panels, pictures). */
+    void (*wino_pictures)(const df_conv *c, const df_view *in, const df_view *out, int pictures, const df_strip *s,
+                          const df_filters *filters, int panels, const float *bias, int panel, float *scratch);
 
     /* Layer operations over region [y0, y1) x [x0, x1) of out and channel blocks [b0, b1) of out. */
     void (*maxpool)(const df_view *in, const df_view *out, int size, int stride, int pad_before, int y0, int y1, int x0,
@@ -148,5 +155,7 @@ size_t df_packed_floats(const df_conv *c, int kernel, int out_channels);
  * general: round32(oc) * (in_c / groups) * size^2 */
 size_t df_wino_u_floats(const df_conv *c, int tiles);        /* 36 * (tiles * round16(in_c) + 16 * ceil(in_c / 64)) */
 size_t df_wino_scratch_floats(const df_conv *c, int tiles);  /* 36 * 32 * (tiles + min(64, round16(in_c)) + 1) */
+/* 36 * (pictures * (tiles * n + 16) + 32 * n + 16 + panels * pictures * (32 * tiles + 16)); n: min(64, round16(in_c)) */
+size_t df_wino_pictures_floats(const df_conv *c, int tiles, int panels, int pictures);
 
 #endif

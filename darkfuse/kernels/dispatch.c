@@ -157,6 +157,14 @@ size_t df_wino_u_floats(const df_conv *c, int tiles)
     return floats ? transformed(floats + gaps, 1) : 0;
 }
 
+size_t df_wino_pictures_floats(const df_conv *c, int tiles, int panels, int pictures)
+{
+    size_t ic = df_round(count(c->in_c), DF_CB), n = ic < DF_WINO_IC ? ic : DF_WINO_IC;
+    size_t u = product(count(pictures), product(count(tiles), n) + 16);
+    size_t m = product(product(count(panels), count(pictures)), product(count(tiles), DF_PANEL) + 16);
+    return transformed(u + DF_PANEL * n + 16 + m, 1);
+}
+
 size_t df_wino_scratch_floats(const df_conv *c, int tiles)
 {
     size_t ic = df_round(count(c->in_c), DF_CB);

@@ -18,6 +18,8 @@ void DF_NAME(wino_input)(const df_conv *c, const df_view *in, const df_strip *s,
                          float *u);
 void DF_NAME(wino_panel)(const df_conv *c, const df_view *out, const df_strip *s, const df_filters *filters,
                          const float *bias, int panel, const float *u, int t0, int t1, float *scratch);
+void DF_NAME(wino_pictures)(const df_conv *c, const df_view *in, const df_view *out, int pictures, const df_strip *s,
+                            const df_filters *filters, int panels, const float *bias, int panel, float *scratch);
 void DF_NAME(maxpool)(const df_view *in, const df_view *out, int size, int stride, int pad_before, int y0, int y1,
                       int x0, int x1, int b0, int b1);
 void DF_NAME(upsample)(const df_view *in, const df_view *out, int stride, float scale, int y0, int y1, int x0, int x1,

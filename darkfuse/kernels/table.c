@@ -10,6 +10,7 @@ const df_table DF_NAME(table) = {
     .conv_general = DF_NAME(conv_general),
     .wino_input = DF_NAME(wino_input),
     .wino_panel = DF_NAME(wino_panel),
+    .wino_pictures = DF_NAME(wino_pictures),
     .maxpool = DF_NAME(maxpool),
     .upsample = DF_NAME(upsample),
     .shortcut = DF_NAME(shortcut),

@@ -129,11 +129,26 @@ static fewer_fn *const fewer_of[4][4] = {
     {FEWER_NAMES(3), fewer_3x4}, {FEWER_NAMES(4), transform_patch}};
 /* clang-format on */
 
+/* Columns [from, end) of a row of `count`, and zeros around them. By hand: calls for so few bytes cost more than the
+ * rest of the transform. */
+DF_INLINE void edge_row(float *to, const float *row, int from, int end, int count)
+{
+    for (int j = 0; j < count; j++, to += DF_CB)
+        for (int lane = 0; lane < DF_CB; lane += DF_VL)
+            vf_store(to + lane, j >= from && j < end ? vf_load(row + (j - from) * DF_CB + lane) : vf_zero());
+}
+
 static int min_int(int a, int b) { return a < b ? a : b; }
 static int max_int(int a, int b) { return a > b ? a : b; }
 
 void DF_NAME(wino_input)(const df_conv *c, const df_view *in, const df_strip *s, int b0, int b1, int t0, int t1,
                          float *u)
+{
+    DF_NAME(wino_input_from)(c, in, s, b0, b1, t0, t1, 0, u);
+}
+
+void DF_NAME(wino_input_from)(const df_conv *c, const df_view *in, const df_strip *s, int b0, int b1, int t0, int t1,
+                              int base, float *u)
 {
     static const float zeros[6 * DF_CB];
     const wino_order order = wino_order_of(s);
@@ -147,7 +162,7 @@ void DF_NAME(wino_input)(const df_conv *c, const df_view *in, const df_strip *s,
 
     for (int b = b0; b < b1; b++) {
         int64_t step = wino_u_step(b, blocks, tiles);
-        float *to = u + wino_u(b, tiles) + (int64_t)t0 * DF_CB; /* (36: step, tiles, 16) */
+        float *to = u + wino_u(b, tiles) - wino_u(base, tiles) + (int64_t)t0 * DF_CB; /* (36: step, tiles, 16) */
         for (int t = t0; t < t1; t++, to += DF_CB) {
             int ty, tx;
             wino_place(&order, t, &ty, &tx);
@@ -160,9 +175,7 @@ void DF_NAME(wino_input)(const df_conv *c, const df_view *in, const df_strip *s,
                 bool there = y + i >= top && y + i < bottom && from < end;
                 d[i] = there ? df_pixel(in, y + i, b, from) : zeros;
                 if (end - from < cols + 2) {
-                    memset(edge[i], 0, sizeof edge[i]);
-                    if (there)
-                        memcpy(edge[i] + (from - x) * DF_CB, d[i], (size_t)(end - from) * DF_CB * sizeof(float));
+                    edge_row(edge[i], d[i], there ? from - x : cols + 2, there ? end - x : cols + 2, cols + 2);
                     d[i] = edge[i];
                 }
             }

@@ -1,24 +1,6 @@
 /* Winograd phase 2 for one panel of 32 output channels: filters, 36 GEMMs per 64 input channels, output. */
 #include "wino.h"
 
-#define CHANNELS(blocks) (9 * DF_CB * (blocks)) /* floats of one filter */
-
-/* Floats that the filter transform of channel blocks [b, b + blocks) will read: the f-th of 36 parts. That
- * transform has nothing to hide memory behind, so that each product of the channels before fetches one part:
- * 1024 channels at 13x13, filters in DRAM, 203 to 247 GFLOP/s. */
-static const float *part(const df_filters *filters, int f, int b, int blocks, int *floats)
-{
-    *floats = 0;
-    if (filters->packed) {
-        *floats = CHANNELS(blocks) * DF_PANEL / WINO_FREQS;
-        return filters->packed + (int64_t)CHANNELS(b) * DF_PANEL + f * *floats;
-    }
-    if (f >= DF_PANEL || !filters->filter[f])
-        return NULL;
-    *floats = CHANNELS(blocks) + DF_CB; /* they begin anywhere within a line */
-    return filters->filter[f] + CHANNELS(b);
-}
-
 void DF_NAME(wino_panel)(const df_conv *c, const df_view *out, const df_strip *s, const df_filters *filters,
                          const float *bias, int panel, const float *u, int t0, int t1, float *scratch)
 {
@@ -41,9 +23,10 @@ void DF_NAME(wino_panel)(const df_conv *c, const df_view *out, const df_strip *s
             last = last < t1 ? last - t0 : t1 - t0;
             if (first >= last)
                 continue;
-            const float *ahead = next            ? part(filters, f, b + n, next, &floats)
-                                 : filters->next ? part(filters->next, f, 0, wino_panel_blocks(0, blocks), &floats)
-                                                 : NULL;
+            const float *ahead = next ? wino_ahead(filters, f, b + n, next, &floats)
+                                 : filters->next
+                                     ? wino_ahead(filters->next, f, 0, wino_panel_blocks(0, blocks), &floats)
+                                     : NULL;
             DF_NAME(wino_gemm)(from + f * u_step + first * DF_CB, (int64_t)tiles * DF_CB, n, last - first,
                                w + f * w_step, m + f * m_step + first * DF_PANEL, b > 0, ahead, floats);
         }

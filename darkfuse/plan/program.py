@@ -22,6 +22,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 Span = tuple[int, int]  # [start, end)
+TOGETHER = 4  # pictures: a filter's transform is a fiftieth of what it is then computed with
+ENOUGH_TILES = 100  # share it as well
+SUMS = 8  # panels times pictures, whose sums a thread holds: no cache has more
 PAGE = 4096  # direct reads begin and end at multiples of this, in the file and in memory
 
 
@@ -45,6 +48,18 @@ def winograd_slots(slots: int, raw: int, block: int, filters: int) -> bool:
     """Whether a streamed Winograd layer can compute from its reader's slots: they hold a block of filters at
     a time, and a panel of 32 comes in whole reads, or a read in whole panels."""
     return slots * raw >= min(block, filters) and (32 % raw == 0 or raw % 32 == 0 or raw >= filters)
+
+
+def panels_at_once(batch: int, threads: int, block: int) -> int:
+    """Panels of 32 filters that a thread computes a streamed Winograd layer with at a time in a batch: each
+    transformed input serves them all. None reaches from one block into the next."""
+    return next(panels for panels in (4, 2, 1) if block % (32 * panels) == 0) if batch >= threads else 1
+
+
+def pictures_at_once(batch: int, threads: int, tiles: int, panels: int) -> int:
+    """Pictures that it does so for, in strips of so many tiles: each transformed filter serves them all, and
+    every thread has some."""
+    return max(1, min(TOGETHER, SUMS // panels, batch // threads, ENOUGH_TILES // max(1, tiles)))
 
 
 class Buffer(NamedTuple):

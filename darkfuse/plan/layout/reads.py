@@ -16,13 +16,15 @@ def filter_bytes(node: Node) -> int:
     return 4 * node.weights.kernels // node.weights.biases
 
 
-def streamed_ways(node: Node, kernel: str, threads: int) -> tuple[tuple[int, int, int], ...]:
+def streamed_ways(node: Node, kernel: str, threads: int, batch: int = 1) -> tuple[tuple[int, int, int], ...]:
     """Ways to stream a layer, fastest first: (block, raw, slots) of a `LayerPlan`.
 
     First a panel of 32 filters for each thread with reads ahead of them, large reads at the very first; then
     one for the team together, at last as few bytes as possible. Winograd computes from the slots, so that a
     panel stays in its slots until it is done; the other kernels pack it first.
     """
+    if kernel == "winograd" and batch > 1:  # the more filters at a time, the fewer transforms of inputs
+        return (128, PANEL, 6), (64, PANEL, 4), (64, 16, 5), (PANEL, 16, 4), (PANEL, 16, 2)
     if kernel == "winograd":
         panels, large = min(threads, MAX_SLOTS - 3), PANEL
         while 16 * large <= node.filters and 2 * large * filter_bytes(node) <= LARGE_READ:

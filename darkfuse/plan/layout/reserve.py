@@ -18,12 +18,16 @@ from darkfuse.plan.layout.weights import (
     params_bytes,
     raw_bytes,
     resident_bytes,
+    wino_batch_bytes,
     wino_scratch_floats,
     wino_u_floats,
 )
 from darkfuse.plan.layout.wiring import BLOCK, FILTERED, Leaf
 from darkfuse.plan.program import Keep, Span
 from darkfuse.plan.types import LayerPlan
+
+# Number of an operation in its stage, kernel, strip; filters of a block where they are streamed for a batch
+WorkKey = tuple[int, str, int, int]
 
 
 def reserve(draft: Draft) -> None:
@@ -146,15 +150,16 @@ def work_of(draft: Draft, stage: int, at: int) -> tuple[int, int, int]:
     regions, leaf = draft.layout.regions[stage], draft.wiring.leaves[draft.members[stage][at]]
     layer = draft.layer_plan.get(leaf.layer)
     kernel, strip = (layer.kernel, layer.strip) if layer and leaf.kind == "conv" else ("none", 0)
-    key = at, kernel, strip
+    together = draft.plan.batch > 1 and layer is not None and layer.residency == "streamed"
+    key = at, kernel, strip, layer.block if together and layer else 0
     if key not in regions.work:
-        regions.work[key] = _work(draft, leaf, kernel, strip, regions.rows[at].spans,
-                                  regions.columns[at].spans)
+        regions.work[key] = _work(draft, leaf, key, regions.rows[at].spans, regions.columns[at].spans)
     return regions.work[key]
 
 
-def _work(draft: Draft, leaf: Leaf, kernel: str, strip: int, y: Sequence[Span],
+def _work(draft: Draft, leaf: Leaf, key: WorkKey, y: Sequence[Span],
           x: Sequence[Span]) -> tuple[int, int, int]:
+    _, kernel, strip, block = key
     if leaf.kind not in FILTERED:
         return 0, 0, 0
     node = draft.graph.node(leaf.layer)
@@ -171,6 +176,8 @@ def _work(draft: Draft, leaf: Leaf, kernel: str, strip: int, y: Sequence[Span],
         return macs, 0, 0
     down = -(-max(heights) // 4)  # rows of 4x4 tiles
     tiles = (min(strip, down) if strip else down) * -(-max(widths) // 4)
+    if block:  # for a batch
+        return macs, 0, wino_batch_bytes(node, tiles, draft.plan.batch, draft.plan.threads, block)
     return macs, wino_u_floats(node, tiles) * FLOAT, wino_scratch_floats(node, tiles) * FLOAT
 
 

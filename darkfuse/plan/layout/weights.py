@@ -9,7 +9,14 @@ from darkfuse.graph import Graph, Node
 from darkfuse.graph.layers.connected import ConnectedOptions
 from darkfuse.graph.layers.convolutional import ConvOptions
 from darkfuse.model.weights import WeightsIndex
-from darkfuse.plan.program import Weights, reader_bytes, reads_of, winograd_slots
+from darkfuse.plan.program import (
+    Weights,
+    panels_at_once,
+    pictures_at_once,
+    reader_bytes,
+    reads_of,
+    winograd_slots,
+)
 from darkfuse.plan.types import LayerPlan
 
 FLOAT = 4
@@ -54,6 +61,20 @@ def wino_u_floats(node: Node, tiles: int) -> int:
 def wino_scratch_floats(node: Node, tiles: int) -> int:
     """Floats one thread needs for one panel over `tiles` tiles."""
     return 36 * PANEL * (tiles + min(WINO_IC, up(node.in_shapes[0].c, 16)) + 1)
+
+
+def wino_pictures_floats(node: Node, tiles: int, panels: int, pictures: int) -> int:
+    """Floats one thread needs for some panels over `tiles` tiles of each of some pictures."""
+    channels = min(WINO_IC, up(node.in_shapes[0].c, 16))
+    return 36 * (pictures * (tiles * channels + 16) + PANEL * channels + 16
+                 + panels * pictures * (PANEL * tiles + 16))
+
+
+def wino_batch_bytes(node: Node, tiles: int, batch: int, threads: int, block: int) -> int:
+    """Bytes one thread needs for a layer that is streamed, `block` filters at a time, for a batch."""
+    panels = panels_at_once(batch, threads, min(block, up(node.filters, PANEL)))
+    pictures = pictures_at_once(batch, threads, tiles, panels)
+    return FLOAT * wino_pictures_floats(node, tiles, panels, pictures)
 
 
 def check_kernel(graph: Graph, node: Node, layer: LayerPlan, image: bool) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from darkfuse.graph import Node
 from darkfuse.graph.layers.convolutional import ConvOptions
-from darkfuse.plan.layout.weights import PANEL
+from darkfuse.plan.layout.weights import PANEL, up
 from darkfuse.plan.price._grid import ConvCost
 from darkfuse.plan.price.device import Device, Rates
+from darkfuse.plan.program import panels_at_once, pictures_at_once
 
 Sizes = list[tuple[int, int]]  # (size, how many)
 LOCKSTEP = 0.35  # a team that meets after a panel each waits so long for the slowest; after two each, half
@@ -104,18 +105,27 @@ def streamed_work_ms(rates: Rates, node: Node, compute: float, kernel: str, stri
     passes : int
         Tiles that the layer is computed in: the weights come for each.
     """
-    down = (node.out_shape.h + 3) // 4
-    work = batch * compute
+    down, across = (node.out_shape.h + 3) // 4, (node.out_shape.w + 3) // 4
+    work, again = batch * compute, max(passes, -(-down // strip) if strip else 1)
     if kernel != "winograd":
         work += passes * pack_ms(rates, node)
-    else:  # turns the filters into panels as it transforms them, for every strip
-        work += TURN * pack_ms(rates, node) * batch * max(passes, -(-down // strip) if strip else 1)
-    panels, meets = block // PANEL, block < PANEL * threads
-    if kernel == "winograd" and (strip or batch > 1):  # strips transform the input anew for every block
-        tiles = batch * ((node.out_shape.w + 3) // 4) * down
-        work += 1e-6 * tiles * node.in_shapes[0].c / rates.wino_in * (-(-node.filters // block) - 1)
-        meets = threads > 1
-    return work * (1.0 + LOCKSTEP * min(1.0, threads / panels) if meets else 1.0)
+        return work * _meeting(block, threads, block < PANEL * threads)
+    # Winograd turns the filters into panels as it transforms them, for every strip
+    turned = 1e-6 * batch * across * down * node.in_shapes[0].c / rates.wino_in
+    if batch > 1:  # some pictures have a filter's transform together, some panels an input's
+        panels = panels_at_once(batch, threads, min(block, up(node.filters, PANEL)))
+        groups = -(-batch // pictures_at_once(batch, threads, across * min(strip or down, down), panels))
+        filter_ms = 1e-6 * node.out_shape.c * node.in_shapes[0].c / rates.wino_filter
+        work += again * (TURN * pack_ms(rates, node) * groups - filter_ms * (batch - groups))
+        return work + turned * (-(-node.filters // (PANEL * panels)) - 1)
+    work += TURN * pack_ms(rates, node) * again
+    if strip:  # strips transform the input anew for every block
+        work += turned * (-(-node.filters // block) - 1)
+    return work * _meeting(block, threads, threads > 1 if strip else block < PANEL * threads)
+
+
+def _meeting(block: int, threads: int, meets: bool) -> float:
+    return 1.0 + LOCKSTEP * min(1.0, threads / (block // PANEL)) if meets else 1.0
 
 
 def streamed_ms(rates: Rates, read: float, node: Node, compute: float, kernel: str, strip: int, block: int,

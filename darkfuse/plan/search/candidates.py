@@ -156,13 +156,15 @@ class Candidates:
         filters = node.filters
         strip_again = 0 if 4 * strip >= node.out_shape.h else strip
         found = []
-        for block, raw, slots in streamed_ways(node, kernel, self.threads):
+        for block, raw, slots in streamed_ways(node, kernel, self.threads, self.net.batch):
             block, raw = min(block, up(filters, PANEL)), min(raw, filters)
             held = reader_bytes(slots, raw, piece.raw_filter // FLOAT)
             if kernel != "winograd":
                 held += aligned(packed_floats(node, kernel, block) * FLOAT)
             total = streamed_ms(self.rates, self.device.read, node, ms, kernel, strip_again, block, raw,
                                 slots, self.threads, self.net.batch)
+            if kernel == "winograd" and self.net.batch > 1:
+                scratch = self.threads * aligned(self.prices.together(piece, strip, block))
             plan = LayerPlan(node.index, kernel, "streamed", block, raw, slots, strip=strip)
             found.append((scratch + held, 0, total, plan))
         return found

@@ -10,6 +10,7 @@ from darkfuse.plan.layout.weights import (
     packed_floats,
     raw_bytes,
     up,
+    wino_batch_bytes,
     wino_scratch_floats,
     wino_u_floats,
 )
@@ -90,8 +91,19 @@ class Prices:
     def scratch(self, piece: Piece, strip: int, tall: int, wide: int) -> tuple[int, int]:
         """Winograd's shared and per-thread bytes for regions of at most tall x wide."""
         assert piece.node is not None
-        if piece.pools:
-            tall, wide = 2 * tall, 2 * wide
-        down = -(-tall // 4)
-        tiles = (min(strip, down) if strip else down) * -(-wide // 4)
+        tiles = _tiles(piece, strip, tall, wide)
         return wino_u_floats(piece.node, tiles) * FLOAT, wino_scratch_floats(piece.node, tiles) * FLOAT
+
+    def together(self, piece: Piece, strip: int, block: int) -> int:
+        """Winograd's bytes per thread where a whole layer is streamed for a batch."""
+        assert piece.node is not None
+        tiles = _tiles(piece, strip, piece.leaf.shape.h, piece.leaf.shape.w)
+        return wino_batch_bytes(piece.node, tiles, self.net.batch, self.threads, block)
+
+
+def _tiles(piece: Piece, strip: int, tall: int, wide: int) -> int:
+    """Tiles of a strip of regions of at most tall x wide, of the map pooled where the piece pools."""
+    if piece.pools:
+        tall, wide = 2 * tall, 2 * wide
+    down = -(-tall // 4)
+    return (min(strip, down) if strip else down) * -(-wide // 4)
