@@ -1,6 +1,6 @@
 /* Convolution of any size, stride and dilation (groups == 1) over rows of channel blocks, without im2col.
  * Sums run over (ic/16, kh, kw, ic%16). */
-#include "tiles.h"
+#include "walk.h"
 
 #define ANY_WIDEST 4 /* of strides other than 1 and 2, whose addresses need registers */
 
@@ -15,9 +15,14 @@ DF_INLINE int pass_blocks(int size)
 }
 
 /* clang-format off */
+#if ACROSS
 #define KINDS(V) \
-    TILES(V, one, DF_CB, DF_CB) TILES(V, two, 2 * DF_CB, DF_CB) TILES_4(V, any, w->step, DF_CB)
+    TILES(V, one, DF_CB, DF_CB) TILES(V, two, 2 * DF_CB, DF_CB) TILES_4(V, any, w->step, DF_CB) TILES(V, across, 0, DF_CB)
+#define KIND_NAMES(V) {{TILE_NAMES(V, one)}, {TILE_NAMES(V, two)}, {NAMES_4(V, any)}, {TILE_NAMES(V, across)}}
+#else
+#define KINDS(V) TILES(V, one, DF_CB, DF_CB) TILES(V, two, 2 * DF_CB, DF_CB) TILES_4(V, any, w->step, DF_CB)
 #define KIND_NAMES(V) {{TILE_NAMES(V, one)}, {TILE_NAMES(V, two)}, {NAMES_4(V, any)}}
+#endif
 /* clang-format on */
 #include "kinds.h"
 
@@ -26,26 +31,36 @@ static void direct_strip(const panel_job *j, const df_view *dst, int block, int 
     const df_conv *c = j->c;
     const df_view *in = j->in;
     const int kind = c->stride <= 2 ? c->stride - 1 : 2;
-    const int blocks = (c->in_c + DF_CB - 1) / DF_CB;
-    const int group = pass_blocks(c->size);
-    const int64_t in_x = (int64_t)(x0 * c->stride - c->pad - in->x0) * DF_CB;
-    walk w = {
-        .row = in->row_stride,
-        .block = (int64_t)in->cols * DF_CB,
-        .out_block = (int64_t)dst->cols * DF_CB,
-        .step = (int64_t)c->stride * DF_CB,
-        .tap = (int64_t)c->dilation * DF_CB,
-        .slope = j->slope,
-        .size = c->size,
-        .taps = c->size,
-        .run = DF_CB,
-        .slots = in->slots,
-        .hop = c->dilation % in->slots,
-    };
-    tile_fn *const *fn = j->lanes < NV * DF_VL ? half[kind] : full[kind];
-    for (w.b0 = 0; w.b0 < blocks; w.b0 = w.b1) {
-        w.b1 = least(w.b0 + group, blocks);
-        walk_rows(&w, fn, kind < 2 ? WIDEST : ANY_WIDEST, j, in_x, dst, block, w.b1 == blocks, y0, y1, x0, x1);
+    const int blocks = (c->in_c + DF_CB - 1) / DF_CB, group = pass_blocks(c->size);
+    tile_fn *const(*fn)[WIDEST] = j->lanes < NV * DF_VL ? half : full;
+    walk w = {.lanes = j->lanes,
+              .out_block = (int64_t)dst->cols * DF_CB,
+              .step = (int64_t)c->stride * DF_CB,
+              .slope = j->slope,
+              .run = DF_CB};
+    pass s = {.j = j,
+              .fn = fn[kind],
+              .across = ACROSS && kind < 2 ? fn[3] : NULL,
+              .widest = kind < 2 ? WIDEST : ANY_WIDEST,
+              .taps = c->size,
+              .tap = (int64_t)c->dilation * DF_CB,
+              .block = (int64_t)in->cols * DF_CB,
+              .x = (int64_t)(x0 * c->stride - c->pad - in->x0) * DF_CB};
+    int64_t from[ACROSS ? STRIP : 1], to[ACROSS ? STRIP : 1];
+    if (s.across && y1 - y0 > 1) {
+        int n = 0;
+        for (int y = 0; y < y1 - y0; y++)
+            for (int x = 0; x < x1 - x0; x++, n++) {
+                from[n] = y * c->stride * in->row_stride + x * w.step;
+                to[n] = y * dst->row_stride + (int64_t)x * DF_CB;
+            }
+        w.from = from;
+        w.to = to;
+    }
+    for (; s.b0 < blocks; s.b0 = s.b1) {
+        s.b1 = least(s.b0 + group, blocks);
+        s.last = s.b1 == blocks;
+        walk_rows(&w, &s, dst, block, y0, y1, x0, x1);
     }
 }
 
