@@ -25,6 +25,7 @@ LEASTS = 3  # plans about as small as the smallest, of which the best is taken
 STRIPES = (1 << 20, 4, 2)  # rows at most: what flat ones write over their input lies close to it
 SLOWER = 1.5  # times that of the fastest of them: no room to read ahead makes good for more
 STRIPED = 16 << 20  # of arena
+PAYS = 1.15  # times what layers take with all the memory they like, beyond which stripes may be faster
 
 
 @no_garbage()
@@ -83,6 +84,9 @@ def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool
     elif mem != 0:
         draft = tries.fastest(search, search.limit)
         if draft is not None:
+            if mem and mem >= STRIPED and tries.time(draft) > PAYS * spans.at_best():
+                striped = _striped(spans, mem, mem)
+                search, draft = min([(search, draft), *striped], key=lambda pair: tries.time(pair[1]))
             others = tries.smaller(search, draft, mem) if mem else iter(())
             return spend(draft, others, mem or draft.packed_bytes, spans.device)
     limit = mem or 0
@@ -91,9 +95,9 @@ def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool
     # A plan that fits as the smallest there is has no room for the faster kernels
     plain = min((tries.time(draft) for draft in small if draft.packed_bytes <= limit), default=None)
     if latency_ms is None and (least.packed_bytes >= STRIPED or (stripes and plain is None)):
-        found = _striped(spans, limit, max(limit, least.packed_bytes)) if mem else None
-        if found is not None and (plain is None or tries.time(found[1]) < plain):
-            return spend(found[1], tries.smaller(*found, limit), limit, spans.device)
+        for found in _striped(spans, limit, max(limit, least.packed_bytes)) if mem else ():
+            if plain is None or tries.time(found[1]) < plain:
+                return spend(found[1], tries.smaller(*found, limit), limit, spans.device)
         for some in (spans, *_reordered(spans)) if plain is None else ():
             search = Cuts(some, least.packed_bytes, thorough=True, stripes=max(STRIPES))
             small += tries.smallest(search, limit, min(small, key=tries.size).packed_bytes)
@@ -178,9 +182,9 @@ def _cuts(spans: Candidates, mem: int | None) -> Cuts:
     return Cuts(spans, mem or NO_LIMIT, thorough=False)
 
 
-def _striped(spans: Candidates, limit: int, least: int) -> tuple[Cuts, Draft] | None:
+def _striped(spans: Candidates, limit: int, least: int) -> list[tuple[Cuts, Draft]]:
     """The fastest plan within the limit that is found among those that read weights for every tile, and the
-    search that found it; None where none fits. `least` bytes do without."""
+    search that found it, alone in a list; an empty one where none fits. `least` bytes do without."""
     found = []
     for some in (spans, *_reordered(spans)):
         for rows in STRIPES:
@@ -188,7 +192,7 @@ def _striped(spans: Candidates, limit: int, least: int) -> tuple[Cuts, Draft] | 
             draft = tries.fastest(search, limit, last=True)
             if draft is not None:
                 found.append((search, draft))
-    return min(found, key=lambda pair: tries.time(pair[1]), default=None)
+    return sorted(found, key=lambda pair: tries.time(pair[1]))[:1]
 
 
 def _reordered(spans: Candidates) -> list[Candidates]:
