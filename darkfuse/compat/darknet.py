@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from darkfuse.errors import DarkfuseError, ImageError
+from darkfuse.host.record import dataclass, field
 
 if TYPE_CHECKING:
     from darkfuse.detect.candidate import Candidate
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BOX", "DETECTION", "DETNUMPAIR", "IMAGE", "METADATA", "bbox2points", "class_colors",
-    "copy_image_from_bytes", "decode_detection", "detect", "detect_image", "do_nms_obj",
-    "do_nms_sort", "draw_boxes", "free_batch_detections", "free_detections", "free_image", "free_network_ptr",
+    "copy_image_from_bytes", "decode_detection", "detect", "detect_image", "do_nms_obj", "do_nms_sort",
+    "draw_boxes", "free_batch_detections", "free_detections", "free_image", "free_network_ptr",
     "get_network_boxes", "init_cpu", "load_image", "load_image_color", "load_meta", "load_net",
     "load_net_custom", "load_network", "make_image", "network_height", "network_predict_batch",
-    "network_width", "predict_image", "predict_image_letterbox", "print_detections",
-    "remove_negatives", "reset_rnn", "rgbgr_image", "set_gpu",
+    "network_width", "predict_image", "predict_image_letterbox", "print_detections", "remove_negatives",
+    "reset_rnn", "rgbgr_image", "set_gpu",
 ]
 
 Detection = tuple[str, str, tuple[float, float, float, float]]

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from darkfuse.host.record import dataclass
 
 if TYPE_CHECKING:
     from darkfuse.detect.types import Result

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from darkfuse.detect.types import Box
 from darkfuse.graph.ir import Shape
+from darkfuse.host.record import dataclass
 
 
 @dataclass

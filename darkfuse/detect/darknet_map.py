@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from darkfuse.detect.average_precision import Detection, Truth, ap_area, overlap
+from darkfuse.host.record import dataclass
 
 MARK = 100  # detections after which the fork says how far it is
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
 
 from darkfuse.detect.average_precision import Truth
 from darkfuse.errors import DatasetError
+from darkfuse.host.record import dataclass
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
 

@@ -15,10 +15,10 @@ Zheng et al., 2020). What the fork's program does under each name was measured f
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from darkfuse.detect.boxes import Boxes
 from darkfuse.detect.candidate import Candidate
+from darkfuse.host.record import dataclass
 
 Corners = tuple[float, float, float, float, float]  # left, top, right, bottom, area
 GREEDY_BETA = 0.6

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from typing import ClassVar
 
+from darkfuse.host.record import dataclass, field
 from darkfuse.model.cfg import Cfg, Section
 from darkfuse.model.dialect import DARKNET, Dialect
 from darkfuse.model.weights import FLOAT_BYTES

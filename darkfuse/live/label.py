@@ -14,11 +14,11 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Callable, NamedTuple
 
 from darkfuse.errors import DarkfuseError, ImageError
 from darkfuse.host import process
+from darkfuse.host.record import dataclass
 from darkfuse.live.sources import Item
 
 if TYPE_CHECKING:

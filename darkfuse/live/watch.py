@@ -8,11 +8,11 @@ import os
 import shutil
 import sys
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from darkfuse.errors import DarkfuseError, ImageError
 from darkfuse.host.files import Lines
+from darkfuse.host.record import dataclass, field
 
 if TYPE_CHECKING:
     from darkfuse.detect.types import Result

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
 from typing import Any
+
+from darkfuse.host.record import dataclass, field
 
 
 @dataclass(frozen=True)

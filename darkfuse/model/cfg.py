@@ -8,10 +8,10 @@ Where Darknet would quietly read a word as 0, this reader refuses and names the 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import NoReturn
 
 from darkfuse.errors import CfgError
+from darkfuse.host.record import dataclass
 
 # A cfg is a page or two of text; anything longer is some other file handed over by mistake.
 MAX_BYTES = 8 << 20

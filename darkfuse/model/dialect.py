@@ -10,9 +10,10 @@ what `cv2.dnn` does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from darkfuse.errors import DarkfuseError
+from darkfuse.host.record import dataclass
 from darkfuse.model.cfg import Cfg, Section
 
 NAMES = ("auto", "darknet", "alexeyab", "opencv")

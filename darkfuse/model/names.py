@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from darkfuse.errors import CfgError
+from darkfuse.host.record import dataclass
 
 MAX_BYTES = 8 << 20
 

@@ -7,10 +7,10 @@ stand together.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import lru_cache
 
 from darkfuse.errors import CfgError
+from darkfuse.host.record import dataclass
 from darkfuse.model.names import read_lines
 
 

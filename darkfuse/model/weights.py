@@ -10,10 +10,10 @@ import os
 import struct
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from darkfuse.errors import WeightsError
 from darkfuse.host.files import identity
+from darkfuse.host.record import dataclass
 
 FLOAT_BYTES = 4
 # Versions seen in the wild are 0.1.0 to 0.2.5; beyond 1000 is Darknet's mark for transposed weights.

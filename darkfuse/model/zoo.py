@@ -8,7 +8,7 @@ header and the size are all that is checked, and the command says so.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from darkfuse.host.record import dataclass
 
 # The author's site now keeps the files at the first address and redirects the second, older one there.
 SITES = ("https://data.pjreddie.com/files/", "https://pjreddie.com/media/files/")

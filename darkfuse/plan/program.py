@@ -18,8 +18,9 @@ region an operation computes at tile (i, j) is rows ``op.y[i]`` x columns ``op.x
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from darkfuse.host.record import dataclass
 
 Span = tuple[int, int]  # [start, end)
 TOGETHER = 4  # pictures: a filter's transform is a fiftieth of what it is then computed with

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from darkfuse.host.reading import parse_json
+from darkfuse.host.record import dataclass
 
 _T = TypeVar("_T")
 

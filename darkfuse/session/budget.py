@@ -6,10 +6,11 @@ the arena is measured or reserved before the arena gets the rest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from darkfuse.errors import BudgetError, DarkfuseError
 from darkfuse.host import process
+from darkfuse.host.record import dataclass
 from darkfuse.host.units import format_bytes, parse_bytes
 
 # What Pillow takes in the process that decodes or draws: its code and tables, and what decoding leaves behind

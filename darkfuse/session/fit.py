@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from darkfuse.host.record import dataclass
 from darkfuse.plan.price.device import Rates, estimated_rates
 
 RATES = tuple(field.name for field in dataclasses.fields(Rates))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from typing import Any
 
 from darkfuse.detect.types import Result
 from darkfuse.errors import ImageError
+from darkfuse.host.record import dataclass, field
 
 
 @dataclass(frozen=True, repr=False)

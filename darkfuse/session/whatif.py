@@ -13,7 +13,6 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import darkfuse
@@ -21,6 +20,7 @@ from darkfuse.errors import BudgetError, DarkfuseError
 from darkfuse.graph import Graph
 from darkfuse.graph.build import DETECTION
 from darkfuse.host.files import write_whole
+from darkfuse.host.record import dataclass
 from darkfuse.model.weights import WeightsIndex
 from darkfuse.plan.layout.lower import lower
 from darkfuse.plan.price.device import Device, cache_folder

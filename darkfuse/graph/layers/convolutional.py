@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from darkfuse.graph.activations import activation
 from darkfuse.graph.ir import MAX_VALUES, Options, Shape, WeightLayout, Window
 from darkfuse.graph.layers.strides import strides
 from darkfuse.graph.registry import layer
+from darkfuse.host.record import dataclass, field
 from darkfuse.model.cfg import Section
 
 

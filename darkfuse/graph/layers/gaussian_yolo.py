@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from darkfuse.graph.ir import Options, Shape
 from darkfuse.graph.layers.yolo import picked_anchors
 from darkfuse.graph.registry import layer
+from darkfuse.host.record import dataclass
 from darkfuse.model.cfg import Section
 
 POINTS = ("center", "left_top", "right_bottom")

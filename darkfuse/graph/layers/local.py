@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from darkfuse.graph.activations import activation
 from darkfuse.graph.ir import MAX_VALUES, Options, Shape, WeightLayout
 from darkfuse.graph.registry import layer
+from darkfuse.host.record import dataclass
 from darkfuse.model.cfg import Section
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from darkfuse.graph.ir import Options, Shape, Window
 from darkfuse.graph.layers.strides import strides
 from darkfuse.graph.registry import layer
+from darkfuse.host.record import dataclass, field
 from darkfuse.model.cfg import Section
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from darkfuse.graph.ir import Options, Shape
 from darkfuse.graph.registry import layer
+from darkfuse.host.record import dataclass
 from darkfuse.model.cfg import Section
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from darkfuse.graph.activations import activation
 from darkfuse.graph.ir import Options, Shape
 from darkfuse.graph.layers.sources import absolute
 from darkfuse.graph.registry import layer
+from darkfuse.host.record import dataclass
 from darkfuse.model.cfg import Section
 
 

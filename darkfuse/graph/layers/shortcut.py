@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from darkfuse.graph.activations import activation
 from darkfuse.graph.ir import Options, Shape, WeightLayout
 from darkfuse.graph.layers.sources import absolutes
 from darkfuse.graph.registry import layer
+from darkfuse.host.record import dataclass, field
 from darkfuse.model.cfg import Section
 
 WEIGHTS = {"none": "", "per_feature": "feature", "per_layer": "feature", "per_channel": "channel"}

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass, field
 from typing import Any, Callable
+
+from darkfuse.host.record import dataclass, field
 
 
 @dataclass(eq=False)

@@ -8,13 +8,13 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from darkfuse.errors import DarkfuseError, ImageError
 from darkfuse.host.extras import need
 from darkfuse.host.nameless import folders
 from darkfuse.host.notify import notify
+from darkfuse.host.record import dataclass, field
 from darkfuse.live.serve.deepstack import DeepStack
 from darkfuse.live.serve.door import Door, read_token, refusal
 from darkfuse.live.serve.elastic import Elastic

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+from darkfuse.host.record import dataclass
 from darkfuse.plan.layout._arrange import arrange
 
 Chain = tuple[tuple[int, int], ...]  # blocks, and where each begins in what they take together

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from darkfuse.graph import Graph
+from darkfuse.host.record import dataclass, field
 from darkfuse.model.weights import WeightsIndex
 from darkfuse.plan.layout.weights import Held
 from darkfuse.plan.layout.windows import Layout, Stored

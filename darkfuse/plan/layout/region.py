@@ -18,10 +18,10 @@ rows of tiles, rows alone, both compiled.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from darkfuse.graph.ir import Window
+from darkfuse.host.record import dataclass
 from darkfuse.plan.layout._region import axes
 from darkfuse.plan.layout._region import read as walk
 

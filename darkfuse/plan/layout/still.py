@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from darkfuse.host.record import dataclass
 from darkfuse.plan.layout.draft import Draft
 from darkfuse.plan.layout.region import Step, clip, read
 from darkfuse.plan.layout.wiring import INPUT, View

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
 from operator import sub
 
 from darkfuse.errors import PlanError
+from darkfuse.host.record import dataclass, field
 from darkfuse.plan.layout.arena import Tie, aligned
 from darkfuse.plan.layout.region import Axis, Link, read, solve
 from darkfuse.plan.layout.weights import FLOAT

@@ -10,13 +10,13 @@ what cannot be written in place, or would wait there for long, gets a leaf that 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from darkfuse.errors import PlanError
 from darkfuse.graph import Graph, Node, Shape
 from darkfuse.graph.layers.route import RouteOptions
+from darkfuse.host.record import dataclass
 from darkfuse.plan.layout.region import POINT, Step
 
 BLOCK = 16  # channels in one block of an activation row

@@ -9,11 +9,11 @@ import dataclasses
 import json
 import math
 import os
-from dataclasses import dataclass
 
 from darkfuse.errors import DarkfuseError, brief
 from darkfuse.host.files import failed, write_whole
 from darkfuse.host.reading import parse_json, read_text
+from darkfuse.host.record import dataclass
 from darkfuse.plan.price.boards import BOARDS, Board, likeness, parts_of
 
 

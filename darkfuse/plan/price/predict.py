@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from darkfuse.graph import Graph
 from darkfuse.graph.layers.convolutional import ConvOptions
+from darkfuse.host.record import dataclass, field
 from darkfuse.plan.layout.arena import aligned
 from darkfuse.plan.layout.lower import lower
 from darkfuse.plan.layout.weights import FLOAT, PANEL

@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from darkfuse.graph import Graph, Node
+from darkfuse.host.record import dataclass, field
 from darkfuse.plan.layout.arena import aligned
 from darkfuse.plan.layout.inplace import readers
 from darkfuse.plan.layout.region import read

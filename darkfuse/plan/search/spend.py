@@ -8,10 +8,11 @@ serve again afterwards. Where storage is busy all the time, only what stays over
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 from darkfuse.graph import Graph
+from darkfuse.host.record import dataclass
 from darkfuse.plan.layout.arena import ALIGN
 from darkfuse.plan.layout.draft import Draft
 from darkfuse.plan.layout.lower import finish, lay_out, settled, with_reads

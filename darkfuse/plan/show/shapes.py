@@ -6,9 +6,10 @@ Every shape may carry words about itself; in a browser an SVG shows them where t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Union
+
+from darkfuse.host.record import dataclass
 
 PHOTO = Path(__file__).parent / "photo.jpg"
 INK, PAPER = "#1f2933", "#ffffff"
