@@ -34,6 +34,7 @@
 #define ACROSS 0
 #endif
 
+#define LINE 16 /* floats in 64 bytes */
 #define RUNS 128 /* of one list: an 11x11 kernel's; what has more is summed list by list */
 
 /* Where the sums of output pixels that lie alike come from: runs of input values, each value times a row of 32
@@ -48,6 +49,8 @@ typedef struct {
     int run, count;           /* values of a run; runs */
     bool add;                 /* the sums of runs before these wait in the output */
     int64_t runs[RUNS];       /* bytes from a pixel's window to where each begins */
+    const float *ahead;       /* what is computed with next, and how many lines of it each pixel brings near */
+    int lines;
     const int64_t *from, *to; /* where the pixels of several rows lie, in floats from the first one's, in and out */
 } walk;
 
@@ -202,7 +205,14 @@ DF_INLINE void tile(const walk *w, const float *in, float *out, int lane, const 
 DF_INLINE void tiles_of(const walk *w, const float *in, float *out, int x, int tiles, const int pixels, const int nv,
                         const int64_t step, const int run)
 {
-    for (; tiles > 0; tiles--, x += pixels)
+    for (; tiles > 0; tiles--, x += pixels) {
+#ifdef __x86_64__
+        const float *ahead = w->ahead + (int64_t)x * w->lines * LINE;
+        for (int i = 0; i < w->lines; i++, ahead += pixels * LINE)
+#pragma GCC unroll 16
+            for (int p = 0; p < pixels; p++)
+                __builtin_prefetch(ahead + p * LINE, 0, 2);
+#endif
         for (int lane = 0; lane < w->lanes; lane += nv * DF_VL) {
             float *to = out + lane / DF_CB * w->out_block + lane % DF_CB;
             if (step)
@@ -210,6 +220,7 @@ DF_INLINE void tiles_of(const walk *w, const float *in, float *out, int x, int t
             else
                 tile(w, in, to, lane, w->from + x, w->to + x, pixels, nv, step, run);
         }
+    }
 }
 
 /* TILES(V, S, STEP, RUN) defines functions of V vectors and 1 .. WIDEST pixels, TILE_NAMES(V, S) lists them;

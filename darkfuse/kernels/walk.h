@@ -103,6 +103,7 @@ DF_INLINE void walk_rows(walk *w, const pass *s, const df_view *dst, int block, 
                 fn[1](w, from, to, 0, wider);
             fn[0](w, from, to, wider * (narrow + 1), tiles - wider);
             n += w->count;
+            w->ahead += (int64_t)pixels * w->lines * LINE;
         } while (n < runs);
     }
 }

@@ -13,7 +13,7 @@ READ_BYTES = 256 << 10  # large enough that a read costs its bytes and no more
 def choose_kernel(graph: Graph, node: Node, exact: bool = False) -> str:
     """Kernel for one layer by rule of thumb; 'none' for a layer without one.
 
-    Winograd pays from about three 4x4 tiles per filter read, and needs channels to hide its transforms
+    Winograd pays from four 4x4 tiles per filter read, and needs channels to hide its transforms
     behind. It rounds differently from the other kernels, so `exact` leaves it out.
     """
     options = node.options
@@ -24,7 +24,7 @@ def choose_kernel(graph: Graph, node: Node, exact: bool = False) -> str:
     able = able_kernels(options, False)
     shape = node.out_shape
     tiles = -(-shape.h // 4) * -(-shape.w // 4)
-    if not exact and "winograd" in able and tiles >= 8 and node.in_shapes[0].c >= 16 and shape.c >= 32:
+    if not exact and "winograd" in able and tiles >= 4 and node.in_shapes[0].c >= 16 and shape.c >= 32:
         return "winograd"
     return able[0]
 
