@@ -15,7 +15,7 @@ row has read all it needs, starts[i] takes the place of starts[i + 1].
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from darkfuse.plan.layout._region import read
 from darkfuse.plan.layout.arena import Tie, shared
@@ -41,8 +41,16 @@ def best(ties: Sequence[Tie], size: Mapping[int, int]) -> list[Tie]:
     return kept
 
 
-def ties(wiring: Wiring, layout: Layout, members: Sequence[Sequence[int]]) -> list[Tie]:
-    """Inputs that die in a tiled group, tied to the outputs born there; blocks are root storages.
+def in_turn(pictures: int, before: int, after: int) -> int:
+    """The shift where pictures of a batch are computed one after another, each from `before` bytes to `after`
+    bytes: what is written for one reaches neither its own input nor that of those to come."""
+    return max(after, pictures * after - (pictures - 1) * before)
+
+
+def ties(wiring: Wiring, layout: Layout, members: Sequence[Sequence[int]],
+         turns: Container[int] = ()) -> list[Tie]:
+    """Inputs that die in a tiled group, tied to the outputs born there; blocks are root storages. In groups
+    of one tile that are computed for one picture after another (`turns`) those of all pictures are.
 
     An input of which a piece is still written in the group (a concatenation) may be tied, too: rows written
     on a tile are rows that this tile or a later one reads.
@@ -50,13 +58,18 @@ def ties(wiring: Wiring, layout: Layout, members: Sequence[Sequence[int]]) -> li
     found: list[Tie] = []
     stored = layout.stored
     for stage, leaves in enumerate(members):
-        if not leaves or len(layout.rows[leaves[0]].spans) < 2:
+        if not leaves or (len(layout.rows[leaves[0]].spans) < 2 and stage not in turns):
             continue
         born = {root: stored[root].row_stride for root in map(wiring.written.__getitem__, leaves)
                 if stored[root].layout == "blocks" and stored[root].first == stage < stored[root].last}
         dying = {root: stored[root].row_stride for number in leaves for root in wiring.read[number]
                  if stored[root].layout == "blocks" and stored[root].first < stage == stored[root].last}
-        if born and dying:
+        if stage in turns:
+            found += [Tie(source, target, in_turn(stored[target].pictures, stored[source].apart,
+                                                  stored[target].apart))
+                      for source in dying for target in born
+                      if stored[source].pictures == stored[target].pictures > 1]
+        elif born and dying:
             known, key = layout.regions[stage].ties, (*born.items(), -1, *dying.items())
             if key not in known:
                 known[key] = _of_group(wiring, layout, leaves, born, dying)

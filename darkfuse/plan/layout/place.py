@@ -9,6 +9,7 @@ from darkfuse.plan.layout.arena import Block, Packing, Tie, aligned, pack_tied
 from darkfuse.plan.layout.draft import Draft
 from darkfuse.plan.layout.overlap import ties
 from darkfuse.plan.program import Buffer, Weights, arrived
+from darkfuse.plan.types import Plan
 
 
 def place(draft: Draft, limit: int = 0) -> None:
@@ -19,7 +20,7 @@ def place(draft: Draft, limit: int = 0) -> None:
     tied: list[Tie] = []
     if not {"overlap", "packing"} & draft.without:
         tied = [Tie(draft.map_buffer[t.source], draft.map_buffer[t.target], t.shift)
-                for t in ties(draft.wiring, draft.layout, draft.members)]
+                for t in ties(draft.wiring, draft.layout, draft.members, _turns(draft.plan))]
     if "packing" in draft.without:
         packing = _in_a_row(blocks)
     else:
@@ -28,6 +29,12 @@ def place(draft: Draft, limit: int = 0) -> None:
     draft.buffers = [Buffer(b.name, b.bytes, at, b.first, b.last, over.get(number, -1))
                      for number, (b, at) in enumerate(zip(draft.buffers, packing.offsets))]
     draft.packed_bytes = packing.bytes
+
+
+def _turns(plan: Plan) -> list[int]:
+    """Groups of one tile that run for one picture of a batch after another, all of which wait for them."""
+    return [number for number, group in enumerate(plan.groups) if number >= plan.alone and plan.batch > 1
+            and group.grid == (1, 1) and all(layer.residency != "streamed" for layer in group.layers)]
 
 
 def _in_a_row(blocks: Sequence[Block]) -> Packing:

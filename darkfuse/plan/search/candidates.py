@@ -104,6 +104,7 @@ class Candidates:
         if at <= self.net.entry < end:
             start += input_ms(self.rates, source.h * source.w)
         if node is None:
+            stage -= self.net.shared_in_turn(at) if end == at + 1 else 0
             return [Option(stage, 0, self.net.batch * (start + bytes_ms(self.rates, piece.moved)),
                            Recipe(at, end, (1, 1), "full", "fast", "pinned"))]
         # Many layers of a network differ in nothing but their places

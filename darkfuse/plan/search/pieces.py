@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from darkfuse.graph import Graph, Node
 from darkfuse.host.record import dataclass, field
-from darkfuse.plan.layout.arena import aligned
+from darkfuse.plan.layout.arena import aligned, shared
 from darkfuse.plan.layout.inplace import readers
+from darkfuse.plan.layout.overlap import in_turn
 from darkfuse.plan.layout.region import read
 from darkfuse.plan.layout.weights import FLOAT, PANEL, packed_floats, up
 from darkfuse.plan.layout.wiring import BLOCK, FILTERED, INPUT, Leaf, Wiring, poolable
@@ -218,6 +219,16 @@ class Pieces:
             return 0
         dying = sum(self.roots[n].whole for n in self.ending[at] if n != root)
         return min(dying, self.roots[root].whole)
+
+    def shared_in_turn(self, at: int) -> int:
+        """Bytes that a layer's input and output have in common where it runs for one picture of a batch after
+        another; a layer that has no weights does."""
+        root = self.pieces[at].root
+        dying = [self.roots[n].whole for n in self.ending[at] if n != root and self.roots[n].first < at]
+        if self.batch == 1 or at == self.entry or self.roots[root].first < at or not dying:
+            return 0
+        before, after = max(dying), self.roots[root].whole
+        return shared(before, after, in_turn(self.batch, before // self.batch, after // self.batch))
 
     def _overwritten(self, number: int) -> list[tuple[int, int]]:
         """Operands a sum may be written over: their storages, and the last other piece that reads them."""
