@@ -51,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="darkfuse-") as cache:
         os.environ["XDG_CACHE_HOME"] = cache
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed has its byte code
         detect = ["-c", COUNTED, "detect", *args.model, str(PHOTO), "--no-draw", "--threads", "1", "--mem",
                   args.mem]
         said(detect)  # the first

@@ -87,12 +87,14 @@ class Remembered:
 def _code() -> int:
     """When the code that decides about plans changed last: in a checkout versions say little."""
     home = os.path.dirname(os.path.abspath(darkfuse.__file__))
-    newest = 0
-    for room in ("graph", "plan"):
-        for folder, _, names in os.walk(os.path.join(home, room)):
-            for name in names:
-                if name.endswith((".py", ".so")):
-                    newest = max(newest, os.stat(os.path.join(folder, name)).st_mtime_ns)
+    newest, folders = 0, [os.path.join(home, room) for room in ("graph", "plan")]
+    for folder in folders:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.endswith((".py", ".so")):
+                    newest = max(newest, entry.stat().st_mtime_ns)
+                elif "." not in entry.name and not entry.name.startswith("__"):
+                    folders.append(entry.path)
     return newest
 
 

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import math
 import os
+from collections.abc import Iterator, Mapping
 
 from darkfuse.errors import DarkfuseError, brief
 from darkfuse.host.files import failed, write_whole
@@ -128,7 +129,29 @@ def _estimate(board: Board, clock: float = 1.0) -> Device:
                   pixels=core.pixels)
 
 
-BUILTIN = {board.name: _estimate(board) for board in BOARDS}
+class _Builtin(Mapping[str, Device]):
+    """Profiles of boards by name, each estimated when it is asked for: most starts need one of them."""
+
+    def __init__(self) -> None:
+        self._boards = {board.name: board for board in BOARDS}
+        self._known: dict[str, Device] = {}
+
+    def __getitem__(self, name: str) -> Device:
+        if name not in self._known:
+            self._known[name] = _estimate(self._boards[name])
+        return self._known[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._boards
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._boards)
+
+    def __len__(self) -> int:
+        return len(self._boards)
+
+
+BUILTIN = _Builtin()
 
 
 def cache_folder() -> str:
