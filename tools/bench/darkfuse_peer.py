@@ -12,6 +12,7 @@ class Darkfuse(Peer):
     """Variants: '' the fastest kernels, 'exact'."""
 
     module = "darkfuse"
+    batches = True
 
     def version(self) -> str:
         import darkfuse
@@ -27,7 +28,8 @@ class Darkfuse(Peer):
         outputs = without_heads(net.graph)[1]
 
         def forward() -> list[np.ndarray]:
-            maps = net.forward(image, outputs)
+            for _ in range(job.batch):  # with its weights resident it is as fast one after another
+                maps = net.forward(image, outputs)
             return [maps[index] for index in outputs]
 
         return forward

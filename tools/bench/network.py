@@ -9,6 +9,7 @@ import numpy as np
 from darkfuse.errors import DarkfuseError
 from darkfuse.graph import Graph, Node, load_graph
 from darkfuse.graph.weights import weight_offsets
+from tools.bench.peer import Job
 
 HEADS = ("region", "yolo")  # decoded by none of the peers: all stop at what these read
 
@@ -105,3 +106,8 @@ def input_array(graph: Graph, seed: int) -> np.ndarray:
     """A picture of noise, (channels, height, width) float32 in [0, 1): the same in every process."""
     rng = np.random.Generator(np.random.PCG64(seed))
     return rng.random((graph.input.c, graph.input.h, graph.input.w), np.float32)
+
+
+def input_arrays(graph: Graph, job: Job) -> np.ndarray:
+    """As many of them as a job has at a time, (pictures, channels, height, width)."""
+    return np.repeat(input_array(graph, job.seed)[None], job.batch, axis=0)

@@ -14,8 +14,8 @@ from tools.bench.network import Network, shortcut_fit
 OPSET = 17
 
 
-def write_onnx(network: Network, path: str, external: bool = False) -> None:
-    """Write an ONNX model with input `data` (1, channels, height, width) and outputs `l<index>`.
+def write_onnx(network: Network, path: str, external: bool = False, batch: int = 1) -> None:
+    """Write an ONNX model with input `data` (batch, channels, height, width) and outputs `l<index>`.
 
     Parameters
     ----------
@@ -25,6 +25,8 @@ def write_onnx(network: Network, path: str, external: bool = False) -> None:
         File to write.
     external : bool
         Put the weights beside the model in `path` + `.data`, from where a runtime can map them.
+    batch : int
+        Pictures at a time.
 
     Raises
     ------
@@ -33,14 +35,14 @@ def write_onnx(network: Network, path: str, external: bool = False) -> None:
     """
     import onnx
 
-    builder = _Builder(network)
+    builder = _Builder(network, batch)
     for node in network.nodes:
         builder.layer(node)
     image = network.graph.input
     real, shape = onnx.TensorProto.FLOAT, network.graph.shape
-    inputs = [onnx.helper.make_tensor_value_info("data", real, [1, image.c, image.h, image.w])]
+    inputs = [onnx.helper.make_tensor_value_info("data", real, [batch, image.c, image.h, image.w])]
     outputs = [
-        onnx.helper.make_tensor_value_info(f"l{i}", real, [1, shape(i).c, shape(i).h, shape(i).w])
+        onnx.helper.make_tensor_value_info(f"l{i}", real, [batch, shape(i).c, shape(i).h, shape(i).w])
         for i in network.outputs
     ]
     graph = onnx.helper.make_graph(builder.nodes, "darknet", inputs, outputs, builder.constants)
@@ -55,11 +57,11 @@ def write_onnx(network: Network, path: str, external: bool = False) -> None:
 class _Builder:
     """Collects ONNX nodes and the constants they read."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, batch: int) -> None:
         import onnx
 
         self.helper, self.numpy_helper = onnx.helper, onnx.numpy_helper
-        self.network = network
+        self.network, self.batch = network, batch
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
 
@@ -130,10 +132,10 @@ class _Builder:
     def _reorg(self, node: Node, options: Any, name: str, inputs: list[str]) -> None:
         stride, source, out = options.stride, node.in_shapes[0], node.out_shape
         # (C, H, W) reread as (C/s2, H s, W s); the s rows and s columns of each cell then move to the front
-        split = [source.c // stride**2, source.h, stride, source.w, stride]
+        split = [self.batch, source.c // stride**2, source.h, stride, source.w, stride]
         wide = self.reshape(inputs[0], f"{name}_wide", split)
-        moved = self.add("Transpose", [wide], f"{name}_moved", perm=[2, 4, 0, 1, 3])
-        self.reshape(moved, name, [1, out.c, out.h, out.w])
+        moved = self.add("Transpose", [wide], f"{name}_moved", perm=[0, 3, 5, 1, 2, 4])
+        self.reshape(moved, name, [self.batch, out.c, out.h, out.w])
 
     def _shortcut(self, node: Node, options: Any, name: str, inputs: list[str]) -> None:
         step, more = shortcut_fit(node)

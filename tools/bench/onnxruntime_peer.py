@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from darkfuse.graph import load_graph
-from tools.bench.network import input_array, read_network
+from tools.bench.network import input_arrays, read_network
 from tools.bench.onnx_model import write_onnx
 from tools.bench.peer import Forward, Job, Peer
 
@@ -14,6 +14,7 @@ class OnnxRuntime(Peer):
     """Variants: '' as it comes; 'lean' maps its weights, packs none of them and keeps no memory pool."""
 
     module = "onnxruntime"
+    batches = True
 
     def version(self) -> str:
         import onnx
@@ -24,7 +25,7 @@ class OnnxRuntime(Peer):
 
     def prepare(self, job: Job) -> None:
         network = read_network(job.cfg, job.weights, job.size)
-        write_onnx(network, job.file(self._model), external=self.variant == "lean")
+        write_onnx(network, job.file(self._model), self.variant == "lean", job.batch)
 
     def start(self, job: Job, threads: int) -> Forward:
         import onnxruntime
@@ -37,7 +38,7 @@ class OnnxRuntime(Peer):
             options.enable_cpu_mem_arena = False
             options.enable_mem_pattern = False
         session = onnxruntime.InferenceSession(job.file(self._model), options, ["CPUExecutionProvider"])
-        image = input_array(load_graph(job.cfg), job.seed)[None]
+        image = input_arrays(load_graph(job.cfg), job)
 
         def forward() -> list[np.ndarray]:
             return [out[0] for out in session.run(None, {"data": image})]

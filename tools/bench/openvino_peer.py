@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from darkfuse.graph import load_graph
-from tools.bench.network import input_array, read_network
+from tools.bench.network import input_arrays, read_network
 from tools.bench.onnx_model import write_onnx
 from tools.bench.peer import Forward, Job, Peer
 
@@ -14,6 +14,7 @@ class OpenVino(Peer):
     """Reads its own format, converted from ONNX: that is the leaner way to load."""
 
     module = "openvino"
+    batches = True
 
     def version(self) -> str:
         import onnx
@@ -26,7 +27,7 @@ class OpenVino(Peer):
         import openvino
 
         source = job.file("for-openvino.onnx")
-        write_onnx(read_network(job.cfg, job.weights, job.size), source)
+        write_onnx(read_network(job.cfg, job.weights, job.size), source, batch=job.batch)
         openvino.save_model(openvino.convert_model(source), job.file("openvino.xml"), compress_to_fp16=False)
 
     def start(self, job: Job, threads: int) -> Forward:
@@ -40,7 +41,7 @@ class OpenVino(Peer):
         }
         compiled = openvino.Core().compile_model(job.file("openvino.xml"), "CPU", wishes)
         request = compiled.create_infer_request()
-        image = input_array(load_graph(job.cfg), job.seed)[None]
+        image = input_arrays(load_graph(job.cfg), job)
 
         def forward() -> list[np.ndarray]:
             results = request.infer({0: image}, share_inputs=True)

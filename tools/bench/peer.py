@@ -27,6 +27,8 @@ class Job:
         Rows and columns of the input.
     seed : int
         Of the noise that is the picture.
+    batch : int
+        Pictures of each frame, all alike; what is given back is the first one's maps.
     """
 
     cfg: str
@@ -34,6 +36,7 @@ class Job:
     folder: str
     size: int
     seed: int
+    batch: int = 1
 
     def file(self, name: str) -> str:
         return str(Path(self.folder) / name)
@@ -43,6 +46,7 @@ class Peer:
     """A runtime in one configuration. One process is started for each."""
 
     module = ""  # what must be importable
+    batches = False  # whether it takes several pictures at a time
 
     def __init__(self, variant: str = "") -> None:
         self.variant = variant
