@@ -29,6 +29,25 @@ def file_rss_bytes() -> int | None:
     return _status("RssFile:")
 
 
+def anonymous_bytes() -> int | None:
+    """Resident memory that no file has, heaps and stacks (RssAnon): what can leave by swapping only."""
+    return _status("RssAnon:")
+
+
+def may_swap() -> bool:
+    """Whether there is swap that this process's memory cgroups let it have."""
+    for folder, limit, *_ in _folders():
+        if limit == "memory.max":
+            allowed = _read(f"{folder}/memory.swap.max") != "0"
+        else:
+            most, both = (int(_read(f"{folder}/memory.{name}limit_in_bytes") or _NO_LIMIT)
+                          for name in ("", "memsw."))
+            allowed = _read(f"{folder}/memory.swappiness") != "0" and (both > most or most >= _NO_LIMIT)
+        if not allowed:
+            return False
+    return bool(_field("/proc/meminfo", "SwapFree:"))
+
+
 def free_bytes() -> int | None:
     """Memory this process could take without swapping: the machine's, or its cgroups' if that is less."""
     machine = _field("/proc/meminfo", "MemAvailable:")

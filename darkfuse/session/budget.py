@@ -48,6 +48,9 @@ JITTER_BYTES = 1 << 18
 SPARE_BYTES = 2 << 20
 # ... and so that each further thread, up to four, can have filters of its own: 240 ms become 200 with two
 SPARE_THREAD_BYTES = 3 << 20
+# What a frame touches beside the arena: where there is swap, the rest of the interpreter's heap goes there.
+# In 12 MB the first 16 layers of YOLOv2 wait for no page with 7.25 MB of arena, and for 700 a frame with 8.25
+TOUCHED_BYTES = 9 << 19
 # A bare number below this was meant in other units
 NO_PROCESS = 1 << 17
 # More than any machine has
@@ -145,15 +148,29 @@ class Budget:
         """
         total, most = self.needs(spent + JITTER_BYTES, arena), self.most or 0
         if total <= most:
-            total = min(total + self.spare, most)
+            spare = min(self.spare, self._beyond(arena)) if most == NO_LIMIT else self.spare
+            total = min(total + spare, most)
             return replace(self, total=total, most=total)
+        may = not self.named and process.may_swap()
+        swaps = "; --mem small runs it all the same, and swaps" if may else ""
         there = format_bytes(most) if most == self.total else f"the {format_bytes(most)} there are"
         what_else = "Python, OpenCV and the video" if self.video else "Python, libraries and the picture"
         raise BudgetError(
             f"{what} does not fit in {there}: the least that works is {format_bytes(total)}, "
             f"{format_bytes(arena)} of it for the network's maps and weights and "
-            f"{format_bytes(total - arena)} for {what_else}"
+            f"{format_bytes(total - arena)} for {what_else}{swaps}"
         )
+
+    def _beyond(self, arena: int) -> int:
+        """How many bytes more than `arena` the arena can have before any of it would have to be swapped."""
+        free = process.free_bytes()
+        if free is None:
+            return NO_LIMIT
+        if process.may_swap():
+            free += (process.anonymous_bytes() or 0) - TOUCHED_BYTES
+        else:
+            free -= self.slack + (self.picture or 0)
+        return max(0, free - arena)
 
     def room(self, helper: bool) -> int | None:
         """Bytes there are for decoding or drawing a picture as things stand now, None for any number.
@@ -181,8 +198,9 @@ def process_budget(mem: str | int | None, input_bytes: int, layers: int = 32, th
     ----------
     mem : str, int or None
         `'48M'` or bytes for the whole process; `'resident'` for no limit; `'min'` for the least that any plan
-        fits, whatever there is, and `'small'` for a little more, which is up to twice as fast; None for half
-        of what the machine, or its memory cgroup, has free, and for more of it where nothing fits that.
+        fits, whatever there is, and `'small'` for a little more where there is that, up to twice as fast;
+        None for half of what the machine, or its memory cgroup, has free, and for more of it where nothing
+        fits that.
     input_bytes : int
         Of the network's input as 8-bit RGB.
     layers, threads : int

@@ -14,6 +14,7 @@ import pytest
 import darkfuse
 from darkfuse.errors import BudgetError, CfgError, DarkfuseError, PlanError
 from darkfuse.graph import load_graph
+from darkfuse.host import process
 from darkfuse.host.units import parse_bytes
 from darkfuse.plan.layout.lower import lower
 from darkfuse.plan.price.device import load_device
@@ -21,7 +22,7 @@ from darkfuse.plan.show.annotate import annotate
 from darkfuse.plan.show.notation import parse_plan
 from darkfuse.plan.types import Plan
 from darkfuse.session import choose
-from darkfuse.session.budget import JITTER_BYTES, SPARE_BYTES, process_budget
+from darkfuse.session.budget import JITTER_BYTES, SPARE_BYTES, TOUCHED_BYTES, process_budget
 from darkfuse.session.whatif import Planner
 from tools import memory_limit
 from tools.make_weights import make_weights
@@ -151,6 +152,20 @@ try:
 except DarkfuseError as error:
     print(json.dumps([there.total, there.most, str(error), 0]))
 """
+
+
+@pytest.mark.parametrize(("free", "swap", "more"), [
+    (64, False, SPARE_BYTES), (64, True, SPARE_BYTES), (0, False, 0), (0, True, 0),
+    (5, True, (5 << 20) + (4 << 20) - TOUCHED_BYTES - (4 << 20)),
+])
+def test_a_little_more_than_the_least_is_no_more_than_there_is(free: int, swap: bool, more: int,
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "free_bytes", lambda: free << 20)
+    monkeypatch.setattr(process, "anonymous_bytes", lambda: 4 << 20)
+    monkeypatch.setattr(process, "may_swap", lambda: swap)
+    budget, arena = process_budget("small", 0, 4, 1), 4 << 20
+    least = budget.needs(JITTER_BYTES, arena)
+    assert budget.raised(0, arena, "it").total == least + more
 
 
 def within(limit: int, swap: bool, mem: str, tiny: tuple[Path, Path], root: Path) -> list:
