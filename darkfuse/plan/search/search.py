@@ -13,7 +13,7 @@ from darkfuse.plan.layout.order import execution_orders, stripe_order
 from darkfuse.plan.price.device import Device, load_device
 from darkfuse.plan.search import tries
 from darkfuse.plan.search.candidates import Candidates
-from darkfuse.plan.search.cuts import Cuts
+from darkfuse.plan.search.cuts import NEVER, Cuts
 from darkfuse.plan.search.pieces import Pieces
 from darkfuse.plan.search.simple import layer_by_layer
 from darkfuse.plan.search.spend import spend, timed
@@ -85,20 +85,19 @@ def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool
         draft = tries.fastest(search, search.limit)
         if draft is not None:
             if mem and mem >= STRIPED and tries.time(draft) > PAYS * spans.at_best():
-                striped = _striped(spans, mem, mem)
-                search, draft = min([(search, draft), *striped], key=lambda pair: tries.time(pair[1]))
+                for found in _striped(spans, mem, mem, tries.time(draft)):
+                    search, draft = found
             others = tries.smaller(search, draft, mem) if mem else iter(())
             return spend(draft, others, mem or draft.packed_bytes, spans.device)
     limit = mem or 0
     small = tries.smallest(search if mem == 0 else _cuts(spans, 0), limit)
     least = min(small, key=tries.size)
     # A plan that fits as the smallest there is has no room for the faster kernels
-    plain = min((tries.time(draft) for draft in small if draft.packed_bytes <= limit), default=None)
-    if latency_ms is None and (least.packed_bytes >= STRIPED or (stripes and plain is None)):
-        for found in _striped(spans, limit, max(limit, least.packed_bytes)) if mem else ():
-            if plain is None or tries.time(found[1]) < plain:
-                return spend(found[1], tries.smaller(*found, limit), limit, spans.device)
-        for some in (spans, *_reordered(spans)) if plain is None else ():
+    plain = min((tries.time(draft) for draft in small if draft.packed_bytes <= limit), default=NEVER)
+    if latency_ms is None and (least.packed_bytes >= STRIPED or (stripes and plain == NEVER)):
+        for found in _striped(spans, limit, max(limit, least.packed_bytes), plain) if mem else ():
+            return spend(found[1], tries.smaller(*found, limit), limit, spans.device)
+        for some in (spans, *_reordered(spans)) if plain == NEVER else ():
             search = Cuts(some, least.packed_bytes, thorough=True, stripes=max(STRIPES))
             small += tries.smallest(search, limit, min(small, key=tries.size).packed_bytes)
             small += [tries.relaxed(search, label, limit) for label in search.least()[:1] if mem]
@@ -182,17 +181,18 @@ def _cuts(spans: Candidates, mem: int | None) -> Cuts:
     return Cuts(spans, mem or NO_LIMIT, thorough=False)
 
 
-def _striped(spans: Candidates, limit: int, least: int) -> list[tuple[Cuts, Draft]]:
+def _striped(spans: Candidates, limit: int, least: int, than: float) -> list[tuple[Cuts, Draft]]:
     """The fastest plan within the limit that is found among those that read weights for every tile, and the
-    search that found it, alone in a list; an empty one where none fits. `least` bytes do without."""
+    search that found it, alone in a list; an empty one where none that fits is faster `than` so many
+    milliseconds. `least` bytes do without stripes."""
     found = []
     for some in (spans, *_reordered(spans)):
         for rows in STRIPES:
             search = Cuts(some, least, thorough=True, stripes=rows)
-            draft = tries.fastest(search, limit, last=True)
+            draft = tries.fastest(search, limit, last=True, than=than)
             if draft is not None:
-                found.append((search, draft))
-    return sorted(found, key=lambda pair: tries.time(pair[1]))[:1]
+                found, than = [(search, draft)], tries.time(draft)
+    return found
 
 
 def _reordered(spans: Candidates) -> list[Candidates]:

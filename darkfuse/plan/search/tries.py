@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from darkfuse.plan.layout.draft import Draft
 from darkfuse.plan.layout.lower import lay_out, settled
-from darkfuse.plan.search.cuts import Bound, Cuts, Label
+from darkfuse.plan.search.cuts import NEVER, Bound, Cuts, Label
 from darkfuse.plan.search.tiled import NO_LIMIT
 from darkfuse.plan.types import Group, Plan
 
@@ -51,24 +51,26 @@ def _draft(ways: Sequence[int], ms: float, search: Cuts, limit: int) -> Draft:
     return lay_out(graph, plan, common=spans.common, limit=limit)
 
 
-def fastest(search: Cuts, limit: int, tries: int = 6, last: bool = False) -> Draft | None:
-    """The fastest plan whose exact arena fits. Packing may take more than the sum of what is alive: where it
-    does, plans are asked for that leave room for as much. As a last resort, plans that do so in every stage
-    that can: few are fast."""
-    best = _fits(search, limit, tries, search.fastest)
+def fastest(search: Cuts, limit: int, tries: int = 6, last: bool = False,
+            than: float = NEVER) -> Draft | None:
+    """The fastest plan whose exact arena fits, of those faster `than` so many milliseconds. Packing may take
+    more than the sum of what is alive: where it does, plans are asked for that leave room for as much. As a
+    last resort, plans that do so in every stage that can: few are fast."""
+    best = _fits(search, limit, tries, search.fastest, than, search.floors[0] if last else 0)
     if best or not last:
         return best
-    return _fits(search, limit, tries, lambda easy: search.fastest(limit, easy))
+    return _fits(search, limit, tries, lambda easy: search.fastest(limit, easy), than)
 
 
-def _fits(search: Cuts, limit: int, tries: int, ask: Callable[[int], list[Label]]) -> Draft | None:
+def _fits(search: Cuts, limit: int, tries: int, ask: Callable[[int], list[Label]], than: float,
+          floor: int = 0) -> Draft | None:
     """The best of plans that `ask` gives for `limit` bytes and for less and less, until one fits; then for
-    more again, as long as they do."""
+    more again, as long as they do. No plan takes less than `floor` bytes, where that is known."""
     found: list[Draft] = []
     room, fits, fails, over = limit, 0, limit, limit // 256
     for _ in range(tries):
         labels = ask(room)
-        if not labels or found and labels[0].ms > WORTH * time(found[-1]):
+        if not labels or labels[0].ms > WORTH * min(than, time(found[-1]) if found else NEVER):
             break
         for label in labels[: 1 if found else 2]:
             key = limit, *label.ways
@@ -81,7 +83,8 @@ def _fits(search: Cuts, limit: int, tries: int, ask: Callable[[int], list[Label]
                 search.too_large[key] = draft.packed_bytes
             over, fails = max(over, search.too_large[key] - limit), room
         if not found:
-            room, over = min(room - limit // 256, limit - over), 2 * over
+            less = limit - over
+            room, over = min(room - limit // 256, less if less > floor else (room + floor) // 2), 2 * over
         elif fails - fits > limit // 64:
             room = (fits + fails) // 2
         else:
