@@ -84,7 +84,8 @@ def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool
     elif mem != 0:
         draft = tries.fastest(search, search.limit)
         if draft is not None:
-            if mem and mem >= STRIPED and tries.time(draft) > PAYS * spans.at_best():
+            # Where maps take little of the memory, what is slow is reading weights; stripes read more
+            if mem and mem >= STRIPED and search.tight and tries.time(draft) > PAYS * spans.at_best():
                 for found in _striped(spans, mem, mem, tries.time(draft)):
                     search, draft = found
             others = tries.smaller(search, draft, mem) if mem else iter(())
