@@ -59,11 +59,35 @@ df_strip df_strip_of(df_region conv, int y0, int y1)
 }
 
 #define PART_LEAST 16 /* tiles worth a ticket of their own */
-
 /* Tiles that fit one thread's scratch at a time. */
 static int tile_room(const df_stage *s, const df_conv *c)
 {
-    return (int)(s->thread_bytes / sizeof(float) / 36 / DF_PANEL) - df_min(DF_WINO_IC, (c->in_c + 15) / 16 * 16) - 1;
+    return (int)(s->thread_bytes / sizeof(float) / 36 / DF_PANEL) - df_min(DF_WINO_IC, (c->in_c + 15) / 16 * 16) - 3;
+}
+
+#define TOGETHER 3 /* panels at most */
+#define TOGETHER_TILES 48 /* of all of them: sums of 221 KB, which stay in 512 KB of cache beside the filters */
+#define TOGETHER_BYTES (300 << 10) /* of transformed input that stays there anyway */
+/* Panels that read the transformed input together: not where filters are transformed for all DF_WINO_IC channels. */
+static int panels_together(const df_table *k, const df_conv *c, int tiles, size_t scratch_floats)
+{
+    bool once = k->wino_channels == DF_WINO_IC || c->in_c <= k->wino_channels;
+    if (once || df_wino_u_floats(c, tiles) * sizeof(float) <= TOGETHER_BYTES)
+        return 1;
+    return df_max(df_min(df_min(TOGETHER, TOGETHER_TILES / tiles), df_wino_together(k, c, tiles, scratch_floats)), 1);
+}
+
+/* Panels [panel, panel + count) of tiles [t0, t1) of a strip, their filters in place. */
+static void run_panels(const df_table *k, const df_op *op, const df_view *out, const block *b, const df_strip *strip,
+                       int panel, int count, const float *u, int t0, int t1, float *scratch)
+{
+    df_filters filters[TOGETHER] = {0};
+    int pool = op->conv.pool ? 2 : 1;
+    for (int p = 0; p < count; p++)
+        filters[p].packed = panel_of(b, panel + p);
+    k->wino_panel(&op->conv, out, strip, filters, op->weights->bias, panel, count, u, t0, t1, scratch);
+    for (int p = 0; t0 == 0 && p < count; p++)
+        df_zero_panel_margin(out, panel + p, strip->y0 / pool, (strip->y1 + pool - 1) / pool);
 }
 
 static void transform_input(df_team *t, const df_stage *s, const df_conv *c, const df_view *in, const df_strip *strip)
@@ -91,7 +115,7 @@ static void run_winograd(df_team *t, const df_stage *s, const df_op *op, const d
     const df_conv *c = &op->conv;
     float *u = (float *)s->shared, *scratch = (float *)(s->shared + s->shared_bytes + t->id * s->thread_bytes);
     int step = op->strip > 0 ? 4 * op->strip : conv.y1 - conv.y0;
-    int room = tile_room(s, c), panels = b->p1 - b->p0, pool = c->pool ? 2 : 1;
+    int room = tile_room(s, c), panels = b->p1 - b->p0;
     for (int y = conv.y0; y < conv.y1; y += step) {
         df_strip strip = df_strip_of(conv, y, df_min(y + step, conv.y1));
         int tiles = strip.tiles_y * strip.tiles_x;
@@ -102,14 +126,13 @@ static void run_winograd(df_team *t, const df_stage *s, const df_op *op, const d
         if (t->n > 1)
             parts = df_max(parts, df_min(3 * t->n / panels, tiles / (4 * PART_LEAST)));
         parts = df_min(parts, tiles);
-        long items = (long)panels * parts;
+        int together = panels_together(k, c, (tiles + parts - 1) / parts, s->thread_bytes / sizeof(float));
+        together = t->n > 1 ? df_max(1, df_min(together, panels * parts / (4 * t->n))) : together;
+        long items = (long)(panels + together - 1) / together * parts;
         for (long n; (n = df_take(t, items)) >= 0;) {
-            int part = (int)(n % parts), panel = b->p0 + (int)(n / parts);
-            df_filters filters = {.packed = panel_of(b, panel)};
-            k->wino_panel(c, out, &strip, &filters, op->weights->bias, panel, u, (int)((int64_t)tiles * part / parts),
-                          (int)((int64_t)tiles * (part + 1) / parts), scratch);
-            if (part == 0)
-                df_zero_panel_margin(out, panel, strip.y0 / pool, (strip.y1 + pool - 1) / pool);
+            int part = (int)(n % parts), panel = b->p0 + (int)(n / parts) * together;
+            run_panels(k, op, out, b, &strip, panel, df_min(together, b->p1 - panel), u,
+                       (int)((int64_t)tiles * part / parts), (int)((int64_t)tiles * (part + 1) / parts), scratch);
         }
         df_join(t, items);
     }
@@ -141,7 +164,7 @@ static void stream_apart(df_team *t, const df_stage *s, const df_op *op, int j, 
             int t0 = (int)(tiles * t->id / t->n), t1 = (int)(tiles * (t->id + 1) / t->n);
             k->wino_input(c, &in, &strip, 0, (c->in_c + DF_CB - 1) / DF_CB, t0, t1, u);
             for (; t0 < t1; t0 += room)
-                k->wino_panel(c, &out, &strip, &filters, w->bias, panel, u, t0, df_min(t0 + room, t1), scratch);
+                k->wino_panel(c, &out, &strip, &filters, w->bias, panel, 1, u, t0, df_min(t0 + room, t1), scratch);
             if (t->id == 0)
                 df_zero_panel_margin(&out, panel, strip.y0 / pool, (strip.y1 + pool - 1) / pool);
         }
@@ -186,7 +209,7 @@ static void stream_winograd(df_team *t, const df_stage *s, const df_op *op, int 
                 if (df_peek_filters(t, w, from + (int)((n + t->n) / parts - n / parts) * DF_PANEL, &next))
                     filters.next = &next;
                 for (int t0 = (int)((int64_t)tiles * part / parts); t0 < t1; t0 += room)
-                    k->wino_panel(c, &out, &strip, &filters, w->bias, panel, u, t0, df_min(t0 + room, t1), scratch);
+                    k->wino_panel(c, &out, &strip, &filters, w->bias, panel, 1, u, t0, df_min(t0 + room, t1), scratch);
                 if (part == 0)
                     df_zero_panel_margin(&out, panel, strip.y0 / pool, (strip.y1 + pool - 1) / pool);
                 if (round == rounds - 1)

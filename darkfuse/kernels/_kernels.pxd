@@ -32,7 +32,7 @@ cdef extern from "df_kernels.h" nogil:
 
     ctypedef struct df_table:
         const char *isa
-        int32_t vector
+        int32_t vector, wino_channels, wino_outputs
         void (*pack)(const df_conv *c, int kernel, const float *raw, const float *scale, int oc0, int n,
                      int base_oc, float *packed) noexcept nogil
         void (*conv_direct)(const df_conv *c, const df_view *src, const df_view *out, const float *packed,
@@ -44,7 +44,7 @@ cdef extern from "df_kernels.h" nogil:
         void (*wino_input)(const df_conv *c, const df_view *src, const df_strip *s, int b0, int b1,
                            int t0, int t1, float *u) noexcept nogil
         void (*wino_panel)(const df_conv *c, const df_view *out, const df_strip *s, const df_filters *filters,
-                           const float *bias, int panel, const float *u, int t0, int t1,
+                           const float *bias, int panel, int panels, const float *u, int t0, int t1,
                            float *scratch) noexcept nogil
         void (*maxpool)(const df_view *src, const df_view *out, int size, int stride, int pad_before,
                         int y0, int y1, int x0, int x1, int b0, int b1) noexcept nogil
@@ -61,3 +61,4 @@ cdef extern from "df_kernels.h" nogil:
     size_t df_wino_u_floats(const df_conv *c, int tiles)
     size_t df_wino_pictures_floats(const df_conv *c, int tiles, int panels, int pictures)
     size_t df_wino_scratch_floats(const df_conv *c, int tiles)
+    int df_wino_together(const df_table *k, const df_conv *c, int tiles, size_t scratch_floats)

@@ -1,6 +1,7 @@
 """The kernel tables, seen from Python: which instruction sets this CPU runs, and checked calls of single
 kernels for tests and benchmarks. Buffers are flat, contiguous float32."""
 
+from collections.abc import Sequence
 from typing import Any
 
 ACTIVATIONS: dict[str, int]
@@ -48,7 +49,7 @@ class Kernels:
                    cut: int = 0) -> None: ...
     def wino_panel(
         self, conv: Conv, out: View, strip: Strip, packed: Any, bias: Any, panel: int, u: Any,
-        t0: int, t1: int, scratch: Any,
+        t0: int, t1: int, scratch: Any, more: Sequence[Any] = (),
     ) -> None: ...
     def wino_panel_raw(
         self, conv: Conv, out: View, strip: Strip, raw: Any, scale: Any, bias: Any, panel: int, u: Any,

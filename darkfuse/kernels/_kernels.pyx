@@ -188,12 +188,21 @@ cdef class Kernels:
             self.t.wino_input(&conv.c, &src.v, &s, b0, b1, cut, s.tiles_y * s.tiles_x, &u[0])
 
     def wino_panel(self, Conv conv, View out, strip, const float[::1] packed, const float[::1] bias,
-                   int panel, const float[::1] u, int t0, int t1, float[::1] scratch) -> None:
-        cdef k.df_filters filters
+                   int panel, const float[::1] u, int t0, int t1, float[::1] scratch, more=()) -> None:
+        """`more`: packed filters of the panels after this one, at most three, that are computed together with it."""
+        cdef k.df_filters filters[4]
+        cdef const float[::1] one
+        cdef int n = 1
+        if len(more) > 3:
+            raise ValueError("more panels than can be computed together")
         self._packed(conv, k.DF_WINOGRAD, packed, bias, panel)
-        filters.next = NULL
-        filters.packed = &packed[0]
-        self._wino_panel(conv, out, strip, &filters, bias, panel, u, t0, t1, scratch)
+        filters[0].packed = &packed[0]
+        for one in more:
+            self._packed(conv, k.DF_WINOGRAD, one, bias, panel + n)
+            filters[n].packed = &one[0]
+            n += 1
+        filters[n - 1].next = NULL
+        self._wino_panel(conv, out, strip, filters, bias, panel, n, u, t0, t1, scratch)
 
     def wino_panel_raw(self, Conv conv, View out, strip, const float[:, ::1] raw, const float[::1] scale,
                        const float[::1] bias, int panel, const float[::1] u, int t0, int t1,
@@ -209,24 +218,26 @@ cdef class Kernels:
         filters.scale = &scale[panel * 32]
         for i in range(32):
             filters.filter[i] = &raw[panel * 32 + i, 0] if panel * 32 + i < conv.c.out_c else NULL
-        self._wino_panel(conv, out, strip, &filters, bias, panel, u, t0, t1, scratch)
+        self._wino_panel(conv, out, strip, &filters, bias, panel, 1, u, t0, t1, scratch)
 
     cdef int _wino_panel(self, Conv conv, View out, strip, const k.df_filters *filters, const float[::1] bias,
-                         int panel, const float[::1] u, int t0, int t1, float[::1] scratch) except -1:
+                         int panel, int panels, const float[::1] u, int t0, int t1,
+                         float[::1] scratch) except -1:
         cdef k.df_strip s
         s.y0, s.y1, s.x0, s.x1, s.tiles_y, s.tiles_x = strip
         self._strip(conv, &s)
         if not 0 <= t0 < t1 <= s.tiles_y * s.tiles_x or out.v.pixel != 16:
             raise ValueError("no such tiles")
         if u.shape[0] < <int64_t>k.df_wino_u_floats(&conv.c, s.tiles_y * s.tiles_x) or (
-                scratch.shape[0] < <int64_t>k.df_wino_scratch_floats(&conv.c, t1 - t0)):
+                k.df_wino_together(self.t, &conv.c, t1 - t0, <size_t>scratch.shape[0]) < panels):
             raise ValueError("transformed input or scratch too small")
         if conv.c.pool:
             inside(out, s.y0 // 2, (s.y1 + 1) // 2, s.x0 // 2, (s.x1 + 1) // 2, 0, 0)
         else:
             inside(out, s.y0, s.y1, s.x0, s.x1, 0, 0)
         with nogil:
-            self.t.wino_panel(&conv.c, &out.v, &s, filters, &bias[0], panel, &u[0], t0, t1, &scratch[0])
+            self.t.wino_panel(&conv.c, &out.v, &s, filters, &bias[0], panel, panels, &u[0], t0, t1,
+                              &scratch[0])
         return 0
 
     cdef int _strip(self, Conv conv, const k.df_strip *s) except -1:

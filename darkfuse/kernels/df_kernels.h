@@ -9,7 +9,7 @@
 
 #define DF_CB 16     /* channels in one block of an activation row */
 #define DF_PANEL 32  /* output channels in one packed panel of weights, on every ISA */
-#define DF_WINO_IC 64 /* input channels of one transformed filter panel */
+#define DF_WINO_IC 64 /* input channels of one panel of transformed input, and of filters at most */
 
 /* A map, or a window of one.
  *
@@ -88,6 +88,7 @@ typedef struct df_filters {
 typedef struct {
     const char *isa;  /* "generic", "avx2", "avx512", "neon", "a53" */
     int32_t vector;   /* floats in one register */
+    int32_t wino_channels, wino_outputs; /* filters transformed at a time: at most DF_WINO_IC, DF_PANEL */
 
     /* Pack filters [oc0, oc0 + n) of the layer from Darknet's order, raw: (n, in_c/groups, size, size),
      * multiplied by scale[oc] (scale: (out_c,), already 1 where there is no batch norm), into a packed
@@ -113,13 +114,13 @@ typedef struct {
      * u: (in_c/16, 36, tiles, 16) or any order of the same size that wino_panel understands. */
     void (*wino_input)(const df_conv *c, const df_view *in, const df_strip *s, int b0, int b1, int t0, int t1,
                        float *u);
-    /* Winograd phase 2: one panel of output channels (all tiles of the strip): per DF_WINO_IC input
-     * channels transform the filters into scratch, 36 GEMMs into scratch, then output transform + bias +
-     * activation (+ pooling) into out.
+    /* Winograd phase 2: panels [panel, panel + panels) of output channels (all tiles of the strip): per wino_channels
+     * input channels and wino_outputs transform `filters` into scratch, 36 GEMMs into scratch; then output transform +
+     * bias + activation (+ pooling) into out.  Several panels read the transformed input once together.
      * Tiles [t0, t1) only, so that a layer with few panels still splits over threads.
-     * scratch: df_wino_scratch_floats(c, t1 - t0). */
+     * scratch: df_wino_scratch_floats(c, t1 - t0), good for at least one panel; df_wino_together says how many. */
     void (*wino_panel)(const df_conv *c, const df_view *out, const df_strip *s, const df_filters *filters,
-                       const float *bias, int panel, const float *u, int t0, int t1, float *scratch);
+                       const float *bias, int panel, int panels, const float *u, int t0, int t1, float *scratch);
     /* Both phases for one strip of some pictures, in (pictures,) and out (pictures,), and some panels from `panel`
      * on, filters (panels,): 64 input channels at a time are transformed and multiplied with every panel, so that
      * neither a whole transformed input nor any filter transformed twice is needed. The sums are those of
@@ -154,7 +155,9 @@ size_t df_packed_floats(const df_conv *c, int kernel, int out_channels);
 /* direct: round32(oc) * round16(in_c) * size^2 ; first: round32(oc) * in_c * size^2 ;
  * general: round32(oc) * (in_c / groups) * size^2 */
 size_t df_wino_u_floats(const df_conv *c, int tiles);        /* 36 * (tiles * round16(in_c) + 16 * ceil(in_c / 64)) */
-size_t df_wino_scratch_floats(const df_conv *c, int tiles);  /* 36 * 32 * (tiles + min(64, round16(in_c)) + 1) */
+size_t df_wino_scratch_floats(const df_conv *c, int tiles);  /* 36 * 32 * (tiles + min(64, round16(in_c)) + 3) */
+/* Panels whose sums over that many tiles such a scratch holds beside their filters; 0: not one's. */
+int df_wino_together(const df_table *k, const df_conv *c, int tiles, size_t scratch_floats);
 /* 36 * (pictures * (tiles * n + 16) + 32 * n + 16 + panels * pictures * (32 * tiles + 16)); n: min(64, round16(in_c)) */
 size_t df_wino_pictures_floats(const df_conv *c, int tiles, int panels, int pictures);
 

@@ -168,5 +168,14 @@ size_t df_wino_pictures_floats(const df_conv *c, int tiles, int panels, int pict
 size_t df_wino_scratch_floats(const df_conv *c, int tiles)
 {
     size_t ic = df_round(count(c->in_c), DF_CB);
-    return transformed(count(tiles) + (ic < DF_WINO_IC ? ic : DF_WINO_IC) + 1, DF_PANEL);
+    return transformed(count(tiles) + (ic < DF_WINO_IC ? ic : DF_WINO_IC) + 3, DF_PANEL);
+}
+
+int df_wino_together(const df_table *k, const df_conv *c, int tiles, size_t scratch_floats)
+{
+    size_t ic = df_round(count(c->in_c), DF_CB), channels = (size_t)k->wino_channels;
+    /* in halves of 36 * 32 floats, as the gaps of a panel's sums are, and those of its filters */
+    size_t halves = scratch_floats / 18 / DF_PANEL;
+    size_t filters = 2 * (ic < channels ? ic : channels) * (size_t)k->wino_outputs / DF_PANEL + 1;
+    return halves < filters ? 0 : (int)((halves - filters) / (2 * count(tiles) + 1));
 }

@@ -17,7 +17,7 @@ void DF_NAME(conv_general)(const df_conv *c, const df_view *in, const df_view *o
 void DF_NAME(wino_input)(const df_conv *c, const df_view *in, const df_strip *s, int b0, int b1, int t0, int t1,
                          float *u);
 void DF_NAME(wino_panel)(const df_conv *c, const df_view *out, const df_strip *s, const df_filters *filters,
-                         const float *bias, int panel, const float *u, int t0, int t1, float *scratch);
+                         const float *bias, int panel, int panels, const float *u, int t0, int t1, float *scratch);
 void DF_NAME(wino_pictures)(const df_conv *c, const df_view *in, const df_view *out, int pictures, const df_strip *s,
                             const df_filters *filters, int panels, const float *bias, int panel, float *scratch);
 void DF_NAME(maxpool)(const df_view *in, const df_view *out, int size, int stride, int pad_before, int y0, int y1,

@@ -6,6 +6,8 @@
 #ifndef DF_LANES_H
 #define DF_LANES_H
 
+#include <stdbool.h>
+
 #include "vec.h"
 
 #ifdef __ARM_NEON
@@ -17,10 +19,12 @@
 
 /* sum += w * x[lane]. Written as a product GCC moves sums between registers from turn to turn. */
 #define FMA_LANE(sum, w, x, lane) __asm__("fmla %0.4s, %1.4s, %2.s[%3]" : "+w"(sum) : "w"(w), "w"(x), "n"(lane))
+#define MUL_LANE(sum, w, x, lane) __asm__("fmul %0.4s, %1.4s, %2.s[%3]" : "=w"(sum) : "w"(w), "w"(x), "n"(lane))
 
-/* acc += 16 input channels of `pixels` pixels, `step` floats apart, times 16 rows of weights, `row` floats apart */
-DF_INLINE void add_run(vf acc[LANES_PIXELS][LANES_VECS], const int pixels, const float *in, const int64_t step,
-                       const float *w, const int64_t row)
+/* acc += 16 input channels of `pixels` pixels, `step` floats apart, times 16 rows of weights, `row` floats apart;
+ * `fresh`: acc = these, which needs no zeros first. */
+DF_INLINE void run_of(vf acc[LANES_PIXELS][LANES_VECS], const int pixels, const float *in, const int64_t step,
+                      const float *w, const int64_t row, const bool fresh)
 {
 #pragma GCC unroll 4
     for (int c = 0; c < DF_CB; c += 4, in += 4, w += 4 * row) {
@@ -34,12 +38,22 @@ DF_INLINE void add_run(vf acc[LANES_PIXELS][LANES_VECS], const int pixels, const
         for (int k = 0; k < 4; k++) {
             const vf w0 = vf_load(w + k * row), w1 = vf_load(w + k * row + DF_VL);
 #pragma GCC unroll 8
-            for (int p = 0; p < pixels; p++) {
-                FMA_LANE(acc[p][0], w0, x[p], k);
-                FMA_LANE(acc[p][1], w1, x[p], k);
-            }
+            for (int p = 0; p < pixels; p++)
+                if (fresh && c == 0 && k == 0) {
+                    MUL_LANE(acc[p][0], w0, x[p], 0);
+                    MUL_LANE(acc[p][1], w1, x[p], 0);
+                } else {
+                    FMA_LANE(acc[p][0], w0, x[p], k);
+                    FMA_LANE(acc[p][1], w1, x[p], k);
+                }
         }
     }
+}
+
+DF_INLINE void add_run(vf acc[LANES_PIXELS][LANES_VECS], const int pixels, const float *in, const int64_t step,
+                       const float *w, const int64_t row)
+{
+    run_of(acc, pixels, in, step, w, row, false);
 }
 
 /* acc += one row of a 3x3 window over interleaved RGB, `pixels` windows 3 floats apart: they overlap, and 30 floats

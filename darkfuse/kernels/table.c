@@ -1,9 +1,11 @@
 /* This ISA's row of the dispatch. */
-#include "isa.h"
+#include "wino.h"
 
 const df_table DF_NAME(table) = {
     .isa = DF_STR(DF_ISA),
     .vector = DF_VL,
+    .wino_channels = WINO_STEP * DF_CB,
+    .wino_outputs = WINO_OUTS,
     .pack = DF_NAME(pack),
     .conv_direct = DF_NAME(conv_direct),
     .conv_first = DF_NAME(conv_first),

@@ -50,10 +50,17 @@
 #endif
 
 /* The GEMMs' register block: WINO_TILES tiles times WINO_VECS registers of output channels.  That leaves room
- * for one row of weights and a broadcast in 32 registers (16 on SSE2, AVX2 and armv7). */
+ * for one row of weights and a broadcast in 32 registers (16 on SSE2, AVX2 and armv7).  aarch64 out of order: four
+ * channels of six tiles and half a row of weights beside 24 sums (wino_block.h). */
+#if defined(__aarch64__) && DF_BY_LANE && !defined(DF_IN_ORDER)
+#define WINO_VECS 4
+#else
 #define WINO_VECS 2
+#endif
 #if DF_VL == 16
 #define WINO_TILES 14
+#elif WINO_VECS == 4
+#define WINO_TILES 6
 #elif DF_BY_LANE
 #define WINO_TILES LANES_PIXELS
 #else
@@ -61,12 +68,29 @@
 #endif
 #define WINO_LANES (WINO_VECS * DF_VL)
 
+/* Filters transformed at a time: of WINO_STEP channel blocks for WINO_OUTS outputs of a panel.  With vectors of four,
+ * 74 KB of them.  Of 32 channels for 16 outputs, a second-level cache of 512 KB holds them beside the sums of three
+ * panels at 13x13 (169 KB), the transformed input of these channels and of the next (87 KB), and their filters.  All of a
+ * panel's 64 would leave room for one panel's sums, and the transformed input would be read from memory three times as
+ * often.  Cores that issue in order lose more in twice as many products, each added to the sums before it, than they
+ * gain by that: theirs are of 64 channels for 8 outputs. */
+#ifdef DF_IN_ORDER
+#define WINO_STEP WINO_BLOCKS
+#define WINO_OUTS WINO_LANES
+#elif DF_VL == 4
+#define WINO_STEP (WINO_BLOCKS / 2)
+#define WINO_OUTS (DF_PANEL / 2)
+#else
+#define WINO_STEP WINO_BLOCKS
+#define WINO_OUTS DF_PANEL
+#endif
+
 /* Floats left free after each frequency of u, m and w.  Without them the 36 frequencies tend to lie a
  * multiple of 4096 bytes apart, fall into one set of the first-level cache and evict each other before their lines are
  * full: on Zen 4 the filter transform took 5 times as long.  One 64-byte line is enough. */
 #define WINO_GAP 16
 
-/* Transformed input of a strip, cut into panels of DF_WINO_IC input channels as the filters are:
+/* Transformed input of a strip, cut into panels of DF_WINO_IC input channels:
  * u: (ceil(in_c / 64), 36: wino_u_step, blocks of the panel <= 4, tiles, 16), block b starting at wino_u. */
 #define WINO_BLOCKS (DF_WINO_IC / DF_CB)
 
@@ -88,7 +112,17 @@ DF_INLINE int64_t wino_u(int b, int tiles)
 }
 
 DF_INLINE int64_t wino_m_step(int tiles) { return (int64_t)tiles * DF_PANEL + WINO_GAP; }
-DF_INLINE int64_t wino_w_step(int blocks) { return (int64_t)blocks * DF_CB * DF_PANEL + WINO_GAP; }
+/* Of transformed filters: floats from frequency to frequency; where row `row` of WINO_LANES outputs lies, of one channel;
+ * where frequency f does.  With rows of 64 bytes, a line, six frequencies lie side by side: their stores need no
+ * addresses of their own. */
+DF_INLINE int64_t wino_w_step(int blocks) { return (int64_t)blocks * DF_CB * WINO_OUTS + WINO_GAP; }
+#if WINO_VECS == 4
+DF_INLINE int64_t wino_w_row(int row) { return row * 6 * WINO_LANES; }
+DF_INLINE int64_t wino_w(int f, int64_t step) { return f / 6 * (6 * step) + f % 6 * WINO_LANES; }
+#else
+DF_INLINE int64_t wino_w_row(int row) { return row * WINO_LANES; }
+DF_INLINE int64_t wino_w(int f, int64_t step) { return f * step; }
+#endif
 
 /* How many outputs a direction's last tile has, and which of the six points it needs: bit i is the i-th. */
 DF_INLINE int wino_outputs(int from, int to, int tiles) { return to - from - 4 * (tiles - 1); }
@@ -135,6 +169,24 @@ DF_INLINE void wino_place(const wino_order *o, int t, int *ty, int *tx)
     }
 }
 
+/* The place of tile t, from that of the one before it: without a division for each. */
+DF_INLINE void wino_next(const wino_order *o, int t, int *ty, int *tx)
+{
+    if (t > o->right + o->whole) {
+        ++*tx;
+    } else if (t == o->right + o->whole) {
+        *ty = o->down;
+        *tx = 0;
+    } else if (t < o->right) {
+        ++*ty;
+    } else if (t == o->right) {
+        *ty = *tx = 0;
+    } else if (++*tx == o->across) {
+        *tx = 0;
+        ++*ty;
+    }
+}
+
 /* Tiles [*from, *to) have frequency f. */
 DF_INLINE void wino_range(const wino_order *o, int f, int *from, int *to)
 {
@@ -143,22 +195,38 @@ DF_INLINE void wino_range(const wino_order *o, int f, int *from, int *to)
     *to = !down ? o->right + o->whole : across ? o->all : o->right + o->whole + o->bottom;
 }
 
-/* Floats that the filter transform of channel blocks [b, b + blocks) will read: the f-th of 36 parts. That
- * transform has nothing to hide memory behind, so that each product of the channels before fetches one part:
- * 1024 channels at 13x13, filters in DRAM, 203 to 247 GFLOP/s. */
-DF_INLINE const float *wino_ahead(const df_filters *filters, int f, int b, int blocks, int *floats)
+/* The same, of tiles [t0, t1) and counted from t0, of every frequency. */
+DF_INLINE void wino_ranges(const wino_order *o, int t0, int t1, int first[WINO_FREQS], int last[WINO_FREQS])
 {
-    const int channels = 9 * DF_CB * blocks; /* floats of one filter */
-    *floats = 0;
-    if (filters->packed) {
-        *floats = channels * DF_PANEL / WINO_FREQS;
-        return filters->packed + (int64_t)9 * DF_CB * b * DF_PANEL + f * *floats;
+    for (int f = 0; f < WINO_FREQS; f++) {
+        wino_range(o, f, &first[f], &last[f]);
+        first[f] = first[f] > t0 ? first[f] - t0 : 0;
+        last[f] = last[f] < t1 ? last[f] - t0 : t1 - t0;
     }
-    if (f >= DF_PANEL || !filters->filter[f])
-        return NULL;
-    *floats = channels + DF_CB; /* they begin anywhere within a line */
-    return filters->filter[f] + 9 * DF_CB * b;
 }
+
+/* Channel blocks whose filters are transformed at a time, from b on. */
+DF_INLINE int wino_step_blocks(int b, int blocks) { return blocks - b < WINO_STEP ? blocks - b : WINO_STEP; }
+
+/* The filters transformed after some: of the panel after that one or, `last` of those that take turns, of the next
+ * channel blocks of the first; at the end those of the next call.  `from` NULL: there are none, or nobody knows. */
+typedef struct {
+    const df_filters *from;
+    int b, blocks;
+} wino_following;
+
+DF_INLINE wino_following wino_after(const df_filters *filters, int p, int panels, int b, int blocks)
+{
+    const int next = b + wino_step_blocks(b, blocks);
+    if (p + 1 < panels)
+        return (wino_following){&filters[p + 1], b, next - b};
+    if (next < blocks)
+        return (wino_following){filters, next, wino_step_blocks(next, blocks)};
+    return (wino_following){filters[p].next, 0, wino_step_blocks(0, blocks)};
+}
+
+/* Tiles of the next block, of n that are left: the last two blocks share theirs. */
+DF_INLINE int wino_tiles(int n) { return n > 2 * WINO_TILES ? WINO_TILES : n > WINO_TILES ? (n + 1) / 2 : n; }
 
 #pragma GCC visibility push(hidden)
 
@@ -166,15 +234,28 @@ DF_INLINE const float *wino_ahead(const df_filters *filters, int f, int b, int b
 void DF_NAME(wino_input_from)(const df_conv *c, const df_view *in, const df_strip *s, int b0, int b1, int t0, int t1,
                               int base, float *u);
 
-/* Channel blocks [b, b + blocks) of one panel's filters, at most 64 input channels, to
- * w: (36: wino_w_step, 32 / WINO_LANES, 16 * blocks, WINO_LANES). */
-void DF_NAME(wino_filter)(const df_filters *filters, int in_c, int b, int blocks, float *w);
+/* Channel blocks [b, b + blocks) of one panel's filters, at most WINO_STEP, of its outputs [out, out + WINO_OUTS), to
+ * w: (36: wino_w_step, WINO_OUTS / WINO_LANES, 16 * blocks, WINO_LANES). */
+void DF_NAME(wino_filter)(const df_filters *filters, int in_c, int b, int blocks, int out, float *w);
 
-/* One frequency: m (tiles, 32) = or += u (blocks, tiles, 16) times w (32 / WINO_LANES, channels, WINO_LANES);
- * u's blocks are `next` floats apart.  Meanwhile `floats` floats from `ahead` are brought near, a few at a
- * time: all at once they hold up the products' own loads. */
-void DF_NAME(wino_gemm)(const float *u, int64_t next, int blocks, int tiles, const float *w, float *m, bool add,
-                        const float *ahead, int floats);
+/* Products of all frequencies with the same filters.  Frequency f: m (tiles, 32), WINO_OUTS of each, = or += u
+ * (blocks, tiles, 16) times w (WINO_OUTS / WINO_LANES, 16 * blocks, WINO_LANES), of tiles [first[f], last[f]).
+ * Meanwhile the filters `ahead`, of channel blocks [ahead_b, ahead_b + ahead_blocks), are brought near, `part` of
+ * DF_PANEL / WINO_OUTS parts of them; NULL: nobody knows any. */
+typedef struct {
+    const float *u;       /* tile 0 of frequency 0 */
+    int64_t u_step, next; /* floats from frequency to frequency, from channel block to channel block */
+    const float *w;
+    int64_t w_step;
+    float *m;
+    int64_t m_step;
+    const int *first, *last;
+    int blocks;
+    bool add;
+    const df_filters *ahead;
+    int ahead_b, ahead_blocks, part;
+} wino_job;
+void DF_NAME(wino_products)(const wino_job *j);
 
 /* Tiles [t0, t1) of the strip's order: A^T m A, bias, activation and pooling of m (36: wino_m_step, t1 - t0, 32)
  * into out. */

@@ -1,16 +1,78 @@
-/* The matrix product of one Winograd frequency, in register blocks of tiles x output channels. */
+/* The matrix products of Winograd's frequencies, in register blocks of tiles x output channels. */
 #include "wino.h"
+#include "wino_block.h"
 
 #define LINE 16 /* floats in 64 bytes */
+#define CHANNELS(blocks) (9 * DF_CB * (blocks)) /* floats of one filter */
+#define PRODUCTS (WINO_FREQS * DF_PANEL / WINO_OUTS)
 
+/* Floats that the transforms of a job's filters ahead will read: the n-th of PRODUCTS parts. A transform has nothing to
+ * hide memory behind, so that each product before it fetches one part: 1024 channels at 13x13, filters in DRAM, 203 to
+ * 247 GFLOP/s. */
+static const float *part(const wino_job *j, int f, int *floats)
+{
+    const df_filters *filters = j->ahead;
+    const int n = j->part * WINO_FREQS + f;
+    *floats = 0;
+    if (!filters)
+        return NULL;
+    if (filters->packed) {
+        *floats = CHANNELS(j->ahead_blocks) * DF_PANEL / PRODUCTS;
+        return filters->packed + (int64_t)CHANNELS(j->ahead_b) * DF_PANEL + n * *floats;
+    }
+    if (n >= DF_PANEL || !filters->filter[n])
+        return NULL;
+    *floats = CHANNELS(j->ahead_blocks) + DF_CB; /* they begin anywhere within a line */
+    return filters->filter[n] + CHANNELS(j->ahead_b);
+}
+
+/* The f-th part of the filters ahead. */
+DF_INLINE void bring_near(const wino_job *j, int f)
+{
+    int floats;
+    const float *ahead = part(j, f, &floats);
+    for (int i = 0; i < floats; i += 4 * LINE)
+#pragma GCC unroll 4
+        for (int line = 0; line < 4; line++)
+            __builtin_prefetch(ahead + i + line * LINE);
+}
+
+#if WINO_VECS == 4
+/* All products of a job, of a known number of channels. */
+DF_INLINE void products(const wino_job *j, const int blocks, const bool add)
+{
+    const float *u = j->u;
+    float *m = j->m;
+    for (int f = 0; f < WINO_FREQS; f++, u += j->u_step, m += j->m_step) {
+        const int first = j->first[f], n = j->last[f] - first;
+        if (n <= 0)
+            continue;
+        bring_near(j, f);
+        tiles_in_blocks(n, u + first * DF_CB, j->next, blocks, j->w + wino_w(f, j->w_step), m + first * DF_PANEL, add);
+    }
+}
+
+static __attribute__((noinline)) void products_1(const wino_job *j) { products(j, 1, false); }
+static __attribute__((noinline)) void products_1_more(const wino_job *j) { products(j, 1, true); }
+static __attribute__((noinline)) void products_2(const wino_job *j) { products(j, 2, false); }
+static __attribute__((noinline)) void products_2_more(const wino_job *j) { products(j, 2, true); }
+
+void DF_NAME(wino_products)(const wino_job *j)
+{
+    if (j->blocks == 2)
+        (j->add ? products_2_more : products_2)(j);
+    else
+        (j->add ? products_1_more : products_1)(j);
+}
+#else
 /* Each call sums its own channels from zero before adding to m: over 1280 channels that halves the rounding
  * error of one long sum.
- * `lines` cache lines from `ahead` are fetched for each block of channels, 32 / WINO_LANES times.
- * u: (blocks: next, tiles, 16), w: (32 / WINO_LANES, 16 * blocks, WINO_LANES), m: (tiles, 32) */
+ * `lines` cache lines from `ahead` are fetched for each block of channels, WINO_OUTS / WINO_LANES times.
+ * u: (blocks: next, tiles, 16), w: (WINO_OUTS / WINO_LANES, 16 * blocks, WINO_LANES), m: (tiles, 32) */
 DF_INLINE void block(const int tiles, const float *u, int64_t next, int blocks, const float *w, float *m, bool add,
                      const float *ahead, int lines)
 {
-    for (int lane = 0; lane < DF_PANEL; lane += WINO_LANES) {
+    for (int lane = 0; lane < WINO_OUTS; lane += WINO_LANES) {
         const float *from = u;
         vf acc[WINO_TILES][WINO_VECS];
 #pragma GCC unroll 16
@@ -19,7 +81,16 @@ DF_INLINE void block(const int tiles, const float *u, int64_t next, int blocks, 
             for (int v = 0; v < WINO_VECS; v++)
                 acc[t][v] = vf_zero();
 
-        for (int b = 0; b < blocks; b++, from += next) {
+        int b = 0;
+#ifdef __aarch64__
+        run_of(acc, tiles, from, DF_CB, w, WINO_LANES, true);
+        w += DF_CB * WINO_LANES;
+        from += next;
+        b++;
+        for (int i = 0; i < lines; i++, ahead += LINE)
+            __builtin_prefetch(ahead);
+#endif
+        for (; b < blocks; b++, from += next) {
             for (int i = 0; i < lines; i++, ahead += LINE)
                 __builtin_prefetch(ahead);
 #if DF_BY_LANE
@@ -90,46 +161,59 @@ static block_fn *const block_of[WINO_TILES + 1] = {
 /* clang-format on */
 
 #ifdef DF_IN_ORDER
-static df_pixel_sums *const in_order[] = {df_sums_4x32__a53, df_sums_5x32__a53, df_sums_6x32__a53, df_sums_7x32__a53,
-                                          df_sums_8x32__a53};
-
-/* runs: where each block begins, in bytes from u */
-static bool block_in_order(int tiles, const float *u, const int64_t *runs, int blocks, const float *w, float *m,
-                           bool add, const float *ahead, int lines)
+void DF_NAME(wino_products)(const wino_job *j)
 {
-    if (tiles < IN_ORDER_FEWEST)
-        return false;
-    for (int lane = 0; lane < DF_PANEL; lane += WINO_LANES, w += blocks * DF_CB * WINO_LANES) {
-        for (int i = 0; i < lines * blocks; i++, ahead += LINE)
-            __builtin_prefetch(ahead);
-        in_order_sums(in_order[tiles - IN_ORDER_FEWEST], u, runs, 4 * blocks, w, m + lane, DF_PANEL * sizeof(float),
-                      add);
+    static df_pixel_sums *const sums[] = {df_sums_4x32__a53, df_sums_5x32__a53, df_sums_6x32__a53, df_sums_7x32__a53,
+                                          df_sums_8x32__a53};
+    const float *u = j->u, *w = j->w;
+    float *m = j->m;
+    int64_t runs[WINO_BLOCKS]; /* where each block begins, in bytes from u */
+    for (int b = 0; b < j->blocks; b++)
+        runs[b] = b * j->next * (int64_t)sizeof(float);
+    for (int f = 0; f < WINO_FREQS; f++, u += j->u_step, w += j->w_step, m += j->m_step) {
+        const int first = j->first[f];
+        bring_near(j, f);
+        for (int n = j->last[f] - first, t = first; n > 0;) {
+            const int tiles = wino_tiles(n);
+            if (tiles < IN_ORDER_FEWEST)
+                block_of[tiles](u + t * DF_CB, j->next, j->blocks, w, m + t * DF_PANEL, j->add, NULL, 0);
+            else
+                in_order_sums(sums[tiles - IN_ORDER_FEWEST], u + t * DF_CB, runs, 4 * j->blocks, w, m + t * DF_PANEL,
+                              DF_PANEL * sizeof(float), j->add);
+            t += tiles;
+            n -= tiles;
+        }
     }
-    return true;
 }
 #else
-#define block_in_order(...) false
-#endif
-
-void DF_NAME(wino_gemm)(const float *u, int64_t next, int blocks, int tiles, const float *w, float *m, bool add,
-                        const float *ahead, int floats)
+static void gemm(const float *u, int64_t next, int blocks, int tiles, const float *w, float *m, bool add,
+                 const float *ahead, int floats)
 {
     const int parts = (tiles + WINO_TILES - 1) / WINO_TILES; /* of nearly equal size: `longer` of them by one tile */
     const int part = tiles / parts, longer = tiles % parts;
-    const int steps = DF_PANEL / WINO_LANES * blocks;
+    const int steps = WINO_OUTS / WINO_LANES * blocks;
     const int lines = floats > 0 ? (floats / LINE + parts * steps - 1) / (parts * steps) : 0;
-#ifdef DF_IN_ORDER
-    int64_t runs[WINO_BLOCKS];
-    for (int b = 0; b < blocks; b++)
-        runs[b] = b * next * (int64_t)sizeof(float);
-#endif
     for (int p = 0; p < parts; p++) {
         const int n = part + (p < longer);
-        if (!block_in_order(n, u, runs, blocks, w, m, add, ahead, floats > 0 ? lines : 0))
-            block_of[n](u, next, blocks, w, m, add, ahead, floats > 0 ? lines : 0);
+        block_of[n](u, next, blocks, w, m, add, ahead, floats > 0 ? lines : 0);
         u += n * DF_CB;
         m += n * DF_PANEL;
         ahead += lines * LINE * steps;
         floats -= lines * LINE * steps;
     }
 }
+
+void DF_NAME(wino_products)(const wino_job *j)
+{
+    for (int f = 0; f < WINO_FREQS; f++) {
+        const int first = j->first[f], n = j->last[f] - first;
+        if (n <= 0)
+            continue;
+        int floats;
+        const float *ahead = part(j, f, &floats);
+        gemm(j->u + f * j->u_step + first * DF_CB, j->next, j->blocks, n, j->w + wino_w(f, j->w_step),
+             j->m + f * j->m_step + first * DF_PANEL, j->add, ahead, floats);
+    }
+}
+#endif
+#endif

@@ -151,29 +151,32 @@ void DF_NAME(wino_output)(const df_conv *c, const df_view *out, const df_strip *
     int cell = c->pool ? 2 : 1;
     bool sloped = act_is_slope(c->act);
     float buffer[4][4 * DF_CB];
-    finish straight = {.slope = act_slope(c->act), .pooled = c->pool};
+    finish straight = {
+        .to = {buffer[0], buffer[0], buffer[0], buffer[0]}, .slope = act_slope(c->act), .pooled = c->pool};
 
     for (int half = 0; half < DF_PANEL; half += DF_CB) {
         int oc = panel * DF_PANEL + half, block = oc / DF_CB;
         if (oc >= c->out_c || block >= out->blocks)
             return;
-        for (int t = t0; t < t1; t++) {
-            const float *at = m + (int64_t)(t - t0) * DF_PANEL + half;
-            int ty, tx;
-            wino_place(&order, t, &ty, &tx);
+        int ty, tx;
+        wino_place(&order, t0, &ty, &tx);
+        const float *at = m + half;
+        for (int t = t0; t < t1; at += DF_PANEL, wino_next(&order, ++t, &ty, &tx)) {
             int rows = ty < order.down ? 4 : order.rows, cols = tx < order.across ? 4 : order.cols;
             int y = s->y0 + 4 * ty, x = s->x0 + 4 * tx;
             bool fast = sloped && rows == 4 && cols == 4;
+            for (int i = 0; i < rows; i += cell)
+                straight.to[i / cell] = df_pixel(out, (y + i) / cell, block, x / cell);
             for (int lane = 0; lane < DF_CB; lane += DF_VL) {
-                for (int i = 0; i < rows; i += cell)
-                    straight.to[i / cell] = df_pixel(out, (y + i) / cell, block, x / cell) + lane;
                 vf b = vf_load(bias + oc + lane);
                 if (fast) {
                     whole(at + lane, step, b, &straight);
-                    continue;
+                } else {
+                    fewer_of[rows - 1][cols - 1](at + lane, step, b, buffer);
+                    partial(buffer, rows, cols, c->act, vi_first(c->out_c - oc - lane), c->pool, straight.to);
                 }
-                fewer_of[rows - 1][cols - 1](at + lane, step, b, buffer);
-                partial(buffer, rows, cols, c->act, vi_first(c->out_c - oc - lane), c->pool, straight.to);
+                for (int i = 0; i < 4; i++)
+                    straight.to[i] += DF_VL;
             }
         }
     }

@@ -95,14 +95,20 @@ static void check_winograd(const df_table *k, const df_conv *c, const df_view *i
         float *u = floats(df_wino_u_floats(c, tiles));
         k->wino_input(c, in, &s, 0, in->blocks, 0, cut, u);
         k->wino_input(c, in, &s, 0, in->blocks, cut, tiles, u);
-        for (int p = 0; p * DF_PANEL < c->out_c; p++)
+        const int panels = (c->out_c + DF_PANEL - 1) / DF_PANEL, together = 1 + below(2);
+        for (int p = 0; p < panels; p += together)
             for (int half = 0; half < 2; half++) {
                 int t0 = half ? cut : 0, t1 = half ? tiles : cut;
                 if (t0 == t1)
                     continue;
-                float *scratch = floats(df_wino_scratch_floats(c, t1 - t0));
-                k->wino_panel(c, &out, &s, &(df_filters){.packed = packed + (size_t)p * panel_floats}, bias, p, u, t0,
-                              t1, scratch);
+                const int count = p + together <= panels ? together : 1;
+                const size_t room = count * df_wino_scratch_floats(c, t1 - t0);
+                const df_filters filters[2] = {{.packed = packed + (size_t)p * panel_floats},
+                                               {.packed = packed + (size_t)(p + 1) * panel_floats}};
+                if (df_wino_together(k, c, t1 - t0, room) < count)
+                    fail(k->isa, "winograd", c, in, "no room for panels together");
+                float *scratch = floats(room);
+                k->wino_panel(c, &out, &s, filters, bias, p, count, u, t0, t1, scratch);
                 free(scratch);
             }
         free(u);

@@ -117,6 +117,27 @@ def test_splitting_the_tiles_leaves_every_bit(isa: str) -> None:
         assert np.array_equal(parts.get().view(np.int32), whole.get().view(np.int32))
 
 
+@pytest.mark.parametrize("in_c, out_c", [(20, 64), (80, 96), (144, 128)])
+def test_panels_together_leave_every_bit(isa: str, in_c: int, out_c: int) -> None:
+    """Several panels that read the transformed input once, some channels of each in turn."""
+    layer = Layer(isa, in_c, out_c, 13, 10)
+    strip, tiles = (0, 13, 0, 10, 4, 3), 12
+    src, u = layer.source().put(layer.x), aligned(layer.conv.wino_u_floats(tiles))
+    layer.k.wino_input(layer.conv, src.view, strip, 0, -(-in_c // 16), u)
+    one, together = layer.target(), layer.target()
+    room = layer.conv.wino_scratch_floats(tiles)
+    for i, panel in enumerate(layer.packed):
+        layer.k.wino_panel(layer.conv, one.view, strip, panel, layer.bias, i, u, 0, tiles, aligned(room))
+    for t0, t1 in ((0, 5), (5, tiles)):
+        layer.k.wino_panel(layer.conv, together.view, strip, layer.packed[0], layer.bias, 0, u, t0, t1,
+                           aligned(4 * room), layer.packed[1:])
+    layer.check(together)
+    assert np.array_equal(together.get().view(np.int32), one.get().view(np.int32))
+    with pytest.raises(ValueError, match="too small"):
+        layer.k.wino_panel(layer.conv, one.view, strip, layer.packed[0], layer.bias, 0, u, 0, tiles,
+                           aligned(36 * 32 * (2 * tiles + 17)), layer.packed[1:])
+
+
 @pytest.mark.parametrize("in_c, out_c", [(3, 40), (16, 32), (37, 33), (64, 31), (80, 64), (144, 96)])
 def test_filters_as_the_file_has_them_give_the_bits_of_packed_ones(isa: str, in_c: int, out_c: int) -> None:
     layer = Layer(isa, in_c, out_c, 11, 9)
@@ -162,6 +183,7 @@ def test_checked_calls_refuse_small_buffers(isa: str) -> None:
     with pytest.raises(ValueError, match="does not fit"):
         layer.k.wino_input(layer.conv, src.view, strip, 0, 2, u[:-1])
     with pytest.raises(ValueError, match="too small"):
-        layer.k.wino_panel(layer.conv, out.view, strip, layer.packed[0], layer.bias, 0, u, 0, 4, scratch[:-1])
+        layer.k.wino_panel(layer.conv, out.view, strip, layer.packed[0], layer.bias, 0, u, 0, 4,
+                           scratch[:36 * 32 * 20])
     with pytest.raises(ValueError, match="do not cover"):
         layer.k.wino_input(layer.conv, src.view, (0, 8, 0, 8, 2, 1), 0, 2, u)

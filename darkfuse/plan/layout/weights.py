@@ -60,7 +60,7 @@ def wino_u_floats(node: Node, tiles: int) -> int:
 
 def wino_scratch_floats(node: Node, tiles: int) -> int:
     """Floats one thread needs for one panel over `tiles` tiles."""
-    return 36 * PANEL * (tiles + min(WINO_IC, up(node.in_shapes[0].c, 16)) + 1)
+    return 36 * PANEL * (tiles + min(WINO_IC, up(node.in_shapes[0].c, 16)) + 3)
 
 
 def wino_pictures_floats(node: Node, tiles: int, panels: int, pictures: int) -> int:

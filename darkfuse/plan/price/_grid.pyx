@@ -1,37 +1,47 @@
 """A convolution over a grid of regions: the loops of `plan.price.cost`. See _grid.pyi."""
 from libc.stdlib cimport free, malloc
 
+cdef enum:
+    SUMS = 4608  # bytes of a tile's products, of a panel
+    U_STEP = 4608  # bytes of a tile's transformed input that one pass over 32 channels reads
+    TOGETHER = 48  # tiles of panels that are computed together, and panels: engine/conv.c
+    MOST = 3
+    STAYS = 300 << 10  # bytes of transformed input that are not worth it
+
+
+cdef inline double outside(double bytes, double near) noexcept nogil:
+    """Part of what goes through a cache of `near` bytes that misses it: all where it is a quarter more."""
+    return min(1.0, max(0.0, 4 * (bytes / near - 1)))
+
 
 cdef class ConvCost:
 
     def __init__(self, bint winograd, double pixel=0.0, double tile=0.0, double step=0.0, double walk=0.0,
-                 double far=0.0, double wait=0.0, double meeting=0.0, double held=0.0, double near=0.0,
-                 int parts=1, int pixels=1):
+                 double far=0.0, double again=0.0, double sums=0.0, double wait=0.0, double meeting=0.0,
+                 double held=0.0, double near=0.0, double filters=0.0, bint one_pass=True, int parts=1,
+                 int pixels=1):
         self.winograd = winograd
         self.pixel, self.tile, self.step, self.walk, self.far = pixel, tile, step, walk, far
+        self.again, self.sums, self.filters, self.one_pass = again, sums, filters, one_pass
         self.wait, self.meeting, self.held, self.near = wait, meeting, held, near
         self.parts, self.pixels = parts, pixels
 
     cdef double over(self, const Size *rows, int down, const Size *columns, int across,
                      int strip) noexcept nogil:
         cdef double ms, height = 0, width = 0, waits = 0, tall = 0, wide = 0
-        cdef double tiles = 0, steps = 0, walks = 0
-        cdef long largest = 0
-        cdef int i, j, at_once
+        cdef Work work = Work(0, 0, 0, 0, 0, 0)
+        cdef int i, at_once
         if self.winograd:
             for i in range(down):
                 at_once = 4 * strip if strip else max(rows[i].size, 1)
                 if rows[i].size >= at_once:
-                    self.strips(at_once, rows[i].many * (rows[i].size // at_once), columns, across, &tiles, &steps,
-                                &walks, &waits, &largest)
+                    self.strips(at_once, rows[i].many * (rows[i].size // at_once), columns, across, &work)
                 if rows[i].size % at_once:
-                    self.strips(rows[i].size % at_once, rows[i].many, columns, across, &tiles, &steps, &walks,
-                                &waits, &largest)
+                    self.strips(rows[i].size % at_once, rows[i].many, columns, across, &work)
             # As in the direct kernels: every 14 tiles pay for two loads of weights, fewer do so too
-            ms = tiles * self.tile + steps / (1 + 2.0 / self.pixels) * self.step + walks * self.parts * self.walk
-            if self.held * largest > self.near:
-                ms += tiles * self.far
-            return ms + waits * self.wait + 2 * walks * self.meeting
+            ms = work.tiles * self.tile + work.steps / (1 + 2.0 / self.pixels) * self.step + work.walks * self.walk
+            ms += work.tiles * self.spilled(work.largest)
+            return ms + work.waits * self.wait + work.meetings * self.meeting
         for i in range(down):
             height += <double>rows[i].size * rows[i].many
             tall += rows[i].many
@@ -45,8 +55,43 @@ cdef class ConvCost:
         width /= 1 + 2.0 / self.pixels
         return height * width * self.pixel + waits * self.wait + tall * wide * self.meeting
 
-    cdef void strips(self, int rows, int many, const Size *columns, int across, double *tiles, double *steps,
-                     double *walks, double *waits, long *largest) noexcept nogil:
+    cdef double spilled(self, long tiles) noexcept nogil:
+        """Milliseconds a tile for what does not stay in the cache, of strips of so many."""
+        cdef int together = 1
+        if not self.one_pass and self.held * tiles > STAYS:
+            together = max(1, min(MOST, TOGETHER // max(tiles, 1)))
+        if not self.filters:
+            return self.far + self.again if self.held * tiles > self.near else 0
+        cdef double hot = self.filters + tiles * SUMS * together
+        cdef double ms = outside(hot + self.held * tiles, self.near) * (self.far + self.again / together)
+        return ms + outside(hot + min(self.held, U_STEP) * tiles, self.near) * self.sums
+
+    cdef int fitting(self, int tall, int wide) noexcept nogil:
+        """Tile rows of near-equal strips that stay in the cache, 1 at least; 0: all of a region, or unknown."""
+        cdef int down = (tall + 3) // 4
+        cdef double row = (self.held + SUMS) * ((wide + 3) // 4)
+        if not self.filters or self.filters + row * down <= self.near:
+            return 0
+        cdef int rows = max(1, <int>((self.near - self.filters) / row))
+        rows = (down + rows - 1) // rows  # strips
+        return (down + rows - 1) // rows
+
+    cdef int strip(self, const Size *rows, int down, const Size *columns, int across, bint whole,
+                   double *ms) noexcept nogil:
+        """Tile rows of the faster of two ways, and what it takes: some four of them, or what stays in the cache;
+        0: all of a region, always where it has to be `whole`."""
+        cdef int tall = largest(rows, down), some = 0 if tall <= 16 or whole else 4, near
+        cdef double nearer
+        ms[0] = self.over(rows, down, columns, across, some)
+        near = 0 if whole else self.fitting(tall, largest(columns, across))
+        if near and near != some:
+            nearer = self.over(rows, down, columns, across, near)
+            if nearer < ms[0]:
+                ms[0] = nearer
+                return near
+        return some
+
+    cdef void strips(self, int rows, int many, const Size *columns, int across, Work *work) noexcept nogil:
         """So many strips of so many rows of outputs, added up."""
         cdef int j, down = (rows + 3) // 4, wide
         cdef long at_once, together = self.pixels * self.parts
@@ -55,13 +100,14 @@ cdef class ConvCost:
             wide = (columns[j].size + 3) // 4
             at_once = down * <long>wide
             times = <double>many * columns[j].many
-            tiles[0] += times * at_once
+            work.tiles += times * at_once
             # A tile of n outputs in a direction takes n + 2 products there
-            steps[0] += times * ((rows + 2 * down) * <double>(columns[j].size + 2 * wide) / 36
+            work.steps += times * ((rows + 2 * down) * <double>(columns[j].size + 2 * wide) / 36
                                  + 2 * self.parts * ((at_once + together - 1) // together))
-            walks[0] += times
-            waits[0] += times / (1.0 + at_once)
-            largest[0] = max(largest[0], at_once)
+            work.walks += times * self.parts
+            work.meetings += 2 * times
+            work.waits += times / (1.0 + at_once)
+            work.largest = max(work.largest, at_once)
 
     def ms(self, rows, columns, int strip):
         cdef int down = len(rows), across = len(columns)

@@ -18,6 +18,9 @@ LOCKSTEP = 0.35  # a team that meets after a panel each waits so long for the sl
 TURN = 0.3  # part of packing that turning filters into panels takes, which never go to memory and back
 SLOTS = {1: 1.7, 2: 1.3}  # how much longer reading takes into so few slots
 BESIDE = 0.05  # part of a read's time that the team takes longer meanwhile: both want cache and memory
+NARROW = 8  # pixels in the registers of cores with vectors of four, whose kernels know of a small cache
+SMALL = 512 << 10  # bytes of the second-level cache that all of these have
+WINO_STEP = 32  # channels whose filters these transform at a time: WINO_STEP of kernels/wino.h
 STRIDED = 1.25  # how much longer direct kernels take for a pixel whose neighbours read other inputs
 
 
@@ -44,12 +47,16 @@ def conv_cost(rates: Rates, node: Node, kernel: str, device: Device, threads: in
     wait = 4e-6 * weights / rates.weights if 4 * weights > device.near_bytes else 0.0
     meeting = 1e-3 * rates.op_us
     if kernel == "winograd":
+        panels, narrow = outputs // PANEL, device.pixels <= NARROW
+        passes = -(-inputs // WINO_STEP)
         return ConvCost(
             True, tile=1e-6 * (inputs / rates.wino_in + outputs / rates.wino_out),
             step=72e-6 * inputs * outputs / rates.gemm, walk=1e-6 * inputs * outputs / rates.wino_filter,
-            far=far_ms(rates, 144.0 * inputs * (1 + outputs // 32)), wait=wait, meeting=meeting,
-            held=144 * inputs, near=device.near_bytes,  # the transformed input of a strip
-            parts=max(1, -(-threads // (outputs // PANEL))), pixels=device.pixels)
+            far=far_ms(rates, 144.0 * inputs), again=far_ms(rates, 144.0 * inputs * panels),
+            sums=far_ms(rates, 144.0 * PANEL * panels * (1 + passes)), wait=wait, meeting=meeting,
+            held=144 * inputs, near=max(device.near_bytes, SMALL) if narrow else device.near_bytes,
+            filters=72.0 * PANEL * min(WINO_STEP, inputs) * threads if narrow else 0.0,
+            one_pass=passes == 1, parts=max(1, -(-threads // panels)), pixels=device.pixels)
     if kernel == "direct":
         rate = rates.direct1 if options.size == 1 else rates.direct3
     else:

@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 
 from darkfuse.plan.layout._grow cimport grown
-from darkfuse.plan.price._grid cimport ConvCost, Size
+from darkfuse.plan.price._grid cimport ConvCost, Size, largest
 from darkfuse.plan.search._network cimport Network
 from darkfuse.plan.search._offers cimport Offer, Offers, choose, offer
 from darkfuse.plan.search._pairs cimport Pair, most_shared
@@ -150,7 +150,7 @@ cdef class Tiler(Network):
     cdef void _convolve(self, int a, Part heights, Part widths):
         """Time of a convolution by the faster of its kernels, and of the one that is not Winograd."""
         cdef ConvCost plain = self.direct[a], winograd
-        cdef int n, tall = 0, wide = 0, strip, down, tiles
+        cdef int n, strip, down, tiles
         cdef double ms, other
         piece = &self.pieces[a]
         if piece.pools:
@@ -161,16 +161,11 @@ cdef class Tiler(Network):
         ms = other = plain.over(heights.sizes, heights.count, widths.sizes, widths.count, 0)
         if self.winograd[a] is not None:
             winograd = self.winograd[a]
-            for n in range(heights.count):
-                tall = max(tall, heights.sizes[n].size)
-            for n in range(widths.count):
-                wide = max(wide, widths.sizes[n].size)
-            strip = 0 if tall <= 16 or self.streams else 4
-            other = winograd.over(heights.sizes, heights.count, widths.sizes, widths.count, strip)
+            strip = winograd.strip(heights.sizes, heights.count, widths.sizes, widths.count, self.streams, &other)
             if other < ms:
                 self.chosen[a] = strip
-                down = (tall + 3) // 4
-                tiles = (min(strip, down) if strip else down) * ((wide + 3) // 4)
+                down = (largest(heights.sizes, heights.count) + 3) // 4
+                tiles = (min(strip, down) if strip else down) * ((largest(widths.sizes, widths.count) + 3) // 4)
                 self.shared = max(self.shared, <int64_t>(piece.u + piece.u_tile * tiles))
                 self.thread = max(self.thread, <int64_t>(piece.t + piece.t_tile * tiles))
         self.plain_ms[a], self.chosen_ms[a] = ms, other if self.chosen[a] >= 0 else ms
