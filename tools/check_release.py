@@ -58,6 +58,21 @@ def disk_bytes(folder: Path) -> int:
     return sum(path.lstat().st_blocks * 512 for path in folder.rglob("*") if not path.is_symlink())
 
 
+def parts(venv: Path, before: set[str]) -> dict[str, float]:
+    """MB of each package that came, with what belongs to it in other folders (`pillow.libs`)."""
+    found: dict[str, float] = {}
+    for path in (site for site in venv.glob("lib/*/site-packages/*") if site.name not in before):
+        name = re.split(r"[-.]", path.name.lower())[0]
+        name = {"pil": "pillow"}.get(name, name)
+        found[name] = found.get(name, 0.0) + (disk_bytes(path) if path.is_dir() else path.stat().st_size) / 1e6
+    return found
+
+
+def sizes_of(found: dict[str, float]) -> str:
+    """Packages and their MB, the largest first."""
+    return ", ".join(f"{name} {mb:.1f}" for name, mb in sorted(found.items(), key=lambda item: -item[1]))
+
+
 def install(folder: Path, work: Path) -> dict:
     """Install from an index into a new environment and detect; what it took."""
     index, venv = make_index(folder, work / "index"), work / "venv"
@@ -68,6 +83,7 @@ def install(folder: Path, work: Path) -> dict:
     start = time.monotonic()
     subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
     empty, empty_mb = time.monotonic(), disk_bytes(venv) / 1e6
+    before = {path.name for path in venv.glob("lib/*/site-packages/*")}
     pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     subprocess.run([*pip, "--only-binary=:all:", "--extra-index-url", index, "darkfuse"], check=True,
                    env=environment)
@@ -78,7 +94,8 @@ def install(folder: Path, work: Path) -> dict:
     boxed = time.monotonic()
     names = [box["name"] for picture in json.loads(found.stdout) for box in picture["objects"]]
     return {"environment_s": empty - start, "install_s": installed - empty, "first_box_s": boxed - installed,
-            "disk_mb": disk_bytes(venv) / 1e6, "empty_mb": empty_mb, "found": names}
+            "disk_mb": disk_bytes(venv) / 1e6, "empty_mb": empty_mb, "found": names,
+            "parts": parts(venv, before)}
 
 
 def main() -> int:
@@ -101,7 +118,8 @@ def main() -> int:
         took = install(args.folder, Path(work))
     print(f"pip install: {took['install_s']:.1f} s (at most {INSTALL_S:.0f}) into an environment made in "
           f"{took['environment_s']:.1f} s\non disk: {took['disk_mb']:.1f} MB (at most {DISK_MB:.0f}), "
-          f"{took['empty_mb']:.1f} of them pip and what else Python puts there\n"
+          f"{took['empty_mb']:.1f} of them pip and what else Python puts there: "
+          f"{took['disk_mb'] - took['empty_mb']:.1f} MB beside those ({sizes_of(took['parts'])})\n"
           f"first box: {took['first_box_s']:.2f} s (at most {BOX_S:.0f}); "
           f"found {', '.join(took['found']) or 'nothing'}")
     status |= (took["install_s"] > INSTALL_S or took["disk_mb"] > DISK_MB or took["first_box_s"] > BOX_S

@@ -22,7 +22,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Callable, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a plain checkout is enough to run this
 
@@ -90,6 +90,7 @@ def run(
     cwd: str | None = None,
     env: Mapping[str, str] | None = None,
     read_rate: int | None = None,
+    watch: Callable[[float, Group], None] | None = None,
 ) -> Usage:
     """Run a command in a memory cgroup of its own.
 
@@ -111,6 +112,8 @@ def run(
         Working directory and environment of the command, as for :class:`subprocess.Popen`.
     read_rate : int, optional
         Bytes a second that the device of the first cold file is held to, swap on it included.
+    watch : callable, optional
+        Called fifty times a second with the seconds since the start and the group.
 
     Returns
     -------
@@ -153,6 +156,8 @@ def run(
         swapped, timed_out, out, err = 0, False, "", ""
         while True:
             swapped = max(swapped, group.swap_now())
+            if watch:
+                watch(time.monotonic() - start, group)
             try:
                 if capture:
                     out, err = child.communicate(timeout=_POLL_SECONDS)

@@ -27,6 +27,8 @@ def musl_gcc(cache: Path) -> str:
         for deb in debs.glob("*.deb"):
             run(["dpkg-deb", "-x", str(deb), str(root)])
         folder = root / "usr" / "lib" / "x86_64-linux-musl"
+        # Without it a linker takes libc.a, and a Python with that loads no extension
+        (folder / "libc.so").symlink_to(root / "lib" / "x86_64-linux-musl" / "libc.so")
         text = (folder / "musl-gcc.specs").read_text()
         text = re.sub(r"/usr/(include|lib)/x86_64-linux-musl", rf"{root}/usr/\1/x86_64-linux-musl", text)
         specs.write_text(text.replace("/lib/ld-musl-x86_64.so.1", f"{root}/lib/ld-musl-x86_64.so.1"))

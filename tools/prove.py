@@ -129,7 +129,7 @@ class Model:
 
 
 def ours(model: Model, program: str, limit: int, swap: bool, rate: int | None, frames: int,
-         wait: float) -> dict[str, Any]:
+         wait: float, watch: Any = None) -> dict[str, Any]:
     """`darkfuse detect` of one picture, `frames` times over."""
     report = model.folder / "report.json"
     report.unlink(missing_ok=True)
@@ -146,7 +146,7 @@ def ours(model: Model, program: str, limit: int, swap: bool, rate: int | None, f
     if rate:  # as a profile says it that `darkfuse calibrate` made on that storage
         words += ["--read-bandwidth", str(rate)]
     usage = run(words, limit, swap=swap, cold=[model.weights], timeout=wait, capture=True, cwd=str(ROOT),
-                read_rate=rate)
+                read_rate=rate, watch=watch)
     common: dict[str, Any] = {"what": program, "limit": limit, "swap": swap, "threads": model.threads,
                               "group_peak": usage.peak_bytes, "swap_peak": usage.swap_peak_bytes,
                               "major_faults": usage.major_faults}
@@ -160,11 +160,13 @@ def ours(model: Model, program: str, limit: int, swap: bool, rate: int | None, f
     return {**asdict(row), "first_ms": times[0], "start_ms": usage.wall_seconds * 1000 - sum(times)}
 
 
-def theirs(model: Model, name: str, limit: int, swap: bool, rate: int | None, wait: float) -> dict[str, Any]:
+def theirs(model: Model, name: str, limit: int, swap: bool, rate: int | None, wait: float,
+           watch: Any = None) -> dict[str, Any]:
     """A peer's worker, whose model is prepared."""
     cold = [model.weights, *(str(p) for p in Path(model.job.folder).iterdir() if p.is_file())]
     words = worker_command(name, model.threads, model.job.file("job.json"), "--frames", "3")
-    usage = run(words, limit, swap=swap, cold=cold, timeout=wait, capture=True, cwd=str(ROOT), read_rate=rate)
+    usage = run(words, limit, swap=swap, cold=cold, timeout=wait, capture=True, cwd=str(ROOT), read_rate=rate,
+                watch=watch)
     reply = json.loads(usage.stdout.splitlines()[-1]) if usage.stdout.strip() else {}
     end = "ran" if fate(usage) == "ran" and "ms" in reply else reply.get("error") or fate(usage)
     row = Row(what=name, limit=limit, swap=swap, threads=model.threads, fate=end,
