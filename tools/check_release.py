@@ -64,7 +64,8 @@ def parts(venv: Path, before: set[str]) -> dict[str, float]:
     for path in (site for site in venv.glob("lib/*/site-packages/*") if site.name not in before):
         name = re.split(r"[-.]", path.name.lower())[0]
         name = {"pil": "pillow"}.get(name, name)
-        found[name] = found.get(name, 0.0) + (disk_bytes(path) if path.is_dir() else path.stat().st_size) / 1e6
+        size = disk_bytes(path) if path.is_dir() else path.stat().st_size
+        found[name] = found.get(name, 0.0) + size / 1e6
     return found
 
 

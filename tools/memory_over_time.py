@@ -26,14 +26,15 @@ from darkfuse.host.interrupt import end_cleanly
 from darkfuse.host.units import parse_bytes
 from darkfuse.plan.show.shapes import INK, Box, Line, Shape, Text, to_svg
 from tools.cgroup import Group
-from tools.prove import OURS, ROOT, Model, commit, machine, ours, prepared, swap_space, theirs
+from tools.prove import OURS, PEER_FRAMES, ROOT, Model, commit, machine, ours, prepared, swap_space, theirs
 from tools.prove_plot import IMAGES, LOOKS, MB
 
 RESULTS = ROOT / "docs" / "results" / "memory-over-time.json"
 IMAGE = IMAGES / "memory-over-time.svg"
 WIDTH, LEFT, RIGHT = 970, 80, 930
 TOP, TALL, APART = 70, 110, 175  # of the first panel, of each, from one to the next
-POINTS = 240  # kept of a run
+POINTS = 160  # kept of a run
+SEAM = 0.4  # pixels that neighbours overlap, so that no line shows between them
 
 
 class Watch:
@@ -67,6 +68,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
                 row = (ours(*words, options.frames, options.timeout, watch) if name in OURS
                        else theirs(*words, options.timeout, watch))
                 runs[name] = {"fate": row["fate"].replace(f"{model.folder}/", ""),
+                              "frames": options.frames if name in OURS else PEER_FRAMES,
                               "frame_ms": round(row["frame_ms"], 1),
                               "points": watch.points()}
                 print(f"{name}: {row['fate']}, {row['frame_ms']:.0f} ms a frame", file=sys.stderr)
@@ -84,14 +86,14 @@ def panel(name: str, run: dict[str, Any], limit: int, most: int, top: int) -> li
     def y(size: float) -> float:
         return bottom - TALL * size / most
 
-    end = f"{run['frame_ms']:,.0f} ms a frame" if run["fate"] == "ran" else run["fate"]
+    end = f"{run['frames']} frames of {run['frame_ms']:,.0f} ms" if run["fate"] == "ran" else run["fate"]
     peak = max(held + swap for _, held, swap in points) / MB
     title = f"{words}: {end}; at most {peak:,.0f} MB in memory and swap together"
     shapes: list[Shape] = [Text(LEFT, top - 12, title, 13), Line(LEFT, bottom, RIGHT, bottom, INK)]
     ends = [*(at for at, _, _ in points[1:]), seconds]
     for (begin, held, swap), until in zip(points, ends):
         left = LEFT + (RIGHT - LEFT) * begin / seconds
-        wide = (RIGHT - LEFT) * max(until - begin, 0.0) / seconds
+        wide = (RIGHT - LEFT) * max(until - begin, 0.0) / seconds + SEAM
         tip = f"{begin:.1f} s: {held / MB:.0f} MB in memory, {swap / MB:.0f} in swap"
         shapes.append(Box(left, y(held), wide, bottom - y(held), ink, words=tip))
         if swap:

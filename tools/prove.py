@@ -51,6 +51,7 @@ RESULTS = ROOT / "docs" / "results" / "prove.json"
 OURS = ("darkfuse", "paper", "layers")
 PEERS = ("ncnn", "mnn", "onnxruntime", "opencv")
 SWAP_BYTES = 4 << 30
+PEER_FRAMES = 3
 TIMES = ("frame_ms", "first_ms", "start_ms")  # steady frame, first frame, everything before and after them
 PEAKS = ("process_peak", "group_peak", "swap_peak")
 
@@ -164,7 +165,8 @@ def theirs(model: Model, name: str, limit: int, swap: bool, rate: int | None, wa
            watch: Any = None) -> dict[str, Any]:
     """A peer's worker, whose model is prepared."""
     cold = [model.weights, *(str(p) for p in Path(model.job.folder).iterdir() if p.is_file())]
-    words = worker_command(name, model.threads, model.job.file("job.json"), "--frames", "3")
+    words = worker_command(name, model.threads, model.job.file("job.json"), "--frames",
+                           str(PEER_FRAMES))
     usage = run(words, limit, swap=swap, cold=cold, timeout=wait, capture=True, cwd=str(ROOT), read_rate=rate,
                 watch=watch)
     reply = json.loads(usage.stdout.splitlines()[-1]) if usage.stdout.strip() else {}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from darkfuse.plan.show.shapes import to_svg
-from tools import peers_table, readme_table
+from tools import memory_over_time, peers_table, readme_table
 from tools.prove import add_turn
 from tools.prove_plot import picture
 
@@ -23,6 +23,29 @@ def test_a_picture_names_each_program_and_where_it_begins_to_run() -> None:
             cell("ncnn", 1024, 120.0), cell("opencv", 24, 0.0, "killed")]
     svg = to_svg(picture("a network", rows), 860, 480)
     assert "darkfuse: from 24 MB" in svg and "ncnn: from 1024 MB" in svg and "OpenCV 4: nowhere" in svg
+
+
+def test_memory_over_time_names_what_each_program_took() -> None:
+    points = [[0.0, 10 << 20, 0], [0.5, 64 << 20, 200 << 20], [1.0, 64 << 20, 0]]
+    run = {"fate": "ran", "frames": 3, "frame_ms": 1234.0, "points": points}
+    svg = memory_over_time.picture({"model": "yolov2", "limit": 64 << 20, "runs": {"ncnn": run}})
+    assert "ncnn: 3 frames of 1,234 ms; at most 264 MB in memory and swap together" in svg
+    assert "0.5 s: 64 MB in memory, 200 in swap" in svg
+
+
+def test_a_watched_run_keeps_its_peaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Grown:
+        def stat(self) -> dict[str, int]:
+            return {"rss": moment, "cache": 1}
+
+        def swap_now(self) -> int:
+            return 0
+
+    monkeypatch.setattr(memory_over_time, "POINTS", 4)
+    watch = memory_over_time.Watch()
+    for moment in range(10):
+        watch(moment / 50, Grown())
+    assert watch.points() == [(0.0, 3, 0), (0.06, 6, 0), (0.12, 9, 0), (0.18, 10, 0)]
 
 
 def turn(ms: float, fate: str = "ran") -> dict[str, Any]:
