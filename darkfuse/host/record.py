@@ -22,8 +22,7 @@ else:
         if cls is None:
             return lambda it: dataclass(it, frozen=frozen, eq=eq, repr=repr)
         cls = dataclasses.dataclass(cls, eq=False, repr=False)
-        fields = cls.__dataclass_fields__.values()
-        own = {}
+        fields, own = dataclasses.fields(cls), {}
         if repr:
             cls._told = tuple(field.name for field in fields if field.repr)
             own["__repr__"] = _repr
@@ -32,6 +31,7 @@ else:
             cls._compared = attrgetter(*compared) if compared else staticmethod(_nothing)
             own["__eq__"], own["__hash__"] = _eq, _hash if frozen else None
         if frozen:
+            cls._made_of = frozenset([field.name for field in fields])
             own["__setattr__"], own["__delattr__"] = _set, _delete
         for name, method in own.items():
             if name not in cls.__dict__ or cls.__dict__[name] is None:
@@ -55,7 +55,7 @@ def _hash(self: object) -> int:
 
 
 def _set(self: object, name: str, value: object) -> None:
-    if name in self.__dict__ or name not in self.__dataclass_fields__:  # type: ignore[attr-defined]
+    if name in self.__dict__ or name not in self._made_of:  # type: ignore[attr-defined]
         raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
     object.__setattr__(self, name, value)  # as it is made
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
+from darkfuse.graph import load_graph
 from darkfuse.host.record import dataclass
 
 
@@ -20,6 +22,7 @@ def classes(make: Any) -> tuple[type, type, type, type]:
 
     @make(frozen=True)
     class Base:
+        kind: ClassVar[str] = "of the class"
         size: int
         name: str = "a"
         beside: float = dataclasses.field(default=0.5, compare=False, repr=False)
@@ -73,7 +76,7 @@ def test_what_does_not_compare_and_what_differs() -> None:
 def test_frozen_ones_stay_as_they_are() -> None:
     _, base, derived, made = classes(dataclass)
     for one in (base(1), derived(1)):
-        for name in ("size", "other"):
+        for name in ("size", "kind", "other"):
             with pytest.raises(dataclasses.FrozenInstanceError, match=f"cannot assign to field '{name}'"):
                 setattr(one, name, 2)
         with pytest.raises(dataclasses.FrozenInstanceError, match="cannot delete field 'size'"):
@@ -82,6 +85,13 @@ def test_frozen_ones_stay_as_they_are() -> None:
     assert free.rows == [1] and free == made() and free.__hash__ is None
     free.rows = [2]
     assert free.rows == [2] and repr(free) == "Open(rows=[2])"
+
+
+def test_fingerprints_are_those_that_plans_were_written_with(root: Path) -> None:
+    """They are made of the texts of layers' options, and stand in annotated cfgs out there."""
+    graph = load_graph(str(root / "cfg" / "yolov2.cfg"))
+    assert repr(graph.nodes[0].options).startswith("ConvOptions(filters=32, size=3, stride=1, pad=1, ")
+    assert graph.fingerprint() == "6b33c5b94fd2a7ad"
 
 
 def test_plans_survive_pickling() -> None:

@@ -7,6 +7,9 @@ from darkfuse.plan.layout._grow cimport grown
 
 cdef double NEVER = float("inf")
 
+cdef enum:
+    MOST = 64  # landings of one layer (`layout._ahead`)
+
 ctypedef struct Slot:  # bytes [low, high) that hold a read from one moment to another
     int64_t low, high
     double begin, end
@@ -29,7 +32,8 @@ cdef class Storage:
     cdef public double now, reading, waiting
     cdef double idle  # since when storage is
     cdef list starts  # of steps
-    cdef Slots slots, last  # all, and those that no later one covers
+    cdef Slots slots, last, spare  # all, and those that no later one covers, by address; room to merge in
+    cdef Slot fresh[MOST]  # of one layer
     cdef Mark marks[2]  # the last two
 
     def __cinit__(self, *_):
@@ -39,6 +43,7 @@ cdef class Storage:
     def __dealloc__(self):
         free(self.slots.at)
         free(self.last.at)
+        free(self.spare.at)
 
     def begin(self, int steps):
         self.starts += steps * [self.now]
@@ -73,6 +78,8 @@ cdef class Storage:
         cdef int n, m, ahead = 0, many = len(landings)
         cdef int64_t low
         cdef double late
+        if many > MOST:
+            raise ValueError(f"{many} landings of a layer, {MOST} at most")
         cdef Spot *spots = <Spot *>malloc((many + 1) * sizeof(Spot))
         cdef int *waiting = <int *>malloc((reads + 1) * sizeof(int))
         try:
@@ -101,12 +108,18 @@ cdef class Storage:
             free(waiting)
 
     cdef double used(self, int64_t low, int64_t high) noexcept:
+        """When weights in [low, high) were used last."""
         cdef double end = 0.0
-        cdef int n
-        for n in range(self.last.count):
-            slot = &self.last.at[n]
-            if slot.low < high and low < slot.high:
-                end = max(end, slot.end)
+        cdef int n = 0, after = self.last.count, middle
+        while n < after:
+            middle = (n + after) // 2
+            if self.last.at[middle].high <= low:
+                n = middle + 1
+            else:
+                after = middle
+        while n < self.last.count and self.last.at[n].low < high:
+            end = max(end, self.last.at[n].end)
+            n += 1
         return end
 
     cdef int read(self, Spot *spots, int many, double ms) noexcept:
@@ -130,22 +143,28 @@ cdef class Storage:
 
     cdef int cover(self, Spot *spots, int many) except -1:
         """What lay under these spots has been used for the last time."""
-        cdef int n, m, kept = 0
-        cdef bint covered
-        for m in range(self.last.count):
-            slot = &self.last.at[m]
-            covered = False
-            for n in range(many):
-                if spots[n].begin >= 0 and spots[n].low < slot.high and slot.low < spots[n].high:
-                    covered = True
-                    break
-            if not covered:
-                self.last.at[kept] = slot[0]
-                kept += 1
-        self.last.count = kept
-        for n in range(many):
-            if spots[n].begin >= 0:
-                add(&self.last, Slot(spots[n].low, spots[n].high, spots[n].begin, spots[n].free))
+        cdef int n, m, count = 0
+        cdef Slot *slot
+        for n in range(many):  # those that were read into, by address
+            if spots[n].begin < 0:
+                continue
+            m = count
+            while m and self.fresh[m - 1].low > spots[n].low:
+                self.fresh[m] = self.fresh[m - 1]
+                m -= 1
+            self.fresh[m] = Slot(spots[n].low, spots[n].high, spots[n].begin, spots[n].free)
+            count += 1
+        self.spare.count = n = m = 0
+        for n in range(self.last.count):
+            slot = &self.last.at[n]
+            while m < count and self.fresh[m].high <= slot.low:
+                add(&self.spare, self.fresh[m])
+                m += 1
+            if m == count or self.fresh[m].low >= slot.high:
+                add(&self.spare, slot[0])
+        for m in range(m, count):
+            add(&self.spare, self.fresh[m])
+        self.last, self.spare = self.spare, self.last
         return 0
 
 
