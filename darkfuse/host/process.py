@@ -114,17 +114,25 @@ def memory_cgroup_is_off(root: str = "/") -> bool:
     return enabled == ["0"] or bool(controllers and "memory" not in controllers and not enabled)
 
 
-def cpu_count() -> int:
-    """Physical cores this process may run on: a second thread on one core only shares its vector units."""
+def cpu_count(root: str = "/") -> int:
+    """Cores that a team is made of where nobody asks for another number of threads.
+
+    Physical ones this process may run on: a second thread on one core only shares its vector units. Of
+    unequal cores those at least two thirds as fast as the fastest (`cpu_capacity`): where the little ones
+    compute too, the big ones wait for them at the end of every layer. `root` is where /sys is looked for.
+    """
     try:
         allowed = sorted(os.sched_getaffinity(0))
     except (AttributeError, OSError):
         return os.cpu_count() or 1
-    cores = set()
+    cores: dict[str, int] = {}
     for cpu in allowed:
-        siblings = _read(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
-        cores.add(siblings or str(cpu))
-    return max(1, len(cores))
+        folder = os.path.join(root, f"sys/devices/system/cpu/cpu{cpu}")
+        siblings = _read(os.path.join(folder, "topology/thread_siblings_list")) or str(cpu)
+        capacity = _read(os.path.join(folder, "cpu_capacity")) or ""
+        cores[siblings] = int(capacity) if capacity.isdigit() else 0
+    fastest = max(cores.values(), default=0)
+    return max(1, sum(3 * capacity >= 2 * fastest for capacity in cores.values()))
 
 
 def cache_bytes() -> tuple[int, int]:

@@ -46,7 +46,7 @@ static void direct_strip(const panel_job *j, const df_view *dst, int block, int 
               .tap = (int64_t)c->dilation * DF_CB,
               .block = (int64_t)in->cols * DF_CB,
               .x = (int64_t)(x0 * c->stride - c->pad - in->x0) * DF_CB};
-    int64_t from[ACROSS ? STRIP : 1], to[ACROSS ? STRIP : 1];
+    int64_t from[ACROSS ? STRIP + WIDEST : 1], to[ACROSS ? STRIP : 1];
     if (s.across && y1 - y0 > 1) {
         int n = 0;
         for (int y = 0; y < y1 - y0; y++)
@@ -54,6 +54,7 @@ static void direct_strip(const panel_job *j, const df_view *dst, int block, int 
                 from[n] = y * c->stride * in->row_stride + x * w.step;
                 to[n] = y * dst->row_stride + (int64_t)x * DF_CB;
             }
+        memset(from + n, 0, WIDEST * sizeof *from); /* fetched ahead */
         w.from = from;
         w.to = to;
     }
