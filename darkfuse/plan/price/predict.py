@@ -176,7 +176,7 @@ class _Pricer:
     def _op(self, op: Op) -> float:
         """Milliseconds of an operation with its weights in place."""
         tensors = [self.program.tensors[n] for n in (*op.inputs, op.output)]
-        far = sum(_map_bytes(t) for t in tensors if _stored_bytes(t) > self.device.near_bytes)
+        far = sum([_map_bytes(t) for t in tensors if _stored_bytes(t) > self.device.near_bytes])
         key = (op.kind, op.node, op.kernel, op.strip, op.pool, op.dest_channel, far, id(op.y), id(op.x))
         if key not in self.known:
             self.known[key] = self._alone(op, tensors, far), (op.y, op.x)
@@ -212,9 +212,10 @@ class _Pricer:
         w, threads = self.program.weights[op.weights], self.plan.threads
         node = self.graph.node(w.node)
         reading = read_ms(self.rates, self.device.read, node, w.raw_filters)
-        share = reading / max(1, w.all_reads)
+        reads = w.all_reads
+        share = reading / max(1, reads)
         often = passes(op) if w.residency == "streamed" else 1
-        beside = BESIDE * share * (w.all_reads - w.resident) * often
+        beside = BESIDE * share * (reads - w.resident) * often
         if w.residency == "loaded":
             return Work(op.weights, pack_ms(self.rates, node) + beside, share, False)
         tall = max(b - a for a, b in op.y) * (2 if op.pool else 1)

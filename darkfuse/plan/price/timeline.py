@@ -64,17 +64,18 @@ class Timeline(Storage):
             left = [(n, self._pass(work)) for n, work in enumerate(works) if work.passes >= passes]
             before: list[float] = []
             while done < passes:
-                state = self.state()
-                took = [self._once(*one) for _, one in left]
-                change = [new - old for new, old in zip(self.state(), state)]
-                in_step = _alike(change[:1], change[1:2]) or not change[2]  # storage and team
-                steady = in_step and _alike(took + change, before)
-                more = passes - done - 1 if steady else 0
-                self.again(more)
+                state = self.state() if passes > 2 else ()
+                took, more = [self._once(*one) for _, one in left], 0
+                if state:
+                    change = [new - old for new, old in zip(self.state(), state)]
+                    in_step = _alike(change[:1], change[1:2]) or not change[2]  # storage and team
+                    if in_step and _alike(took + change, before):
+                        more = passes - done - 1
+                        self.again(more)
+                    before = took + change
                 done += 1 + more
                 for (n, _), ms in zip(left, took):
                     found[n] += (1 + more) * ms
-                before = took + change
         self.now += rest_ms
         return found
 
@@ -90,11 +91,11 @@ class Timeline(Storage):
     def _pass(self, work: Work) -> tuple[float, tuple[Any, ...]]:
         """What the weights of a layer are for one tile: milliseconds, and what `layer` is told."""
         w, each = self.program.weights[work.weights], work.ms / work.passes
-        if not w.all_reads:
+        reads = w.all_reads
+        if not reads:
             return each, ()
         batch, size = batch_reads(w, work.panels), slot_bytes(w.raw_filters, w.per_filter)
-        return each, (w.landings, size, w.resident, w.all_reads, batch, each / -(-w.all_reads // batch),
-                      work.read_ms)
+        return each, (w.landings, size, w.resident, reads, batch, each / -(-reads // batch), work.read_ms)
 
 
 def _alike(some: Sequence[float], others: Sequence[float]) -> bool:
