@@ -94,6 +94,8 @@ DF_INLINE void add_run(vf acc[LANES_PIXELS][LANES_VECS], const int pixels, const
 #pragma GCC unroll 4
     for (int p = 0; p < pixels; p++)
         at[p] = in + p * step;
+/* k is known once its loop is unrolled; clang wants the lane as a constant before that. */
+#define TIMES_LANE(sum, by, k) ((k) % 2 ? vmlaq_lane_f32(sum, by, lanes, 1) : vmlaq_lane_f32(sum, by, lanes, 0))
 #pragma GCC unroll 1
     while (at[0] != end) {
         float32x4_t x[LANES_PIXELS];
@@ -107,11 +109,12 @@ DF_INLINE void add_run(vf acc[LANES_PIXELS][LANES_VECS], const int pixels, const
 #pragma GCC unroll 4
             for (int p = 0; p < pixels; p++) {
                 const float32x2_t lanes = k < 2 ? vget_low_f32(x[p]) : vget_high_f32(x[p]);
-                acc[p][0] = (vf)vmlaq_lane_f32((float32x4_t)acc[p][0], weights.val[0], lanes, k % 2);
-                acc[p][1] = (vf)vmlaq_lane_f32((float32x4_t)acc[p][1], weights.val[1], lanes, k % 2);
+                acc[p][0] = (vf)TIMES_LANE((float32x4_t)acc[p][0], weights.val[0], k);
+                acc[p][1] = (vf)TIMES_LANE((float32x4_t)acc[p][1], weights.val[1], k);
             }
         }
     }
+#undef TIMES_LANE
 }
 #endif
 #endif
