@@ -105,7 +105,11 @@ DF_INLINE void add_run(vf acc[LANES_PIXELS][LANES_VECS], const int pixels, const
 #pragma GCC unroll 4
         for (int k = 0; k < 4; k++) {
             float32x4x2_t weights;
+#ifdef __clang__ /* holds no two vectors in an operand */
+            weights.val[0] = vld1q_f32(w), weights.val[1] = vld1q_f32(w + 4), w += bytes / (int)sizeof(float);
+#else
             __asm__ volatile("vld1.32 %h0, [%1], %2" : "=w"(weights), "+r"(w) : "r"(bytes) : "memory");
+#endif
 #pragma GCC unroll 4
             for (int p = 0; p < pixels; p++) {
                 const float32x2_t lanes = k < 2 ? vget_low_f32(x[p]) : vget_high_f32(x[p]);
