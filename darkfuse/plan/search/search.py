@@ -125,7 +125,7 @@ def fastest_within(graph: Graph, mem: int, threads: int, exact: bool, device: De
     spans = _spans(graph, threads, exact, device, batch)
     search = _cuts(spans, mem)
     try:
-        draft = tries.fastest(search, search.limit)
+        draft = tries.fastest(search, search.limit) or tries.closest(search, search.limit)
     except PlanError:  # the first group does not read the input
         return None
     if draft is None:

@@ -15,6 +15,7 @@ from darkfuse.plan.types import Group, Plan
 
 LAID_OUT = 1500  # pieces of all plans laid out in search of the least: seven of a large network
 WORTH = 0.995  # of the time of a plan that fits: what other ones must be expected to save
+CLOSE = 5  # steps in which a plan is looked for that just fits
 NEARLY = 100  # plans about as small as the smallest take no more than one part of so many more
 LEFT = (0.04, 0.16, 0.3, 0.45)  # of a budget, for reads ahead: plans that leave as much are tried too
 
@@ -91,6 +92,17 @@ def _fits(search: Cuts, limit: int, tries: int, ask: Callable[[int], list[Label]
             break
     fit = (draft for draft in map(settled, reversed(found)) if draft.packed_bytes <= limit)
     return next(fit, None)  # hardly ever not the last of them
+
+
+def closest(search: Cuts, limit: int) -> Draft | None:
+    """The fastest plan found in a few steps of a 256th of the limit, each packed as well as can be: maps of a
+    batch are large, and how they lie decides whether one more picture fits."""
+    for step in range(CLOSE):
+        for label in search.fastest(limit - step * limit // 256)[:1]:
+            draft = laid_out(label, search)
+            if draft.packed_bytes <= limit:
+                return draft
+    return None
 
 
 def relaxed(search: Cuts, label: Label, limit: int) -> Draft:
