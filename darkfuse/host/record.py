@@ -8,8 +8,10 @@ else is different: fields, `replace`, `asdict`, comparison, hashes, texts and er
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import field as field
 from operator import attrgetter
+from typing import Any, Callable
 
 TYPE_CHECKING = False  # type checkers take it for true, and know what a dataclass is
 
@@ -21,7 +23,7 @@ else:
         """As `dataclasses.dataclass` with these options."""
         if cls is None:
             return lambda it: dataclass(it, frozen=frozen, eq=eq, repr=repr)
-        cls = dataclasses.dataclass(cls, eq=False, repr=False)
+        cls = dataclasses.dataclass(cls, eq=False, repr=False, init=not frozen)
         fields, own = dataclasses.fields(cls), {}
         if repr:
             cls._told = tuple(field.name for field in fields if field.repr)
@@ -31,12 +33,39 @@ else:
             cls._compared = attrgetter(*compared) if compared else staticmethod(_nothing)
             own["__eq__"], own["__hash__"] = _eq, _hash if frozen else None
         if frozen:
-            cls._made_of = frozenset([field.name for field in fields])
-            own["__setattr__"], own["__delattr__"] = _set, _delete
+            own["__init__"], own["__setattr__"], own["__delattr__"] = _init(cls, fields), _set, _delete
         for name, method in own.items():
             if name not in cls.__dict__ or cls.__dict__[name] is None:
                 setattr(cls, name, method)
         return cls
+
+
+def _init(cls: type, fields: Sequence[dataclasses.Field[Any]]) -> Callable[..., None]:
+    """`__init__` of a frozen class, which writes past `_set`."""
+    names: dict[str, Any] = {"put": object.__setattr__, "NONE": dataclasses.MISSING}
+    given, lines = ["self"], []
+    for one in fields:
+        value = one.name
+        if one.default_factory is not dataclasses.MISSING:
+            names[f"make_{one.name}"], value = one.default_factory, f"make_{one.name}()"
+            value += f" if {one.name} is NONE else {one.name}" if one.init else ""
+            given += [f"{one.name}=NONE"] if one.init else []
+        elif one.default is not dataclasses.MISSING:
+            names[f"else_{one.name}"] = one.default
+            value = one.name if one.init else f"else_{one.name}"
+            given += [f"{one.name}=else_{one.name}"] if one.init else []
+        elif one.init:
+            given.append(one.name)
+        else:  # __post_init__ has to
+            continue
+        lines.append(f" put(self, {one.name!r}, {value})")
+    if hasattr(cls, "__post_init__"):
+        lines.append(" self.__post_init__()")
+    exec(f"def __init__({', '.join(given)}):\n" + "\n".join(lines or [" pass"]), names)
+    made: Callable[..., None] = names["__init__"]
+    made.__qualname__ = f"{cls.__qualname__}.__init__"
+    made.__annotations__ = {**{one.name: one.type for one in fields if one.init}, "return": None}
+    return made
 
 
 def _repr(self: object) -> str:
@@ -55,9 +84,7 @@ def _hash(self: object) -> int:
 
 
 def _set(self: object, name: str, value: object) -> None:
-    if name in self.__dict__ or name not in self._made_of:  # type: ignore[attr-defined]
-        raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
-    object.__setattr__(self, name, value)  # as it is made
+    raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
 
 
 def _delete(self: object, name: str) -> None:

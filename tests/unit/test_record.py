@@ -30,6 +30,8 @@ def classes(make: Any) -> tuple[type, type, type, type]:
     @make(frozen=True)
     class Derived(Base):
         more: tuple[int, ...] = ()
+        made: list[int] = dataclasses.field(default_factory=list, compare=False)
+        later: int = dataclasses.field(default=7, init=False)
 
         def __repr__(self) -> str:
             return "one of its own"
