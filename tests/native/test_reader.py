@@ -48,7 +48,7 @@ def plan_of(graph: Graph, residency: str, threads: int, kernel: str = "", **weig
         if kernel and layer.kernel in ("direct", "winograd", "general"):
             layer = dataclasses.replace(layer, kernel=kernel)
         if layer.kernel == "winograd":  # from slots that hold a block; whole panels, or parts of one
-            raw = max(layer.raw, min(32, layer.block // 32))
+            raw = max(layer.raw, min(32, 1 << (layer.block // 32 - 1).bit_length()))
             layer = dataclasses.replace(layer, raw=raw, slots=max(layer.slots, -(-layer.block // raw)))
         groups.append(dataclasses.replace(group, layers=(layer,)))
     return dataclasses.replace(plan, groups=tuple(groups))
