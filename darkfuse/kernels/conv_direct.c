@@ -60,7 +60,7 @@ static void direct_strip(const panel_job *j, const df_view *dst, int block, int 
     }
     for (; s.b0 < blocks; s.b0 = s.b1) {
         s.b1 = least(s.b0 + group, blocks);
-        s.last = s.b1 == blocks;
+        s.last = s.b1 == blocks && !j->sums;
         const int floats = (s.b1 - s.b0) * DF_CB * c->size * c->size * DF_PANEL, pixels = (y1 - y0) * (x1 - x0);
         w.ahead = j->w + (int64_t)s.b1 * DF_CB * c->size * c->size * DF_PANEL;
         w.lines = (floats / LINE + pixels - 1) / pixels;

@@ -22,7 +22,7 @@ static void first_strip(const panel_job *j, const df_view *dst, int block, int y
                     .fn = j->lanes < NV * DF_VL ? half[kind] : full[kind],
                     .widest = kind < 2 ? WIDEST : 4,
                     .b1 = 1,
-                    .last = true,
+                    .last = !j->sums,
                     .taps = 1,
                     .x = (int64_t)(x0 * c->stride - c->pad - in->x0) * in->pixel};
     walk_rows(&w, &s, dst, block, y0, y1, x0, x1);

@@ -4,6 +4,17 @@
 
 #include "vec.h"
 
+/* A tap of a Winograd filter as it is packed. aarch64: what lies in the middle of a row or a column is multiplied by p =
+ * sqrt(2) / 2 there and then, as the transform would do for every frame (wino.h); what lies in the middle of both, by
+ * p^2. */
+#ifdef __aarch64__
+#define WINO_TAP(x, tap) ((x) * df_wino_taps[tap])
+static const float df_wino_taps[9] __attribute__((unused)) = {
+    1, 0.70710678118654752f, 1, 0.70710678118654752f, 0.5f, 0.70710678118654752f, 1, 0.70710678118654752f, 1};
+#else
+#define WINO_TAP(x, tap) ((void)(tap), (x))
+#endif
+
 #pragma GCC visibility push(hidden)
 
 void DF_NAME(pack)(const df_conv *c, int kernel, const float *raw, const float *scale, int oc0, int n, int base_oc,

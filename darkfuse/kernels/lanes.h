@@ -21,6 +21,12 @@
 #define FMA_LANE(sum, w, x, lane) __asm__("fmla %0.4s, %1.4s, %2.s[%3]" : "+w"(sum) : "w"(w), "w"(x), "n"(lane))
 #define MUL_LANE(sum, w, x, lane) __asm__("fmul %0.4s, %1.4s, %2.s[%3]" : "=w"(sum) : "w"(w), "w"(x), "n"(lane))
 
+/* Two registers of weights, `floats` on from w: fewer instructions than GCC makes of it. */
+#define LOAD_PAIR(w, floats, a, b) \
+    __asm__("ldp %q0, %q1, [%2, %3]" \
+            : "=w"(a), "=w"(b) \
+            : "r"(w), "n"((floats) * 4), "m"(*(const float (*)[9 * DF_PANEL])(w)))
+
 /* acc += 16 input channels of `pixels` pixels, `step` floats apart, times 16 rows of weights, `row` floats apart;
  * `fresh`: acc = these, which needs no zeros first. */
 DF_INLINE void run_of(vf acc[LANES_PIXELS][LANES_VECS], const int pixels, const float *in, const int64_t step,
@@ -36,7 +42,8 @@ DF_INLINE void run_of(vf acc[LANES_PIXELS][LANES_VECS], const int pixels, const 
             x[p] = vf_load(in + p * step);
 #pragma GCC unroll 4
         for (int k = 0; k < 4; k++) {
-            const vf w0 = vf_load(w + k * row), w1 = vf_load(w + k * row + DF_VL);
+            vf w0, w1;
+            LOAD_PAIR(w, k * row, w0, w1);
 #pragma GCC unroll 8
             for (int p = 0; p < pixels; p++)
                 if (fresh && c == 0 && k == 0) {
@@ -69,9 +76,11 @@ DF_INLINE void add_rgb_row(vf acc[LANES_PIXELS][LANES_VECS], const int pixels, c
         x[i] = vf_load(in + (i < last ? i * DF_VL : floats - DF_VL)); /* not past the last window */
         __asm__("" : "+w"(x[i])); /* or each lane is loaded apart */
     }
+    w += 4 * row; /* as far as loads of pairs reach, both ways */
 #pragma GCC unroll 9
     for (int c = 0; c < DF_RGB_ROW; c++) {
-        const vf w0 = vf_load(w + c * row), w1 = vf_load(w + c * row + DF_VL);
+        vf w0, w1;
+        LOAD_PAIR(w, (c - 4) * row, w0, w1);
 #pragma GCC unroll 8
         for (int p = 0; p < pixels; p++) {
             const int at = 3 * p + c, i = at / DF_VL;

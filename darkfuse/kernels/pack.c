@@ -8,6 +8,7 @@
 
 typedef struct {
     int kernel, ic, taps; /* input channels of one filter; size * size */
+    int winograd;
 } order;
 
 /* Row of the panel for element j of a filter. */
@@ -20,6 +21,8 @@ DF_INLINE int64_t row_of(const order *o, int j)
         return (int64_t)tap * o->ic + ic;
     return ((int64_t)(ic / DF_CB) * o->taps + tap) * DF_CB + ic % DF_CB;
 }
+
+DF_INLINE float scaled(const order *o, float x, int j) { return o->winograd ? WINO_TAP(x, j % o->taps) : x; }
 
 /* n filters (8, or DF_VL) starting at raw into lanes starting at dst. */
 DF_INLINE void pack_lanes(const order *o, const float *raw, const float *scale, int n, float *dst)
@@ -41,6 +44,8 @@ DF_INLINE void pack_lanes(const order *o, const float *raw, const float *scale, 
             int64_t row = o->kernel == DF_GENERAL ? j + i
                           : o->kernel == DF_FIRST ? (int64_t)tap * o->ic + ic
                                                   : ((int64_t)(ic / DF_CB) * o->taps + tap) * DF_CB + ic % DF_CB;
+            if (o->winograd)
+                r[i] = WINO_TAP(r[i], tap);
             if (n == DF_VL)
                 vf_store(dst + row * DF_PANEL, r[i]);
             else
@@ -53,7 +58,7 @@ DF_INLINE void pack_lanes(const order *o, const float *raw, const float *scale, 
     }
     for (; j < len; j++)
         for (int i = 0; i < n; i++)
-            dst[row_of(o, j) * DF_PANEL + i] = raw[(int64_t)i * len + j] * scale[i];
+            dst[row_of(o, j) * DF_PANEL + i] = scaled(o, raw[(int64_t)i * len + j] * scale[i], j);
 }
 
 static void pack_vector(const order *o, const float *raw, const float *scale, float *dst)
@@ -72,7 +77,7 @@ static void pack_eight(const order *o, const float *raw, const float *scale, flo
 static void pack_lane(const order *o, const float *raw, float scale, float *dst)
 {
     for (int j = 0; j < o->ic * o->taps; j++)
-        dst[row_of(o, j) * DF_PANEL] = raw[j] * scale;
+        dst[row_of(o, j) * DF_PANEL] = scaled(o, raw[j] * scale, j);
 }
 
 void DF_NAME(pack)(const df_conv *c, int kernel, const float *raw, const float *scale, int oc0, int n, int base_oc,
@@ -82,6 +87,7 @@ void DF_NAME(pack)(const df_conv *c, int kernel, const float *raw, const float *
         .kernel = kernel == DF_WINOGRAD ? DF_DIRECT : kernel,
         .ic = kernel == DF_GENERAL ? c->in_c / c->groups : c->in_c,
         .taps = c->size * c->size,
+        .winograd = kernel == DF_WINOGRAD,
     };
     const int64_t len = (int64_t)o.ic * o.taps;
     const int64_t rows = o.kernel == DF_DIRECT ? (int64_t)df_round(o.ic, DF_CB) * o.taps : len;

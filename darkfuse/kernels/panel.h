@@ -4,6 +4,7 @@
 #define DF_PANEL_H
 
 #include <assert.h>
+#include <stdbool.h>
 
 #include "isa.h"
 
@@ -22,6 +23,7 @@ typedef struct {
     const float *bias; /* (32,) of the panel */
     float slope;
     int panel, lanes;  /* lanes: 16 or 32, whole channel blocks the out view has */
+    bool sums;         /* strips hold sums alone: pooling adds bias and activation */
 } panel_job;
 typedef void strip_fn(const panel_job *j, const df_view *dst, int block, int y0, int y1, int x0, int x1);
 
@@ -44,6 +46,14 @@ DF_INLINE vf largest(const float *a, const float *b, int64_t next)
     return vf_max(vf_max(vf_load(a), vf_load(a + next)), vf_max(vf_load(b), vf_load(b + next)));
 }
 
+/* The largest of a cell's sums, finished. */
+DF_INLINE vf pooled(const panel_job *j, vf sum, int l)
+{
+    if (j->sums)
+        sum = act_sloped(sum + vf_load(j->bias + l), j->slope);
+    return sum;
+}
+
 /* Rows [y0, y1) x columns [x0, x1) of out from a scratch holding the convolution at twice that.  Darknet's
  * pooling rounds odd maps up and ignores the cells outside. */
 static void pool_strip(const panel_job *j, const df_view *tmp, const df_view *out, int y0, int y1, int x0, int x1)
@@ -57,11 +67,11 @@ static void pool_strip(const panel_job *j, const df_view *tmp, const df_view *ou
             int x = x0;
             for (; x + 2 <= least(x1, full); x += 2, a += 4 * DF_CB, b += 4 * DF_CB, o += 2 * DF_CB) {
                 const vf left = largest(a, b, DF_CB), right = largest(a + 2 * DF_CB, b + 2 * DF_CB, DF_CB);
-                vf_store(o, left); /* after the other's loads: cores that issue in order wait less */
-                vf_store(o + DF_CB, right);
+                vf_store(o, pooled(j, left, l)); /* after the other's loads: cores that issue in order wait less */
+                vf_store(o + DF_CB, pooled(j, right, l));
             }
             for (; x < x1; x++, a += 2 * DF_CB, b += 2 * DF_CB, o += DF_CB)
-                vf_store(o, largest(a, b, x < full ? DF_CB : 0));
+                vf_store(o, pooled(j, largest(a, b, x < full ? DF_CB : 0), l));
         }
 }
 
@@ -93,6 +103,7 @@ DF_INLINE void run_panel(strip_fn *strip, const int tile, const int pixels, cons
         .slope = act_is_slope(c->act) ? act_slope(c->act) : 1.0f,
         .panel = panel,
         .lanes = blocks > 1 ? DF_PANEL : DF_CB,
+        .sums = DF_POOL_FIRST && c->pool && act_is_slope(c->act),
     };
     if (!c->pool) {
         int rows = pixels / (x1 - x0) > 0 ? pixels / (x1 - x0) : 1;

@@ -177,6 +177,14 @@ DF_INLINE vf vf_exp(vf x)
     return (vf)((vi)p + (n << 23));
 }
 
+/* Whether max pooling may come before the bias and such an activation, for a quarter of them: both keep order. Only where
+ * the larger of 0 and -0 is 0 whichever comes first are the bits the same. */
+#if defined(__ARM_NEON) && defined(__aarch64__) && !defined(DF_ISA_A53)
+#define DF_POOL_FIRST 1
+#else
+#define DF_POOL_FIRST 0
+#endif
+
 /* linear, leaky and relu are all max(slope * x, x): cheap enough for the store of any kernel */
 DF_INLINE int act_is_slope(int kind) { return kind == DF_LINEAR || kind == DF_LEAKY || kind == DF_RELU; }
 DF_INLINE float act_slope(int kind) { return kind == DF_LEAKY ? 0.1f : kind == DF_RELU ? 0.0f : 1.0f; }

@@ -42,8 +42,7 @@ DF_INLINE points points_of(pair g0, pair g1, pair g2)
     points f;
 #pragma GCC unroll 2
     for (int i = 0; i < 2; i++) {
-        f.odd.v[i] = WINO_P * g1.v[i];
-        __asm__("" : "+w"(f.odd.v[i])); /* or it becomes part of four multiply-adds, with their moves */
+        f.odd.v[i] = g1.v[i]; /* times p already, where filters were packed or turned */
         f.r.v[i] = g2.v[i] + WINO_R_ROW * g0.v[i];
     }
 #pragma GCC unroll 2
@@ -176,11 +175,11 @@ static void turn(const df_filters *f, int ic, int n, int out, float *g)
             vf_transpose(r);
 #pragma GCC unroll 16
             for (int i = 0; i < DF_VL; i++)
-                vf_store(g + (j + i) * WINO_OUTS + lane, r[i] * scale);
+                vf_store(g + (j + i) * WINO_OUTS + lane, WINO_TAP(r[i] * scale, (j + i) % 9));
         }
         for (; j < len; j++)
             for (int i = 0; i < DF_VL; i++)
-                g[j * WINO_OUTS + lane + i] = from[i][j] * f->scale[out + lane + i];
+                g[j * WINO_OUTS + lane + i] = WINO_TAP(from[i][j] * f->scale[out + lane + i], j % 9);
     }
     memset(g + len * WINO_OUTS, 0, (size_t)(9 * DF_CB - len) * WINO_OUTS * sizeof(float));
 }

@@ -26,29 +26,43 @@ static const float *part(const wino_job *j, int f, int *floats)
     return filters->filter[n] + CHANNELS(j->ahead_b);
 }
 
+DF_INLINE void near_lines(const float *p)
+{
+#pragma GCC unroll 4
+    for (int line = 0; line < 4; line++)
+        __builtin_prefetch(p + line * LINE);
+}
+
 /* The f-th part of the filters ahead. */
 DF_INLINE void bring_near(const wino_job *j, int f)
 {
     int floats;
     const float *ahead = part(j, f, &floats);
     for (int i = 0; i < floats; i += 4 * LINE)
-#pragma GCC unroll 4
-        for (int line = 0; line < 4; line++)
-            __builtin_prefetch(ahead + i + line * LINE);
+        near_lines(ahead + i);
 }
 
 #if WINO_VECS == 4
-/* All products of a job, of a known number of channels. */
+/* All products of a job, of a known number of channels. Its fields are copied: assembly that writes memory makes the
+ * compiler read them anew. */
 DF_INLINE void products(const wino_job *j, const int blocks, const bool add)
 {
-    const float *u = j->u;
+    const int *first = j->first, *last = j->last;
+    const int64_t u_step = j->u_step, w_step = j->w_step, m_step = j->m_step, next = j->next;
+    const float *u = j->u, *w = j->w;
     float *m = j->m;
-    for (int f = 0; f < WINO_FREQS; f++, u += j->u_step, m += j->m_step) {
-        const int first = j->first[f], n = j->last[f] - first;
+    const bool packed = j->ahead && j->ahead->packed, raw = j->ahead && !packed;
+    int floats = 0;
+    const float *ahead = packed ? part(j, 0, &floats) : NULL, *end = ahead + WINO_FREQS * floats;
+    for (int f = 0; f < WINO_FREQS; f++, u += u_step, m += m_step) {
+        const int from = first[f], n = last[f] - from;
         if (n <= 0)
             continue;
-        bring_near(j, f);
-        tiles_in_blocks(n, u + first * DF_CB, j->next, blocks, j->w + wino_w(f, j->w_step), m + first * DF_PANEL, add);
+        if (raw)
+            bring_near(j, f);
+        for (int line = 0; line < 8 && ahead != end; line += 4, ahead += 4 * LINE)
+            near_lines(ahead);
+        tiles_in_blocks(n, u + from * DF_CB, next, blocks, w + wino_w(f, w_step), m + from * DF_PANEL, add);
     }
 }
 

@@ -163,17 +163,23 @@ void DF_NAME(wino_input_from)(const df_conv *c, const df_view *in, const df_stri
     for (int b = b0; b < b1; b++) {
         int64_t step = wino_u_step(b, blocks, tiles);
         float *to = u + wino_u(b, tiles) - wino_u(base, tiles) + (int64_t)t0 * DF_CB; /* (36: step, tiles, 16) */
+        int ty, tx, before = -1; /* the row of tiles that `line` is of */
+        const float *line[6];
+        wino_place(&order, t0, &ty, &tx);
         for (int t = t0; t < t1; t++, to += DF_CB) {
-            int ty, tx;
-            wino_place(&order, t, &ty, &tx);
+            if (t > t0)
+                wino_next(&order, t, &ty, &tx);
             int rows = ty < order.down ? 4 : order.rows, cols = tx < order.across ? 4 : order.cols;
             int y = s->y0 + 4 * ty - c->pad, x = s->x0 + 4 * tx - c->pad;
             int from = max_int(x, left), end = min_int(x + cols + 2, right);
             float edge[6][6 * DF_CB];
             const float *d[6];
+            for (int i = 0; i < rows + 2 && ty != before; i++)
+                line[i] = y + i >= top && y + i < bottom ? df_pixel(in, y + i, b, in->x0) : NULL;
+            before = ty;
             for (int i = 0; i < rows + 2; i++) {
-                bool there = y + i >= top && y + i < bottom && from < end;
-                d[i] = there ? df_pixel(in, y + i, b, from) : zeros;
+                bool there = line[i] && from < end;
+                d[i] = there ? line[i] + (int64_t)(from - in->x0) * DF_CB : zeros;
                 if (end - from < cols + 2) {
                     edge_row(edge[i], d[i], there ? from - x : cols + 2, there ? end - x : cols + 2, cols + 2);
                     d[i] = edge[i];

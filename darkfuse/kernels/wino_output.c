@@ -41,8 +41,9 @@ DF_INLINE void tile(const float *m, int64_t step, vf bias, const finish *f)
     for (int i = 0; i < 4; i++) {
         vf y[4];
         a_column(t[i][0], t[i][1], t[i][2], t[i][3], t[i][4], t[i][5], y);
+        const bool pool_first = DF_POOL_FIRST && f->pooled;
 #pragma GCC unroll 4
-        for (int j = 0; j < 4; j++)
+        for (int j = 0; j < 4 && !pool_first; j++)
             y[j] = act_sloped(y[j] + bias, f->slope);
         if (!f->pooled) {
 #pragma GCC unroll 4
@@ -52,8 +53,14 @@ DF_INLINE void tile(const float *m, int64_t step, vf bias, const finish *f)
             above[0] = vf_max(y[0], y[1]);
             above[1] = vf_max(y[2], y[3]);
         } else {
-            vf_store(f->to[i / 2], vf_max(above[0], vf_max(y[0], y[1])));
-            vf_store(f->to[i / 2] + DF_CB, vf_max(above[1], vf_max(y[2], y[3])));
+#pragma GCC unroll 2
+            for (int j = 0; j < 2; j++) {
+                const vf most = vf_max(above[j], vf_max(y[2 * j], y[2 * j + 1]));
+                if (pool_first)
+                    vf_store(f->to[i / 2] + j * DF_CB, act_sloped(most + bias, f->slope));
+                else
+                    vf_store(f->to[i / 2] + j * DF_CB, most);
+            }
         }
     }
 }
@@ -158,15 +165,19 @@ void DF_NAME(wino_output)(const df_conv *c, const df_view *out, const df_strip *
         int oc = panel * DF_PANEL + half, block = oc / DF_CB;
         if (oc >= c->out_c || block >= out->blocks)
             return;
-        int ty, tx;
+        int ty, tx, before = -1; /* the row of tiles that `line` is of */
+        float *line[4] = {buffer[0], buffer[0], buffer[0], buffer[0]};
         wino_place(&order, t0, &ty, &tx);
         const float *at = m + half;
         for (int t = t0; t < t1; at += DF_PANEL, wino_next(&order, ++t, &ty, &tx)) {
             int rows = ty < order.down ? 4 : order.rows, cols = tx < order.across ? 4 : order.cols;
-            int y = s->y0 + 4 * ty, x = s->x0 + 4 * tx;
+            int y = s->y0 + 4 * ty, x = (s->x0 + 4 * tx) >> (cell - 1);
             bool fast = sloped && rows == 4 && cols == 4;
-            for (int i = 0; i < rows; i += cell)
-                straight.to[i / cell] = df_pixel(out, (y + i) / cell, block, x / cell);
+            for (int i = 0; i < rows && ty != before; i += cell)
+                line[i >> (cell - 1)] = df_pixel(out, (y + i) >> (cell - 1), block, out->x0);
+            before = ty;
+            for (int i = 0; i < 4; i++)
+                straight.to[i] = line[i] + (int64_t)(x - out->x0) * DF_CB;
             for (int lane = 0; lane < DF_CB; lane += DF_VL) {
                 vf b = vf_load(bias + oc + lane);
                 if (fast) {
