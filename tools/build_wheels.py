@@ -185,7 +185,8 @@ def build(name: str, cache: Path, out: Path) -> Path:
     tag = sysconfig.get_config_var("SOABI").split("-")[1]
     environment = {
         **os.environ, "CC": str(cc),
-        "LDSHARED": f"{cc} -shared" + ("" if target.zig else " -Wl,--exclude-libs,ALL"),
+        # Without collecting what nobody calls, each module has all of clang's run-time library: 200 KB on armv7
+        "LDSHARED": f"{cc} -shared -Wl," + ("--gc-sections" if target.zig else "--exclude-libs,ALL"),
         "_PYTHON_HOST_PLATFORM": f"linux-{target.processor}",
         "SETUPTOOLS_EXT_SUFFIX": f".cpython-{tag}-{target.triple}.so",
     }
@@ -198,7 +199,7 @@ def build(name: str, cache: Path, out: Path) -> Path:
     libraries = {"LD_LIBRARY_PATH": f"/usr/{target.triple}/lib"} if name in ("aarch64", "armv7l") else {}
     # musl's loader takes `libc.so` for itself, and this machine has no other
     musl = ["--exclude", "libc.so"] if target.zig else []
-    run(["auditwheel", "repair", *musl, "-w", str(out), str(wheel)],
+    run(["auditwheel", "repair", "-z", "9", *musl, "-w", str(out), str(wheel)],
         env={**os.environ, **libraries, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})
     return max(out.glob("*.whl"), key=lambda path: path.stat().st_mtime)
 
