@@ -205,7 +205,7 @@ setup(
     packages=[*find_packages(include=["darkfuse*"]), *SHIPPED],
     package_dir={"": ".", **SHIPPED},
     package_data={
-        "": ["py.typed", "*.pyi", "*.pxd", "*.html", "*.jpg"],
+        "": ["py.typed", "*.pyi", "*.html", "*.jpg"],
         "darkfuse.cfg": ["*.cfg", "*.names"],
         "darkfuse.weights": ["darkfuse-voc7.weights", "*.names", "*.md"],
     },

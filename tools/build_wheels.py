@@ -185,7 +185,7 @@ def build(name: str, cache: Path, out: Path) -> Path:
     tag = sysconfig.get_config_var("SOABI").split("-")[1]
     environment = {
         **os.environ, "CC": str(cc),
-        # Without collecting what nobody calls, each module has all of clang's run-time library: 200 KB on armv7
+        # Else each module has all of clang's run-time library, 200 KB on armv7
         "LDSHARED": f"{cc} -shared -Wl," + ("--gc-sections" if target.zig else "--exclude-libs,ALL"),
         "_PYTHON_HOST_PLATFORM": f"linux-{target.processor}",
         "SETUPTOOLS_EXT_SUFFIX": f".cpython-{tag}-{target.triple}.so",
