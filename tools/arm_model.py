@@ -113,11 +113,23 @@ def frame_row(program: Path, folder: Path, isas: list[str]) -> dict[str, float]:
     return row
 
 
+def straight_code(listing: str, function: str) -> list[str]:
+    """The longest stretch of a function without a branch, as a list of instructions."""
+    body = listing.split(f"<{function}>:\n", 1)[1].split("\n\n", 1)[0]
+    lines = [line.split(":\t", 1)[1].split("//")[0].rstrip() for line in body.splitlines() if ":\t" in line]
+    stretches: list[list[str]] = [[]]
+    for line in lines:
+        stretches[-1].append(line)
+        if re.match(r"(b|bl|br|ret|cbn?z|tbn?z|b\..*)(\s|$)", line):
+            stretches.append([])
+    return max(stretches, key=len)
+
+
 def loop_rows(folder: Path, isas: list[str]) -> dict[str, dict[str, float]]:
     """Shares of the multiply-add peak of the widest blocks' inner loops."""
     rows = {}
     for isa in isas:
-        loops = {"wino_gemm": r"block_\d+", "conv_direct": r"tile_\d+x\d_one"}
+        loops = {"wino_gemm": r"products_\d_more", "conv_direct": r"tile_\d+x\d_one"}
         for name, function in ({"lanes_a53": r"df_sums_\d+x\d+__a53"} if isa == "a53" else loops).items():
             listing = subprocess.run(
                 [CROSS + "objdump", "-d", "--no-show-raw-insn", str(folder / f"{isa}-{name}.o")],
@@ -128,11 +140,14 @@ def loop_rows(folder: Path, isas: list[str]) -> dict[str, dict[str, float]]:
             widest = max(
                 re.findall(rf"<({function})>:", listing), key=lambda f: int(re.findall(r"\d+", f)[0])
             )
-            loop = [
-                line.split(":\t", 1)[1].split("//")[0].rstrip()
-                for line in inner_loop(listing, widest, r"\tfmla\t")
-            ]
-            sums = sum(line.startswith("fmla") for line in loop)
+            if name == "wino_gemm":
+                loop = straight_code(listing, widest)
+            else:
+                loop = [
+                    line.split(":\t", 1)[1].split("//")[0].rstrip()
+                    for line in inner_loop(listing, widest, r"\tfmla\t")
+                ]
+            sums = sum(line.startswith(("fmla", "fmul")) for line in loop)
             row = {
                 "A53 relaxed": sums / inorder.cycles(loop),
                 "A53 strict": sums / inorder.cycles(loop, strict=True),
