@@ -46,7 +46,8 @@ static void direct_strip(const panel_job *j, const df_view *dst, int block, int 
               .tap = (int64_t)c->dilation * DF_CB,
               .block = (int64_t)in->cols * DF_CB,
               .x = (int64_t)(x0 * c->stride - c->pad - in->x0) * DF_CB};
-    int64_t from[ACROSS ? STRIP + WIDEST : 1], to[ACROSS ? STRIP : 1];
+#if ACROSS
+    int64_t from[STRIP + WIDEST], to[STRIP];
     if (s.across && y1 - y0 > 1) {
         int n = 0;
         for (int y = 0; y < y1 - y0; y++)
@@ -58,6 +59,7 @@ static void direct_strip(const panel_job *j, const df_view *dst, int block, int 
         w.from = from;
         w.to = to;
     }
+#endif
     for (; s.b0 < blocks; s.b0 = s.b1) {
         s.b1 = least(s.b0 + group, blocks);
         s.last = s.b1 == blocks && !j->sums;
