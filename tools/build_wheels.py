@@ -185,6 +185,8 @@ def build(name: str, cache: Path, out: Path) -> Path:
     tag = sysconfig.get_config_var("SOABI").split("-")[1]
     environment = {
         **os.environ, "CC": str(cc),
+        # C calls no destructors while an error passes; tables for that are a twentieth of a module
+        "CFLAGS": "-fno-asynchronous-unwind-tables " + os.environ.get("CFLAGS", ""),
         # Else each module has all of clang's run-time library, 200 KB on armv7
         "LDSHARED": f"{cc} -shared -Wl," + ("--gc-sections" if target.zig else "--exclude-libs,ALL"),
         "_PYTHON_HOST_PLATFORM": f"linux-{target.processor}",
