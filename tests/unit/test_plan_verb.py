@@ -21,9 +21,9 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def told(*words: str) -> dict[str, float]:
+def told(*words: str, cfg: str = CFG) -> dict[str, float]:
     """The plan's numbers."""
-    assert main(["plan", CFG, "--device", "rpi4", *words, "--json", "plan.json"]) == 0
+    assert main(["plan", cfg, "--device", "rpi4", *words, "--json", "plan.json"]) == 0
     found: dict[str, float] = json.loads(Path("plan.json").read_text())
     return found
 
@@ -71,7 +71,9 @@ def test_what_cannot_be_meant_is_refused_before_the_search(words: list[str], say
 
 
 def test_the_least_is_smaller_than_small_and_small_than_resident() -> None:
-    least, small, resident = told("--mem", "min"), told("--mem", "small"), told("--mem", "resident")
+    """... where a network's weights are more than what small has beyond the least."""
+    wishes = "min", "small", "resident"
+    least, small, resident = (told("--mem", mem, cfg="yolov2-tiny.cfg") for mem in wishes)
     assert least["predicted_peak_bytes"] < small["predicted_peak_bytes"] < resident["predicted_peak_bytes"]
     assert least["predicted_latency_ms"] > small["predicted_latency_ms"] > resident["predicted_latency_ms"]
 

@@ -42,9 +42,9 @@ def cases(graph: Graph, ends: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) 
     """Every group over one column of tiles, all other layers on their own and all weights pinned."""
     placed: list[tuple[list[Block], list[Tie]]] = []
 
-    def watched(blocks: list[Block], ties: list[Tie]) -> tuple[list[Tie], Packing]:
+    def watched(blocks: list[Block], ties: list[Tie], limit: int) -> tuple[list[Tie], Packing]:
         placed.append((blocks, ties))
-        return pack_tied(blocks, ties)
+        return pack_tied(blocks, ties, limit)
 
     monkeypatch.setattr(darkfuse.plan.layout.place, "pack_tied", watched)
     spans = Candidates(Pieces(graph, [node.index for node in graph.nodes], True), BUILTIN["rpi3"], 1)
