@@ -79,11 +79,11 @@ static void general_strip(const panel_job *j, const df_view *dst, int block, int
 {
     const df_conv *c = j->c;
     const int out_group = c->out_c / c->groups;
-    lanes_job g = {.c = c, .in = j->in, .slope = j->slope, .per_group = c->in_c / c->groups};
+    lanes_job g = {.c = c, .in = j->in, .slope = j->sums ? 1.0f : j->slope, .per_group = c->in_c / c->groups};
     for (int l = 0; l < j->lanes; l += DF_VL) {
         const int oc = j->panel * DF_PANEL + l;
         g.w = j->w + l;
-        g.bias = vf_load(j->bias + l);
+        g.bias = j->sums ? vf_zero() : vf_load(j->bias + l);
         for (int i = 0; i < DF_VL; i++) /* lanes past out_c have zero weights: any channel will do */
             g.first[i] = least(oc + i, c->out_c - 1) / out_group * g.per_group;
         for (int y = y0; y < y1; y++) {
