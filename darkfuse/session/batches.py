@@ -171,7 +171,7 @@ class Batches(Looking):
         self._batched, self._planned, self._still = self.plan, 1, None
         # Beside a film picture files can still be read, in what room there is at the time
         budget = dataclasses.replace(self.budget, video=False) if self._filmed else self.budget
-        self._pictures = Pictures(self.graph, budget, self.close, *self._decoding)
+        self._pictures = Pictures(self.graph, budget, self.close, self.plan.threads, *self._decoding)
 
     def _beside_film(self, frame_bytes: int) -> None:
         """Plan anew for what OpenCV and frames leave of a budget that somebody asked for.

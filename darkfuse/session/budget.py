@@ -252,6 +252,14 @@ def split_range(mem: str | int | None) -> tuple[int, int] | None:
     return least, most
 
 
+def give_back_imports(budget: Budget) -> None:
+    """Return the code that importing ran and running will not: what loading takes would come on top of it."""
+    if budget.helped and not budget.video and (process.file_rss_bytes() or NO_LIMIT) <= CODE_BYTES:
+        from darkfuse.engine._engine import give_back
+
+        give_back()
+
+
 def held_bytes(budget: Budget) -> int:
     """What this process holds that it will hold while the network runs, before its arena.
 

@@ -18,7 +18,7 @@ from darkfuse.host.units import parse_rate
 from darkfuse.model.locate import DEFAULT_CFG, find_cfg, find_weights
 from darkfuse.plan.types import Plan
 from darkfuse.session.batches import Asked, batch_wish
-from darkfuse.session.budget import cache_is_free, process_budget, split_range
+from darkfuse.session.budget import cache_is_free, give_back_imports, process_budget, split_range
 from darkfuse.session.choose import Chosen, Wishes, choose, ladder, written_plan
 from darkfuse.session.inputs import as_picture, check_classifies, check_options, check_pictures, names_of
 from darkfuse.session.native import Native, check_native
@@ -120,6 +120,8 @@ def load(
         The plan is not for this network; nothing fits `mem`.
     """
     check_options(threads, isa)
+    elastic = split_range(mem)
+    give_back_imports(process_budget(elastic[1] if elastic else mem, 0, video_bytes=video_bytes))
     read_rate, wish = parse_rate(read_bandwidth), batch_wish(batch)
     cfg_path = find_cfg(os.fspath(cfg) if cfg is not None else DEFAULT_CFG)
     graph = load_graph(cfg_path, width, height, dialect)
@@ -129,7 +131,6 @@ def load(
     import darkfuse.engine._engine
     import darkfuse.media._rows  # noqa: F401
 
-    elastic = split_range(mem)
     native = check_native(graph, size, (width, height), wish, mem)
     ours = native or any(one is not None for one in (plan, device, read_rate, elastic))
     written = None if ours else written_plan(graph, threads, exact)
@@ -184,7 +185,7 @@ class Network(Native):
         self._batched, self._planned = self.plan, 1
         self._limits = process.Limits()
         self._decoding = ignore_exif, reduce_pictures
-        self._pictures = Pictures(graph, self.budget, self.close, *self._decoding)
+        self._pictures = Pictures(graph, self.budget, self.close, self.plan.threads, *self._decoding)
         self._detects = any(node.kind in DETECTION for node in graph.nodes)
         self._engine: Any = None
         self._extra: tuple[int, ...] = ()
@@ -337,6 +338,8 @@ class Network(Native):
             self._engine = Engine(program, self._index.path, plan.threads, self._wishes.isa,
                                   cached=cache_is_free(program.arena_bytes, self._index.size),
                                   known=self._index.identity, read_rate=self._wishes.read_rate or 0)
+            if self.budget.helped:
+                give_back(self.plan.threads - 1)  # of what loading touched, before a frame touches the arena
             self._extra, self._running_plan = extra, plan
         return self._engine
 

@@ -12,6 +12,9 @@ from darkfuse.host.units import format_bytes
 from darkfuse.media.picture import Picture, TooLarge
 from darkfuse.session.budget import JITTER_BYTES, Budget
 
+# Decoding a picture, running the network, sorting boxes: each brings so much code back, as the kernel maps
+# sixteen pages at a time
+_CODE_BYTES = 3 << 19
 # What else there is to do about a picture that cannot be decoded or drawn on in the memory there is.
 _WAYS = {"decoded": ", or let --reduce-pictures take a progressive JPEG smaller",
          "drawn on": ", or take --no-draw"}
@@ -30,13 +33,16 @@ class Pictures:
     budget : Budget
     give_back : callable
         Gives the arena back, so that there is more room for a while.
+    threads : int
+        That the network runs with.
     ignore_exif, reduce : bool
         See `session.network.load`.
     """
 
-    def __init__(self, graph: Graph, budget: Budget, give_back: Callable[[], None], ignore_exif: bool = False,
-                 reduce: bool = False) -> None:
+    def __init__(self, graph: Graph, budget: Budget, give_back: Callable[[], None], threads: int = 1,
+                 ignore_exif: bool = False, reduce: bool = False) -> None:
         self._graph, self._budget, self._give_back = graph, budget, give_back
+        self._team = threads - 1
         self._ignore_exif, self._reduce = ignore_exif, reduce
 
     def read(self, path: str, fit: str) -> Picture:
@@ -48,7 +54,7 @@ class Pictures:
 
         source, centres = self._graph.input, self._graph.dialect.resize == "centres"
         target = Target(source.w, source.h, source.c, fit, centres)
-        self._trim(self._budget.picture or 0)
+        self._trim((self._budget.picture or 0) + _CODE_BYTES)
         try:
             return decode(path, target, self._budget.picture, self._room, self._ignore_exif, self._reduce)
         except TooLarge as error:
@@ -56,27 +62,30 @@ class Pictures:
 
     def run(self, engine: Any, picture: Picture, fit: str, more: bool = False) -> None:
         """Run the engine on a picture, whole or as it comes; `more`: it is one of a batch."""
+        self._trim(_CODE_BYTES)
         if picture.rows is not None:
             engine.run_rows(picture.rows, more)
         else:
             centres = self._graph.dialect.resize == "centres"
             engine.run_image(picture.pixels, picture.width, picture.height, fit == "letterbox",
                              picture.channels, centres, fit == "crop", more)
+        self._trim(_CODE_BYTES)
 
     def has_room(self, needed: int) -> bool:
         """Whether so many bytes fit beside all this process holds now, what it has let go of returned."""
-        self._trim(needed)
+        self._trim(needed + _CODE_BYTES)
         return self._fits(needed)
 
     def _fits(self, needed: int) -> bool:
         return self._budget.total is None or (process.rss_bytes() or 0) + needed <= self._budget.total
 
     def _trim(self, needed: int) -> None:
-        """Return what earlier pictures left with the allocator, where so many bytes do not fit beside it."""
+        """Return what earlier pictures left with the allocator, and code that is not running, where so many
+        bytes do not fit beside it."""
         if not self._fits(needed):
             from darkfuse.engine._engine import give_back
 
-            give_back()
+            give_back(self._team)
 
     def too_many(self, path: str, labels: int) -> Crowded:
         """What to raise for a picture with more boxes than there is room for."""
