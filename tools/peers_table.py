@@ -3,6 +3,7 @@
 
     bench_peers.py --cfg cfg/yolov2.cfg --sizes 416,608 --threads 1,2 --rounds 8 \\
         --only darkfuse,ncnn,mnn,onnxruntime,openvino --json docs/results/peers-yolov2.json
+    (kept as peers-avx512-yolov2.json where the processor has AVX-512)
     python tools/peers_table.py            # rewrite it
     python tools/peers_table.py --check    # exit with 1 if it is out of date
 
@@ -30,9 +31,21 @@ BEGIN, END = "<!-- table: tools/peers_table.py -->\n", "<!-- end of peers -->\n"
 OTHERS = ("ncnn", "mnn", "onnxruntime", "openvino")
 
 
-def races() -> Iterator[tuple[str, int, int, dict[str, Any]]]:
-    """Network, size, threads, and what each runtime took."""
+# What the names of results begin with, the longest first, and the machine they are of
+MACHINES = {"peers-avx512-": "with AVX-512", "peers-": "with AVX2 only"}
+
+
+def machines() -> dict[str, list[Path]]:
+    """Which results are of which kind of machine."""
+    found: dict[str, list[Path]] = {kind: [] for kind in MACHINES.values()}
     for path in sorted(RESULTS.glob("peers-*.json")):
+        found[next(kind for start, kind in MACHINES.items() if path.name.startswith(start))].append(path)
+    return found
+
+
+def races(paths: list[Path]) -> Iterator[tuple[str, int, int, dict[str, Any]]]:
+    """Network, size, threads, and what each runtime took."""
+    for path in paths:
         kept = json.loads(path.read_text())
         ran = [run for run in kept["runs"] if "median_ms" in run]
         for size, threads in sorted({(run["size"], run["threads"]) for run in ran}):
@@ -41,10 +54,20 @@ def races() -> Iterator[tuple[str, int, int, dict[str, Any]]]:
 
 
 def table() -> str:
+    """The tables of all machines."""
+    parts = []
+    for kind, paths in machines().items():
+        if paths:
+            cpu = json.loads(paths[0].read_text())["cpu"]
+            parts.append(f"\nA processor {kind} ({cpu}), milliseconds a frame:\n\n{rows(paths)}")
+    return "".join(parts) + "\n"
+
+
+def rows(paths: list[Path]) -> str:
     """Milliseconds a frame, and darkfuse against the fastest of the others."""
     heads = [LOOKS[name][1] for name in ("darkfuse", *OTHERS)]
     text = [f"| | threads | {' | '.join(heads)} | time | memory |\n|---|{'--:|' * (len(heads) + 3)}\n"]
-    for name, size, threads, runs in races():
+    for name, size, threads, runs in races(paths):
         ours = runs["darkfuse"]
         first = min((runs[other] for other in OTHERS if other in runs), key=lambda run: run["median_ms"])
         ratio = statistics.median(a / b for a, b in zip(ours["turns_ms"], first["turns_ms"]))

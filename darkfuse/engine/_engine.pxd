@@ -96,7 +96,7 @@ cdef extern from "engine.h" nogil:
         pass
 
     ctypedef struct df_reader:
-        int fd, direct
+        int fd, direct, threads
         c_bool cached, doubt, running
         double rate
         df_chunk *chunks

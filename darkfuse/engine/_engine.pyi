@@ -92,6 +92,10 @@ class Engine:
     def abandon(self) -> None:
         """Forget the pictures of a batch that is not to be finished."""
 
+    @property
+    def readers(self) -> int:
+        """Threads that read weights ahead now: between the pictures of a batch there are some."""
+
     def output(self, node: int, picture: int = 0) -> memoryview:
         """Layer `node`'s map of the last frame: (channels, height, width), format 'f', read-only.
 

@@ -243,6 +243,10 @@ cdef class Engine(_Loaded):
         self.e.reader.running = False  # in a forked child there are no such threads
         self.waiting = 0
 
+    @property
+    def readers(self):
+        return self.e.reader.threads if self.e.reader.running else 0
+
     def _listen(self):
         """Only the main thread handles signals: others need not take the GIL to look for them."""
         threading = sys.modules.get("threading")  # nobody has imported it: there is no other (saves 100 kB)

@@ -171,7 +171,7 @@ class Batches(Looking):
         self._batched, self._planned, self._still = self.plan, 1, None
         # Beside a film picture files can still be read, in what room there is at the time
         budget = dataclasses.replace(self.budget, video=False) if self._filmed else self.budget
-        self._pictures = Pictures(self.graph, budget, self.close, self.plan.threads, *self._decoding)
+        self._pictures = Pictures(self.graph, budget, self.close, self._team, *self._decoding)
 
     def _beside_film(self, frame_bytes: int) -> None:
         """Plan anew for what OpenCV and frames leave of a budget that somebody asked for.
@@ -291,9 +291,15 @@ class Batches(Looking):
         """Run the first group on a picture, which waits for the others; its width, height and path."""
         return self._see(image, self._fit(letterbox), self._batched)
 
+    def _team(self) -> int:
+        """How many threads beside this one are the network's own: its team, and who reads for a batch."""
+        return self.plan.threads - 1 + (self._engine.readers if self._engine is not None else 0)
+
     def _finish(self, count: int) -> None:
         """Run the rest for the pictures that wait."""
+        self._pictures.trim()
         self._engine.finish()
+        self._pictures.trim()
         self._note(self._engine)
         self.stats = shares(self.stats, count)
 

@@ -185,7 +185,7 @@ class Network(Native):
         self._batched, self._planned = self.plan, 1
         self._limits = process.Limits()
         self._decoding = ignore_exif, reduce_pictures
-        self._pictures = Pictures(graph, self.budget, self.close, self.plan.threads, *self._decoding)
+        self._pictures = Pictures(graph, self.budget, self.close, self._team, *self._decoding)
         self._detects = any(node.kind in DETECTION for node in graph.nodes)
         self._engine: Any = None
         self._extra: tuple[int, ...] = ()

@@ -33,16 +33,16 @@ class Pictures:
     budget : Budget
     give_back : callable
         Gives the arena back, so that there is more room for a while.
-    threads : int
-        That the network runs with.
+    team : callable
+        How many threads beside this one are the network's own.
     ignore_exif, reduce : bool
         See `session.network.load`.
     """
 
-    def __init__(self, graph: Graph, budget: Budget, give_back: Callable[[], None], threads: int = 1,
+    def __init__(self, graph: Graph, budget: Budget, give_back: Callable[[], None], team: Callable[[], int],
                  ignore_exif: bool = False, reduce: bool = False) -> None:
         self._graph, self._budget, self._give_back = graph, budget, give_back
-        self._team = threads - 1
+        self._team = team
         self._ignore_exif, self._reduce = ignore_exif, reduce
 
     def read(self, path: str, fit: str) -> Picture:
@@ -62,13 +62,17 @@ class Pictures:
 
     def run(self, engine: Any, picture: Picture, fit: str, more: bool = False) -> None:
         """Run the engine on a picture, whole or as it comes; `more`: it is one of a batch."""
-        self._trim(_CODE_BYTES)
+        self.trim()
         if picture.rows is not None:
             engine.run_rows(picture.rows, more)
         else:
             centres = self._graph.dialect.resize == "centres"
             engine.run_image(picture.pixels, picture.width, picture.height, fit == "letterbox",
                              picture.channels, centres, fit == "crop", more)
+        self.trim()
+
+    def trim(self) -> None:
+        """Return code that is not running, where what runs next could come on top of it."""
         self._trim(_CODE_BYTES)
 
     def has_room(self, needed: int) -> bool:
@@ -85,7 +89,7 @@ class Pictures:
         if not self._fits(needed):
             from darkfuse.engine._engine import give_back
 
-            give_back(self._team)
+            give_back(self._team())
 
     def too_many(self, path: str, labels: int) -> Crowded:
         """What to raise for a picture with more boxes than there is room for."""

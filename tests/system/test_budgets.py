@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from darkfuse.host.units import format_bytes
+from darkfuse.host.units import format_bytes, parse_bytes
 
 pytestmark = pytest.mark.slow
 
@@ -100,3 +100,21 @@ def close(some: Any, others: Any) -> bool:
                 if not same and box[1] > 0.1 + 1e-4:
                     return False
     return True
+
+
+@pytest.mark.parametrize("mem", ["18M", "20M", "24M", "32M", "48M"])
+@pytest.mark.parametrize("model", ["yolov4-tiny", "yolov3-tiny"])
+def test_a_list_of_photos_keeps_to_the_budget_too(
+    root: Path, shared: Path, photos: list[str], reference_weights, tmp_path: Path, model: str, mem: str
+) -> None:
+    """Several pictures share each read of weights then, by a team of two, and threads that read ahead."""
+    report = tmp_path / "report.json"
+    words = [str(shared / "models" / f"{model}.cfg"), str(reference_weights(model)), *photos[:2], photos[0]]
+    words += ["--mem", mem, "--threads", "2", "--no-draw", "--json", str(report)]
+    run = subprocess.run([sys.executable, "-m", "darkfuse", "detect", *words], cwd=root, capture_output=True,
+                         text=True, timeout=600)
+    if run.returncode == 2 and "does not fit" in run.stderr:
+        pytest.skip(run.stderr)
+    assert run.returncode == 0, run.stderr
+    stats = [picture["stats"] for picture in json.loads(report.read_text())]
+    assert max(one["peak_rss_bytes"] for one in stats) <= parse_bytes(mem)
