@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -12,7 +13,8 @@ def restore(always: bool = False) -> Any:
     """Give `cv2` back what OpenCV 5 took out: `readNetFromDarknet`, and `readNet` for Darknet's files.
 
     `cv2.dnn.DetectionModel` and `ClassificationModel` take the networks read so; everything else of cv2 is as
-    it was. Where OpenCV still has the importer nothing is changed.
+    it was. Where OpenCV still has the importer nothing is changed, unless DARKFUSE_MEM in the environment
+    names a budget, which OpenCV's would not keep.
 
     Parameters
     ----------
@@ -33,7 +35,7 @@ def restore(always: bool = False) -> Any:
     from darkfuse.media.opencv import opencv
 
     cv2 = opencv(quiet=False, purpose="restore")
-    if hasattr(cv2.dnn, "readNetFromDarknet") and not always:
+    if hasattr(cv2.dnn, "readNetFromDarknet") and not (always or os.environ.get("DARKFUSE_MEM")):
         return cv2
     theirs = getattr(cv2.dnn, "readNet", None)
 

@@ -102,3 +102,20 @@ def test_every_call_returns_what_opencv_returns(name: str, root: Path, tmp_path:
         else:
             np.testing.assert_array_equal(b, a, err_msg=key)
     print(f"{name}: {len(theirs.files)} calls, {compared:,} values, largest difference {largest:.1e}")
+
+
+RESTORED = """
+import sys, darkfuse
+net = darkfuse.restore().dnn.readNetFromDarknet(*sys.argv[1:])
+print(type(net).__module__.partition(".")[0])
+"""
+
+
+@pytest.mark.parametrize("mem, whose", [("", "cv2"), ("512M", "darkfuse")])
+def test_opencv_4_keeps_its_importer_unless_a_budget_is_named(
+    root: Path, shared: Path, mem: str, whose: str
+) -> None:
+    files = [str(shared / "models" / f"yolov3-tiny.{kind}") for kind in ("cfg", "weights")]
+    environment = {**os.environ, "PYTHONPATH": str(root), "DARKFUSE_MEM": mem}
+    done = subprocess.run([CV4, "-c", RESTORED, *files], env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == [whose], done.stderr
