@@ -253,8 +253,12 @@ def split_range(mem: str | int | None) -> tuple[int, int] | None:
 
 
 def give_back_imports(budget: Budget) -> None:
-    """Return the code that importing ran and running will not: what loading takes would come on top of it."""
-    if budget.helped and not budget.video and (process.file_rss_bytes() or NO_LIMIT) <= CODE_BYTES:
+    """Return the code that importing ran and running will not: what loading takes would come on top of it.
+
+    Where nobody named a budget the cfg may still.
+    """
+    code = process.file_rss_bytes() or NO_LIMIT
+    if (budget.helped or not budget.named) and not budget.video and code <= CODE_BYTES:
         from darkfuse.engine._engine import give_back
 
         give_back()
