@@ -31,9 +31,11 @@ ROWS_BYTES = 2 << 20
 # 18 MB for each frame, 0.9 s of a card, where a second process starts in 0.1 s and only if it is needed
 HELPED_BELOW = 320 << 20
 # What still comes after the baseline is measured: code that was not used before (1.2 MB), detections and text
-# (a thousand boxes take 300 kB), tables of operations and tiles for each layer, a touched stack a thread
+# (a thousand boxes take 300 kB), a touched stack a thread; for each layer its plan, tables of its operations
+# and tiles, and what laying them out leaves in Python's heap: most in the least memory, where maps are run in
+# stripes
 SLACK_BYTES = 9 << 18
-LAYER_BYTES = 8 << 10
+LAYER_BYTES = 14 << 10
 # What comes back, once a network runs, of the code and heap that loading it leaves behind (`held_bytes`) ...
 BACK_BYTES = 3 << 19
 # ... in a process with no more code in memory than this. One that has loaded other libraries (OpenCV, numpy)

@@ -38,9 +38,8 @@ PILLOW_BYTES = 31 << 18
 DECODED_BYTES = 1 << 20
 # What loading takes for a moment is given back before the arena is made, and is as much as one of so many
 LOADING_BYTES = 7 << 18
-# What a layer takes (its plan, tables of its operations and tiles, code that every picture needs again)
-# beyond what a budget sets aside for it: there the room for two measurements to differ does for this, too
-MORE_LAYER_BYTES = 3 << 10
+# What classifying takes beyond detecting: names of a thousand classes, sorted
+CLASSES_BYTES = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -168,10 +167,10 @@ class Planner:
         """Bytes of the process at most, for a picture of the network's size."""
         picture = self.input_bytes if budget.picture is None else min(self.input_bytes, budget.picture)
         # A budget leaves room for two measurements to differ; what is likely needs none
-        fixed = self.spent - JITTER_BYTES + self._slack() + len(self.graph.nodes) * MORE_LAYER_BYTES
-        most = fixed + picture + max(arena, LOADING_BYTES)
+        fixed = self.spent - JITTER_BYTES + self._slack()
+        draws = any(node.kind in DETECTION for node in self.graph.nodes)
+        most = fixed + picture + max(arena, LOADING_BYTES) + (0 if draws else CLASSES_BYTES)
         if not budget.helped:
-            draws = any(node.kind in DETECTION for node in self.graph.nodes)
             most += PILLOW_BYTES + 4 * picture // 3 if draws else DECODED_BYTES
         return min(most, budget.total) if budget.total else most
 
