@@ -161,7 +161,7 @@ class Batches(Looking):
             from darkfuse.engine._engine import give_back
 
             self._use(rung)
-            give_back(self.plan.threads - 1)
+            give_back(self._team())
         return self.budget.total or 0
 
     def _use(self, chosen: Chosen) -> None:

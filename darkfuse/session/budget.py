@@ -259,8 +259,7 @@ def give_back_imports(budget: Budget) -> None:
 
     Where nobody named a budget the cfg may still.
     """
-    code = process.file_rss_bytes() or NO_LIMIT
-    if (budget.helped or not budget.named) and not budget.video and code <= CODE_BYTES:
+    if (budget.helped or not budget.named) and not budget.video and _only_ours():
         from darkfuse.engine._engine import give_back
 
         give_back()
@@ -273,8 +272,7 @@ def held_bytes(budget: Budget) -> int:
     where nothing but the network is loaded. Where memory is short they do not count either.
     """
     held = process.rss_bytes() or 0
-    code = process.file_rss_bytes()
-    if code is None or code > CODE_BYTES:
+    if not _only_ours():
         return held
     from darkfuse.engine._engine import give_back
 
@@ -282,6 +280,12 @@ def held_bytes(budget: Budget) -> int:
     if not budget.helped or budget.video:
         return held
     return min(held, (process.rss_bytes() or 0) + BACK_BYTES)
+
+
+def _only_ours() -> bool:
+    """Whether no more code is in memory than darkfuse's own."""
+    code = process.file_rss_bytes()
+    return code is not None and code <= CODE_BYTES
 
 
 def cache_is_free(arena: int, weights: int) -> bool:

@@ -121,7 +121,8 @@ def load(
     """
     check_options(threads, isa)
     elastic = split_range(mem)
-    give_back_imports(process_budget(elastic[1] if elastic else mem, 0, video_bytes=video_bytes))
+    most = elastic[1] if elastic else mem
+    give_back_imports(process_budget(most, 0, video_bytes=video_bytes))
     read_rate, wish = parse_rate(read_bandwidth), batch_wish(batch)
     cfg_path = find_cfg(os.fspath(cfg) if cfg is not None else DEFAULT_CFG)
     graph = load_graph(cfg_path, width, height, dialect)
@@ -135,7 +136,7 @@ def load(
     ours = native or any(one is not None for one in (plan, device, read_rate, elastic))
     written = None if ours else written_plan(graph, threads, exact)
     team = threads or (written.threads if written else process.cpu_count())
-    mem = written.budget_bytes or None if mem is None and written else elastic[1] if elastic else mem
+    mem = written.budget_bytes or None if mem is None and written else most
     budget = process_budget(mem, graph.input.c * graph.input.h * graph.input.w, len(graph.nodes), team,
                             video_bytes, beside_bytes)
     for kind in {node.kind for node in graph.nodes}.intersection(DETECTION):
@@ -334,12 +335,12 @@ class Network(Native):
 
             program = lower(self.graph, plan, extra, self._index)
             if self.budget.helped:
-                give_back(self.plan.threads - 1)  # what planning, a decoder and drawing touched
+                give_back(self._team())  # what planning, a decoder and drawing touched
             self._engine = Engine(program, self._index.path, plan.threads, self._wishes.isa,
                                   cached=cache_is_free(program.arena_bytes, self._index.size),
                                   known=self._index.identity, read_rate=self._wishes.read_rate or 0)
             if self.budget.helped:
-                give_back(self.plan.threads - 1)  # of what loading touched, before a frame touches the arena
+                give_back(self._team())  # of what loading touched, before a frame touches the arena
             self._extra, self._running_plan = extra, plan
         return self._engine
 

@@ -54,7 +54,7 @@ class Pictures:
 
         source, centres = self._graph.input, self._graph.dialect.resize == "centres"
         target = Target(source.w, source.h, source.c, fit, centres)
-        self._trim((self._budget.picture or 0) + _CODE_BYTES)
+        self.trim(self._budget.picture or 0)
         try:
             return decode(path, target, self._budget.picture, self._room, self._ignore_exif, self._reduce)
         except TooLarge as error:
@@ -71,22 +71,18 @@ class Pictures:
                              picture.channels, centres, fit == "crop", more)
         self.trim()
 
-    def trim(self) -> None:
-        """Return code that is not running, where what runs next could come on top of it."""
-        self._trim(_CODE_BYTES)
-
     def has_room(self, needed: int) -> bool:
         """Whether so many bytes fit beside all this process holds now, what it has let go of returned."""
-        self._trim(needed + _CODE_BYTES)
+        self.trim(needed)
         return self._fits(needed)
 
     def _fits(self, needed: int) -> bool:
         return self._budget.total is None or (process.rss_bytes() or 0) + needed <= self._budget.total
 
-    def _trim(self, needed: int) -> None:
+    def trim(self, needed: int = 0) -> None:
         """Return what earlier pictures left with the allocator, and code that is not running, where so many
-        bytes do not fit beside it."""
-        if not self._fits(needed):
+        bytes, and the code that handles them, do not fit beside it."""
+        if not self._fits(needed + _CODE_BYTES):
             from darkfuse.engine._engine import give_back
 
             give_back(self._team())

@@ -102,7 +102,7 @@ def close(some: Any, others: Any) -> bool:
     return True
 
 
-@pytest.mark.parametrize("mem", ["18M", "20M", "24M", "32M", "48M"])
+@pytest.mark.parametrize("mem", ["19M", "20M", "24M", "32M", "48M"])
 @pytest.mark.parametrize("model", ["yolov4-tiny", "yolov3-tiny"])
 def test_a_list_of_photos_keeps_to_the_budget_too(
     root: Path, shared: Path, photos: list[str], reference_weights, tmp_path: Path, model: str, mem: str
@@ -113,8 +113,6 @@ def test_a_list_of_photos_keeps_to_the_budget_too(
     words += ["--mem", mem, "--threads", "2", "--no-draw", "--json", str(report)]
     run = subprocess.run([sys.executable, "-m", "darkfuse", "detect", *words], cwd=root, capture_output=True,
                          text=True, timeout=600)
-    if run.returncode == 2 and "does not fit" in run.stderr:
-        pytest.skip(run.stderr)
     assert run.returncode == 0, run.stderr
     stats = [picture["stats"] for picture in json.loads(report.read_text())]
     assert max(one["peak_rss_bytes"] for one in stats) <= parse_bytes(mem)
