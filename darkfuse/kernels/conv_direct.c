@@ -17,8 +17,8 @@ DF_INLINE int pass_blocks(int size)
 /* clang-format off */
 #if ACROSS
 #define KINDS(V) \
-    TILES(V, one, DF_CB, DF_CB) TILES(V, two, 2 * DF_CB, DF_CB) TILES_4(V, any, w->step, DF_CB) TILES(V, across, 0, DF_CB)
-#define KIND_NAMES(V) {{TILE_NAMES(V, one)}, {TILE_NAMES(V, two)}, {NAMES_4(V, any)}, {TILE_NAMES(V, across)}}
+    TILES(V, one, DF_CB, DF_CB) TILES(V, two, 2 * DF_CB, DF_CB) TILES_4(V, any, w->step, DF_CB) CAT(TILES_, ACROSS)(V, across, 0, DF_CB)
+#define KIND_NAMES(V) {{TILE_NAMES(V, one)}, {TILE_NAMES(V, two)}, {NAMES_4(V, any)}, {CAT(NAMES_, ACROSS)(V, across)}}
 #else
 #define KINDS(V) TILES(V, one, DF_CB, DF_CB) TILES(V, two, 2 * DF_CB, DF_CB) TILES_4(V, any, w->step, DF_CB)
 #define KIND_NAMES(V) {{TILE_NAMES(V, one)}, {TILE_NAMES(V, two)}, {NAMES_4(V, any)}}
@@ -40,14 +40,14 @@ static void direct_strip(const panel_job *j, const df_view *dst, int block, int 
               .run = DF_CB};
     pass s = {.j = j,
               .fn = fn[kind],
-              .across = ACROSS && kind < 2 ? fn[3] : NULL,
+              .across = ACROSS && kind < 2 && x1 - x0 <= ACROSS_ROW ? fn[3] : NULL,
               .widest = kind < 2 ? WIDEST : ANY_WIDEST,
               .taps = c->size,
               .tap = (int64_t)c->dilation * DF_CB,
               .block = (int64_t)in->cols * DF_CB,
               .x = (int64_t)(x0 * c->stride - c->pad - in->x0) * DF_CB};
 #if ACROSS
-    int64_t from[STRIP + WIDEST], to[STRIP];
+    int64_t from[STRIP + DF_CB], to[STRIP];
     if (s.across && y1 - y0 > 1) {
         int n = 0;
         for (int y = 0; y < y1 - y0; y++)
@@ -55,7 +55,7 @@ static void direct_strip(const panel_job *j, const df_view *dst, int block, int 
                 from[n] = y * c->stride * in->row_stride + x * w.step;
                 to[n] = y * dst->row_stride + (int64_t)x * DF_CB;
             }
-        memset(from + n, 0, WIDEST * sizeof *from); /* fetched ahead */
+        memset(from + n, 0, DF_CB * sizeof *from); /* fetched ahead */
         w.from = from;
         w.to = to;
     }
@@ -63,9 +63,11 @@ static void direct_strip(const panel_job *j, const df_view *dst, int block, int 
     for (; s.b0 < blocks; s.b0 = s.b1) {
         s.b1 = least(s.b0 + group, blocks);
         s.last = s.b1 == blocks && !j->sums;
-        const int floats = (s.b1 - s.b0) * DF_CB * c->size * c->size * DF_PANEL, pixels = (y1 - y0) * (x1 - x0);
+        const int runs = (s.b1 - s.b0) * c->size * c->size, floats = runs * DF_CB * DF_PANEL;
+        const int tiles = tile_count((y1 - y0) * (x1 - x0), s.widest) * tile_count(w.lanes, NV * DF_VL);
         w.ahead = j->w + (int64_t)s.b1 * DF_CB * c->size * c->size * DF_PANEL;
-        w.lines = (floats / LINE + pixels - 1) / pixels;
+        w.end = w.ahead + floats;
+        w.lines = tile_count(floats / LINE, tiles * runs);
         walk_rows(&w, &s, dst, block, y0, y1, x0, x1);
     }
 }

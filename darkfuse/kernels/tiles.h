@@ -27,12 +27,28 @@
 #endif
 
 /* Rows of 13 or 16 pixels, cut into tiles each for itself, leave many registers idle.  Where a tile may run from one
- * row into the next, at an address register for each pixel, nearly all tiles are as wide as can be. */
+ * row into the next, at an address register for each pixel, nearly all tiles are as wide as can be.  With vectors of 16
+ * there are too few addresses for the widest tiles, and only rows are walked so that leave no room for two tiles. */
 #if defined(__x86_64__) && WIDEST == 6
-#define ACROSS 1
+#define ACROSS 6
+#define ACROSS_ROW STRIP
+#elif defined(__x86_64__) && WIDEST == 14
+#define ACROSS 10
+#define ACROSS_ROW 16
 #else
 #define ACROSS 0
+#define ACROSS_ROW 0
 #endif
+
+/* Whether a tile brings the next one's input near: that of a 1x1 kernel has not been used before.  Fourteen lines at once
+ * would take nearly all the buffers that a core has for lines on their way, so that wide tiles ask for one line with each
+ * row of weights; in narrow ones that would be more than they need, with few multiply-adds between. */
+#ifdef __x86_64__
+#define NEAR(run) (__builtin_constant_p(run) && (run) == DF_CB)
+#else
+#define NEAR(run) false
+#endif
+#define ONE_BY_ONE (WIDEST > 8)
 
 #define LINE 16 /* floats in 64 bytes */
 #define RUNS 128 /* of one list: an 11x11 kernel's; what has more is summed list by list */
@@ -49,13 +65,15 @@ typedef struct {
     int run, count;           /* values of a run; runs */
     bool add;                 /* the sums of runs before these wait in the output */
     int64_t runs[RUNS];       /* bytes from a pixel's window to where each begins */
-    const float *ahead;       /* what is computed with next, and how many lines of it each pixel brings near */
-    int lines;
+    const float *ahead, *end; /* what is computed with next, as far as it is not near */
+    int lines;                /* of it that come near with each run */
+    int pixels;               /* of the row, and input floats to the first one of the next row */
+    int64_t below;
     const int64_t *from, *to; /* where the pixels of several rows lie, in floats from the first one's, in and out */
 } walk;
 
 /* `tiles` tiles from the x-th pixel on; in, out: of the first pixel */
-typedef void tile_fn(const walk *w, const float *in, float *out, int x, int tiles);
+typedef void tile_fn(walk *w, const float *in, float *out, int x, int tiles);
 
 #ifdef DF_IN_ORDER
 /* Sums of all of a walk's runs to `out`; false where there are too many of them, or none. */
@@ -73,14 +91,19 @@ static bool sums_in_order(const walk *w, const float *in, float *out, int lane, 
 
 DF_INLINE const float *bytes_on(const float *p, int64_t bytes) { return (const float *)((const char *)p + bytes); }
 
-/* acc += `run` input values of each pixel, `step` floats apart, each times a row of weights. */
+/* acc += `run` input values of each pixel, `step` floats apart, each times a row of weights. Meanwhile pixels from `next`
+ * on come near, where there is one. */
 DF_INLINE void add_row(vf acc[WIDEST][NV], const int pixels, const int nv, const float *in, const int64_t step,
-                       const int run, const float *weights)
+                       const int run, const float *weights, const float *next)
 {
 #pragma GCC unroll 1
     for (int c = 0; c < run; c++, in++, weights += DF_PANEL) {
         /* neighbouring windows overlap: without this the compiler carries loads from turn to turn and spills */
         __asm__("" : "+r"(in));
+        if (next) {
+            __builtin_prefetch(next);
+            next += step;
+        }
         vf f[NV];
 #pragma GCC unroll 4
         for (int v = 0; v < nv; v++)
@@ -106,6 +129,8 @@ DF_INLINE void add_row_apart(vf acc[WIDEST][NV], const int pixels, const int nv,
 #pragma GCC unroll 1
     for (int64_t c = 0; c < run; c++, weights += DF_PANEL) {
         __asm__("" : "+r"(c)); /* or each of the addresses is counted up */
+        if (ONE_BY_ONE)
+            __builtin_prefetch(in + from[pixels + c]);
         vf f[NV];
 #pragma GCC unroll 4
         for (int v = 0; v < nv; v++)
@@ -120,10 +145,10 @@ DF_INLINE void add_row_apart(vf acc[WIDEST][NV], const int pixels, const int nv,
     }
 }
 
-/* One tile of the lanes from `lane` on. in: first pixel's window; out: first pixel's first lane; from, to: NULL, or
- * where the pixels lie */
-DF_INLINE void tile(const walk *w, const float *in, float *out, int lane, const int64_t *from, const int64_t *to,
-                    const int pixels, const int nv, const int64_t step, const int run)
+/* One tile of the lanes from `lane` on. in: first pixel's window, the next tile's `next` floats on; out: first pixel's
+ * first lane; from, to: NULL, or where the pixels lie */
+DF_INLINE void tile(walk *w, const float *in, int64_t next, float *out, int lane, const int64_t *from,
+                    const int64_t *to, const int pixels, const int nv, const int64_t step, const int run)
 {
     vf acc[WIDEST][NV];
 #pragma GCC unroll 16
@@ -162,16 +187,18 @@ DF_INLINE void tile(const walk *w, const float *in, float *out, int lane, const 
             continue;
         }
 #endif
-#ifdef __x86_64__ /* the next tile's input comes near: that of a 1x1 kernel has not been used before */
-        if (run == DF_CB)
+#ifdef __x86_64__
+        for (int i = 0; i < w->lines && w->ahead < w->end; i++, w->ahead += LINE)
+            __builtin_prefetch(w->ahead, 0, 2);
+#endif
+        if (NEAR(run) && !ONE_BY_ONE)
 #pragma GCC unroll 16
             for (int p = 0; p < pixels; p++)
-                __builtin_prefetch(a + (from ? from[pixels + p] : (pixels + p) * step));
-#endif
+                __builtin_prefetch(a + (from ? from[pixels + p] : next + p * step));
         if (from)
             add_row_apart(acc, pixels, nv, a, from, run, weights);
         else
-            add_row(acc, pixels, nv, a, step, run, weights);
+            add_row(acc, pixels, nv, a, step, run, weights, NEAR(run) && ONE_BY_ONE ? a + next : NULL);
         weights += run * DF_PANEL;
     }
 
@@ -208,32 +235,25 @@ DF_INLINE void tile(const walk *w, const float *in, float *out, int lane, const 
 
 /* All lanes of each tile in turn, so that its input is read from L1 after the first. step: 0 where the pixels are at
  * w->from and w->to */
-DF_INLINE void tiles_of(const walk *w, const float *in, float *out, int x, int tiles, const int pixels, const int nv,
+DF_INLINE void tiles_of(walk *w, const float *in, float *out, int x, int tiles, const int pixels, const int nv,
                         const int64_t step, const int run)
 {
-    for (; tiles > 0; tiles--, x += pixels) {
-#ifdef __x86_64__
-        const float *ahead = w->ahead + (int64_t)x * w->lines * LINE;
-        for (int i = 0; i < w->lines; i++, ahead += pixels * LINE)
-#pragma GCC unroll 16
-            for (int p = 0; p < pixels; p++)
-                __builtin_prefetch(ahead + p * LINE, 0, 2);
-#endif
+    for (; tiles > 0; tiles--, x += pixels)
         for (int lane = 0; lane < w->lanes; lane += nv * DF_VL) {
             float *to = out + lane / DF_CB * w->out_block + lane % DF_CB;
+            const int64_t next = x + pixels < w->pixels ? pixels * step : w->below - x * step;
             if (step)
-                tile(w, in + x * step, to + (int64_t)x * DF_CB, lane, NULL, NULL, pixels, nv, step, run);
+                tile(w, in + x * step, next, to + (int64_t)x * DF_CB, lane, NULL, NULL, pixels, nv, step, run);
             else
-                tile(w, in, to, lane, w->from + x, w->to + x, pixels, nv, step, run);
+                tile(w, in, 0, to, lane, w->from + x, w->to + x, pixels, nv, step, run);
         }
-    }
 }
 
 /* TILES(V, S, STEP, RUN) defines functions of V vectors and 1 .. WIDEST pixels, TILE_NAMES(V, S) lists them;
  * TILES_4 and NAMES_4 stop at 4 pixels. */
 /* clang-format off */
 #define TILE(P, V, S, STEP, RUN) \
-    static void tile_##P##x##V##_##S(const walk *w, const float *in, float *out, int x, int tiles) \
+    static void tile_##P##x##V##_##S(walk *w, const float *in, float *out, int x, int tiles) \
     { \
         tiles_of(w, in, out, x, tiles, P, V, STEP, RUN); \
     }
@@ -242,16 +262,17 @@ DF_INLINE void tiles_of(const walk *w, const float *in, float *out, int x, int t
 #define TILES_5(V, S, STEP, RUN) TILES_4(V, S, STEP, RUN) TILE(5, V, S, STEP, RUN)
 #define TILES_6(V, S, STEP, RUN) TILES_5(V, S, STEP, RUN) TILE(6, V, S, STEP, RUN)
 #define TILES_8(V, S, STEP, RUN) TILES_6(V, S, STEP, RUN) TILE(7, V, S, STEP, RUN) TILE(8, V, S, STEP, RUN)
+#define TILES_10(V, S, STEP, RUN) TILES_8(V, S, STEP, RUN) TILE(9, V, S, STEP, RUN) TILE(10, V, S, STEP, RUN)
 #define TILES_14(V, S, STEP, RUN) \
-    TILES_8(V, S, STEP, RUN) TILE(9, V, S, STEP, RUN) TILE(10, V, S, STEP, RUN) TILE(11, V, S, STEP, RUN) \
-    TILE(12, V, S, STEP, RUN) TILE(13, V, S, STEP, RUN) TILE(14, V, S, STEP, RUN)
+    TILES_10(V, S, STEP, RUN) TILE(11, V, S, STEP, RUN) TILE(12, V, S, STEP, RUN) TILE(13, V, S, STEP, RUN) \
+    TILE(14, V, S, STEP, RUN)
 #define NAMES_4(V, S) tile_1x##V##_##S, tile_2x##V##_##S, tile_3x##V##_##S, tile_4x##V##_##S
 #define NAMES_5(V, S) NAMES_4(V, S), tile_5x##V##_##S
 #define NAMES_6(V, S) NAMES_5(V, S), tile_6x##V##_##S
 #define NAMES_8(V, S) NAMES_6(V, S), tile_7x##V##_##S, tile_8x##V##_##S
+#define NAMES_10(V, S) NAMES_8(V, S), tile_9x##V##_##S, tile_10x##V##_##S
 #define NAMES_14(V, S) \
-    NAMES_8(V, S), tile_9x##V##_##S, tile_10x##V##_##S, \
-        tile_11x##V##_##S, tile_12x##V##_##S, tile_13x##V##_##S, tile_14x##V##_##S
+    NAMES_10(V, S), tile_11x##V##_##S, tile_12x##V##_##S, tile_13x##V##_##S, tile_14x##V##_##S
 /* clang-format on */
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)

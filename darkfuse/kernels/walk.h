@@ -80,6 +80,12 @@ DF_INLINE int rows_in_one(const df_conv *c, const df_view *in, const df_view *ds
     return rows > 1 ? rows : 1;
 }
 
+/* Input floats from a window to that of the output row below it. */
+DF_INLINE int64_t below(const df_conv *c, const df_view *in, const window *at)
+{
+    return ((at->slot + c->stride) % in->slots - at->slot) * in->row_stride;
+}
+
 /* Columns [x0, x1) of rows [y0, y1). */
 DF_INLINE void walk_rows(walk *w, const pass *s, const df_view *dst, int block, int y0, int y1, int x0, int x1)
 {
@@ -94,8 +100,10 @@ DF_INLINE void walk_rows(walk *w, const pass *s, const df_view *dst, int block, 
             list_runs(w, s, &at, n);
             w->add = s->b0 > 0 || n > 0;
             w->bias = s->last && n + w->count == runs ? s->j->bias : NULL;
-            const int pixels = rows * (x1 - x0), tiles = tile_count(pixels, s->widest);
+            const int pixels = rows * (x1 - x0), tiles = tile_count(pixels, rows > 1 ? ACROSS : s->widest);
             const int narrow = pixels / tiles, wider = pixels % tiles; /* of nearly equal size */
+            w->pixels = pixels;
+            w->below = y + rows < y1 ? below(c, in, &at) : 0;
             tile_fn *const *fn = (rows > 1 ? s->across : s->fn) + narrow - 1;
             const float *from = in->base + s->x;
             float *to = df_pixel(dst, y, block, x0);
@@ -103,7 +111,6 @@ DF_INLINE void walk_rows(walk *w, const pass *s, const df_view *dst, int block, 
                 fn[1](w, from, to, 0, wider);
             fn[0](w, from, to, wider * (narrow + 1), tiles - wider);
             n += w->count;
-            w->ahead += (int64_t)pixels * w->lines * LINE;
         } while (n < runs);
     }
 }
