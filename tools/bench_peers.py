@@ -6,7 +6,8 @@
 
 Every runtime runs float32 in a process of its own; all stay loaded, take turns, and stand still in between.
 A figure is the median over the turns. Runtimes that are not installed are named and left out. All of them
-loaded at once need several GB: on a small board measure a few at a time with --only.
+loaded at once need several GB: on a small board measure a few at a time with --only. --avx2 hides AVX-512
+from all of them alike (`tools/bench/hide_avx512.c`; Linux on a CPU whose CPUID can fault).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import os
 import platform
 import re
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -32,7 +34,7 @@ from darkfuse.errors import DarkfuseError
 from darkfuse.graph import load_graph
 from darkfuse.host.files import write_whole
 from tools.bench.peer import Job
-from tools.bench.race import Lane, ask_worker, race, write_job
+from tools.bench.race import ROOT, Lane, ask_worker, race, write_job
 from tools.bench.registry import PEERS, USUAL
 from tools.make_weights import make_weights
 
@@ -150,6 +152,20 @@ def cpu_name(path: str = "/proc/cpuinfo") -> str:
     return found[1] if found else "unknown"
 
 
+def hide_avx512(folder: str) -> None:
+    """Let every process that is started from now on see a CPU with AVX2 and nothing wider.
+
+    Raises `DarkfuseError` where there is no compiler, or where the CPU cannot do that.
+    """
+    source, library = ROOT / "tools" / "bench" / "hide_avx512.c", f"{folder}/hide_avx512.so"
+    try:
+        subprocess.run(["cc", "-O2", "-shared", "-fPIC", source, "-o", library], check=True)
+        subprocess.run(["true"], env={**os.environ, "LD_PRELOAD": library}, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise DarkfuseError(f"--avx2: {error}") from None
+    os.environ["LD_PRELOAD"] = library
+
+
 def as_json(results: dict[tuple[int, int], list[Lane]], versions: dict[str, str], cfg: str) -> dict[str, Any]:
     """Everything measured, as plain data."""
     runs = []
@@ -163,7 +179,8 @@ def as_json(results: dict[tuple[int, int], list[Lane]], versions: dict[str, str]
             run.update(median_ms=lane.median_ms, turns_ms=lane.turns_ms, load_ms=lane.load_ms)
             run.update(peak_bytes=lane.peak_bytes, difference=difference(lane, reference))
             runs.append({**run, "compared_with": reference.name})
-    machine = {"machine": platform.machine(), "cpu": cpu_name(), "cpus": os.cpu_count()}
+    hidden = ", AVX-512 hidden" if "hide_avx512" in os.environ.get("LD_PRELOAD", "") else ""
+    machine = {"machine": platform.machine(), "cpu": cpu_name() + hidden, "cpus": os.cpu_count()}
     machine["kernel"] = platform.release()
     return {"cfg": cfg, "versions": versions, **machine, "runs": runs, "ratios": duels(results)}
 
@@ -195,6 +212,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=10, help="turns of each peer (10)")
     parser.add_argument("--seed", type=int, default=1, help="of weights and picture (1)")
     parser.add_argument("--only", help=f"which of {','.join(PEERS)}; usually {','.join(USUAL)}")
+    parser.add_argument("--avx2", action="store_true", help="as on a CPU without AVX-512")
     parser.add_argument("--json", metavar="FILE", help="write all figures there")
     options = parser.parse_args(argv)
     names = options.only.split(",") if options.only else list(USUAL)
@@ -206,6 +224,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     end_cleanly_on_sigterm()
     try:
         with tempfile.TemporaryDirectory(prefix="darkfuse-bench-") as folder:
+            if options.avx2:
+                hide_avx512(folder)
             versions = installed(names, "-")
             results = measure(list(versions), options, folder)
         print(table(results, versions))

@@ -3,7 +3,7 @@
 
     bench_peers.py --cfg cfg/yolov2.cfg --sizes 416,608 --threads 1,2 --rounds 8 \\
         --only darkfuse,ncnn,mnn,onnxruntime,openvino --json docs/results/peers-yolov2.json
-    (kept as peers-avx512-yolov2.json where the processor has AVX-512)
+    (kept as peers-avx512-yolov2.json where the processor has AVX-512, and that is not hidden by --avx2)
     python tools/peers_table.py            # rewrite it
     python tools/peers_table.py --check    # exit with 1 if it is out of date
 

@@ -15,7 +15,7 @@ import pytest
 
 from darkfuse.graph import load_graph
 from tools.bench.ncnn_model import window_padding
-from tools.bench_peers import resized_cfg
+from tools.bench_peers import hide_avx512, resized_cfg
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = [sys.executable, str(ROOT / "tools" / "bench_peers.py")]
@@ -285,3 +285,15 @@ def running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+@pytest.mark.skipif(
+    "cpuid_fault" not in Path("/proc/cpuinfo").read_text(), reason="this CPU's CPUID cannot fault"
+)
+def test_avx512_can_be_hidden_from_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LD_PRELOAD", "")
+    hide_avx512(str(tmp_path))
+    code = "from darkfuse.kernels import _kernels; print(*_kernels.available())"
+    seen = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert "avx512" not in seen
+    assert ("avx2" in seen) == ("avx2" in Path("/proc/cpuinfo").read_text())
