@@ -79,13 +79,24 @@ void DF_NAME(wino_products)(const wino_job *j)
         (j->add ? products_1_more : products_1)(j);
 }
 #else
+/* What comes near while a block is multiplied: `lines` of the filters ahead with each 16 channels, WINO_OUTS / WINO_LANES
+ * times, and with vectors of 16, for which the second-level cache is too far, what the next frequency multiplies, u and w
+ * floats on: 0 where there is none, or where another block has brought it. */
+typedef struct {
+    const float *filters;
+    int lines;
+    int64_t u, w;
+} coming;
+
 /* Each call sums its own channels from zero before adding to m: over 1280 channels that halves the rounding
  * error of one long sum.
- * `lines` cache lines from `ahead` are fetched for each block of channels, WINO_OUTS / WINO_LANES times.
  * u: (blocks: next, tiles, 16), w: (WINO_OUTS / WINO_LANES, 16 * blocks, WINO_LANES), m: (tiles, 32) */
 DF_INLINE void block(const int tiles, const float *u, int64_t next, int blocks, const float *w, float *m, bool add,
-                     const float *ahead, int lines)
+                     const coming *near)
 {
+    const float *ahead = near->filters;
+    const int lines = near->lines;
+    const int64_t u_coming = near->u, w_coming = near->w;
     for (int lane = 0; lane < WINO_OUTS; lane += WINO_LANES) {
         const float *from = u;
         vf acc[WINO_TILES][WINO_VECS];
@@ -112,6 +123,11 @@ DF_INLINE void block(const int tiles, const float *u, int64_t next, int blocks, 
             w += DF_CB * WINO_LANES;
 #else
             for (int i = 0; i < DF_CB; i++, w += WINO_LANES) {
+                if (DF_VL == 16 && tiles > 6) { /* with fewer, loads are what bounds it */
+                    __builtin_prefetch(w + w_coming);
+                    __builtin_prefetch(w + w_coming + LINE);
+                    __builtin_prefetch(from + u_coming + i * DF_CB); /* of one tile after another */
+                }
                 vf row[WINO_VECS];
 #pragma GCC unroll 4
                 for (int v = 0; v < WINO_VECS; v++)
@@ -139,15 +155,14 @@ DF_INLINE void block(const int tiles, const float *u, int64_t next, int blocks, 
     }
 }
 
-typedef void block_fn(const float *u, int64_t next, int blocks, const float *w, float *m, bool add, const float *ahead,
-                      int lines);
+typedef void block_fn(const float *u, int64_t next, int blocks, const float *w, float *m, bool add, const coming *near);
 
 /* clang-format off */
 #define BLOCK(n) \
     static void block_##n(const float *u, int64_t next, int blocks, const float *w, float *m, bool add, \
-                          const float *ahead, int lines) \
+                          const coming *near) \
     { \
-        block(n, u, next, blocks, w, m, add, ahead, lines); \
+        block(n, u, next, blocks, w, m, add, near); \
     }
 BLOCK(1) BLOCK(2) BLOCK(3) BLOCK(4)
 #if WINO_TILES > 4
@@ -190,7 +205,7 @@ void DF_NAME(wino_products)(const wino_job *j)
         for (int n = j->last[f] - first, t = first; n > 0;) {
             const int tiles = wino_tiles(n);
             if (tiles < IN_ORDER_FEWEST)
-                block_of[tiles](u + t * DF_CB, j->next, j->blocks, w, m + t * DF_PANEL, j->add, NULL, 0);
+                block_of[tiles](u + t * DF_CB, j->next, j->blocks, w, m + t * DF_PANEL, j->add, &(coming){NULL});
             else
                 in_order_sums(sums[tiles - IN_ORDER_FEWEST], u + t * DF_CB, runs, 4 * j->blocks, w, m + t * DF_PANEL,
                               DF_PANEL * sizeof(float), j->add);
@@ -200,8 +215,8 @@ void DF_NAME(wino_products)(const wino_job *j)
     }
 }
 #else
-static void gemm(const float *u, int64_t next, int blocks, int tiles, const float *w, float *m, bool add,
-                 const float *ahead, int floats)
+static void gemm(const float *u, int64_t next, int blocks, int tiles, const float *w, float *m, bool add, coming *near,
+                 int floats)
 {
     const int parts = (tiles + WINO_TILES - 1) / WINO_TILES; /* of nearly equal size: `longer` of them by one tile */
     const int part = tiles / parts, longer = tiles % parts;
@@ -209,10 +224,12 @@ static void gemm(const float *u, int64_t next, int blocks, int tiles, const floa
     const int lines = floats > 0 ? (floats / LINE + parts * steps - 1) / (parts * steps) : 0;
     for (int p = 0; p < parts; p++) {
         const int n = part + (p < longer);
-        block_of[n](u, next, blocks, w, m, add, ahead, floats > 0 ? lines : 0);
+        near->lines = floats > 0 ? lines : 0;
+        block_of[n](u, next, blocks, w, m, add, near);
         u += n * DF_CB;
         m += n * DF_PANEL;
-        ahead += lines * LINE * steps;
+        near->filters += lines * LINE * steps;
+        near->w = 0;
         floats -= lines * LINE * steps;
     }
 }
@@ -224,9 +241,13 @@ void DF_NAME(wino_products)(const wino_job *j)
         if (n <= 0)
             continue;
         int floats;
-        const float *ahead = part(j, f, &floats);
+        coming near = {.filters = part(j, f, &floats)};
+        if (f + 1 < WINO_FREQS) {
+            near.u = j->u_step;
+            near.w = wino_w(f + 1, j->w_step) - wino_w(f, j->w_step);
+        }
         gemm(j->u + f * j->u_step + first * DF_CB, j->next, j->blocks, n, j->w + wino_w(f, j->w_step),
-             j->m + f * j->m_step + first * DF_PANEL, j->add, ahead, floats);
+             j->m + f * j->m_step + first * DF_PANEL, j->add, &near, floats);
     }
 }
 #endif
