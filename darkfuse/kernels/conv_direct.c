@@ -17,7 +17,8 @@ DF_INLINE int pass_blocks(int size)
 /* clang-format off */
 #if ACROSS
 #define KINDS(V) \
-    TILES(V, one, DF_CB, DF_CB) TILES(V, two, 2 * DF_CB, DF_CB) TILES_4(V, any, w->step, DF_CB) CAT(TILES_, ACROSS)(V, across, 0, DF_CB)
+    TILES(V, one, DF_CB, DF_CB) TILES(V, two, 2 * DF_CB, DF_CB) TILES_4(V, any, w->step, DF_CB) \
+        CAT(TILES_, ACROSS)(V, across, 0, DF_CB)
 #define KIND_NAMES(V) {{TILE_NAMES(V, one)}, {TILE_NAMES(V, two)}, {NAMES_4(V, any)}, {CAT(NAMES_, ACROSS)(V, across)}}
 #else
 #define KINDS(V) TILES(V, one, DF_CB, DF_CB) TILES(V, two, 2 * DF_CB, DF_CB) TILES_4(V, any, w->step, DF_CB)
@@ -65,9 +66,10 @@ static void direct_strip(const panel_job *j, const df_view *dst, int block, int 
         s.last = s.b1 == blocks && !j->sums;
         const int runs = (s.b1 - s.b0) * c->size * c->size, floats = runs * DF_CB * DF_PANEL;
         const int tiles = tile_count((y1 - y0) * (x1 - x0), s.widest) * tile_count(w.lanes, NV * DF_VL);
+        const int64_t turns = (int64_t)tiles * runs;
         w.ahead = j->w + (int64_t)s.b1 * DF_CB * c->size * c->size * DF_PANEL;
         w.end = w.ahead + floats;
-        w.lines = tile_count(floats / LINE, tiles * runs);
+        w.lines = (int)((floats / LINE + turns - 1) / turns);
         walk_rows(&w, &s, dst, block, y0, y1, x0, x1);
     }
 }

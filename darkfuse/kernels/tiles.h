@@ -40,9 +40,9 @@
 #define ACROSS_ROW 0
 #endif
 
-/* Whether a tile brings the next one's input near: that of a 1x1 kernel has not been used before.  Fourteen lines at once
- * would take nearly all the buffers that a core has for lines on their way, so that wide tiles ask for one line with each
- * row of weights; in narrow ones that would be more than they need, with few multiply-adds between. */
+/* Whether a tile brings the next one's input near: that of a 1x1 kernel has not been used before.  Fourteen lines at
+ * once would take nearly all the buffers that a core has for lines on their way, so that wide tiles ask for one line with
+ * each row of weights; in narrow ones that would be more than they need, with few multiply-adds between. */
 #ifdef __x86_64__
 #define NEAR(run) (__builtin_constant_p(run) && (run) == DF_CB)
 #else
@@ -65,10 +65,10 @@ typedef struct {
     int run, count;           /* values of a run; runs */
     bool add;                 /* the sums of runs before these wait in the output */
     int64_t runs[RUNS];       /* bytes from a pixel's window to where each begins */
-    const float *ahead, *end; /* what is computed with next, as far as it is not near */
-    int lines;                /* of it that come near with each run */
-    int pixels;               /* of the row, and input floats to the first one of the next row */
-    int64_t below;
+    const float *ahead, *end; /* weights after these, as far as they are not near yet */
+    int lines;                /* of them that come near with each run */
+    int pixels;               /* of the row */
+    int64_t below;            /* input floats from its first pixel to that of the row below */
     const int64_t *from, *to; /* where the pixels of several rows lie, in floats from the first one's, in and out */
 } walk;
 
@@ -91,8 +91,8 @@ static bool sums_in_order(const walk *w, const float *in, float *out, int lane, 
 
 DF_INLINE const float *bytes_on(const float *p, int64_t bytes) { return (const float *)((const char *)p + bytes); }
 
-/* acc += `run` input values of each pixel, `step` floats apart, each times a row of weights. Meanwhile pixels from `next`
- * on come near, where there is one. */
+/* acc += `run` input values of each pixel, `step` floats apart, each times a row of weights. Meanwhile pixels from
+ * `next` on come near, where there is one. */
 DF_INLINE void add_row(vf acc[WIDEST][NV], const int pixels, const int nv, const float *in, const int64_t step,
                        const int run, const float *weights, const float *next)
 {

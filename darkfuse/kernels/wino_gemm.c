@@ -79,9 +79,9 @@ void DF_NAME(wino_products)(const wino_job *j)
         (j->add ? products_1_more : products_1)(j);
 }
 #else
-/* What comes near while a block is multiplied: `lines` of the filters ahead with each 16 channels, WINO_OUTS / WINO_LANES
- * times, and with vectors of 16, for which the second-level cache is too far, what the next frequency multiplies, u and w
- * floats on: 0 where there is none, or where another block has brought it. */
+/* What comes near while a block is multiplied: `lines` of the filters ahead with each 16 channels, WINO_OUTS /
+ * WINO_LANES times, and with vectors of 16, for which the second-level cache is too far, what the next frequency
+ * multiplies, u and w floats on: 0 where there is none, or where another block has brought it. */
 typedef struct {
     const float *filters;
     int lines;
