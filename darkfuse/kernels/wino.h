@@ -257,10 +257,10 @@ typedef struct {
 } wino_job;
 void DF_NAME(wino_products)(const wino_job *j);
 
-/* Tiles [t0, t1) of the strip's order: A^T m A, bias, activation and pooling of m (36: wino_m_step, t1 - t0, 32)
- * into out. */
+/* Tiles [t0, t1) of the strip's order, output channels [first, first + channels), multiples of 16: A^T m A, bias,
+ * activation and pooling of m (36: wino_m_step, t1 - t0, 32), whose channels begin with the first, into out. */
 void DF_NAME(wino_output)(const df_conv *c, const df_view *out, const df_strip *s, const float *m, const float *bias,
-                          int panel, int t0, int t1);
+                          int first, int channels, int t0, int t1);
 
 #pragma GCC visibility pop
 

@@ -2,16 +2,27 @@
  * region's edges. */
 #include "wino.h"
 
-/* One dimension of A^T with the divisors N folded in: powers 0 .. 3 of the points, over -3/2 for +-p and over
- * 6 for +-r.  Sums carry the even powers, differences the odd ones. */
-DF_INLINE void a_column(vf m0, vf m1, vf m2, vf m3, vf m4, vf m5, vf y[4])
+/* What sums and differences of +-p and of +-r are multiplied by: powers 0 .. 3 of the points, over -3/2 for +-p and over 6
+ * for +-r.  Lanes of two registers: of a register each they would leave too few. */
+typedef struct {
+    vf even, odd; /* powers 0 and 2; 1 and 3 */
+} factors;
+
+DF_INLINE factors factors_of_four(void)
 {
     const float np = -2.0f / 3, nr = 1.0f / 6 / WINO_R_ROW;
+    return (factors){{np, nr, np * 0.5f, nr * 2.0f},
+                     {np * WINO_P, nr * WINO_R, np * 0.5f * WINO_P, nr * 2.0f * WINO_R}};
+}
+
+/* One dimension of A^T.  Sums carry the even powers, differences the odd ones. */
+DF_INLINE void a_column(const factors *n, vf m0, vf m1, vf m2, vf m3, vf m4, vf m5, vf y[4])
+{
     vf ps = m1 + m2, pd = m1 - m2, rs = m3 + m4, rd = m3 - m4;
-    y[0] = (m0 + np * ps) + nr * rs;
-    y[1] = (np * WINO_P) * pd + (nr * WINO_R) * rd;
-    y[2] = (np * 0.5f) * ps + (nr * 2.0f) * rs;
-    y[3] = ((np * 0.5f * WINO_P) * pd + m5) + (nr * 2.0f * WINO_R) * rd;
+    y[0] = (m0 + n->even[0] * ps) + n->even[1] * rs;
+    y[1] = n->odd[0] * pd + n->odd[1] * rd;
+    y[2] = n->even[2] * ps + n->even[3] * rs;
+    y[3] = (n->odd[2] * pd + m5) + n->odd[3] * rd;
 }
 
 /* What to do with a finished tile: y = max(slope * x, x) of every output, the larger of each 2x2 cell where
@@ -26,11 +37,15 @@ typedef struct {
 DF_INLINE void tile(const float *m, int64_t step, vf bias, const finish *f)
 {
     __asm__("" : "+r"(m)); /* or GCC keeps 36 running addresses, in memory */
+    factors n = factors_of_four();
+#ifdef __aarch64__
+    __asm__("" : "+w"(n.even), "+w"(n.odd)); /* or each is a register of its own */
+#endif
     vf t[4][6];
 #pragma GCC unroll 6
     for (int j = 0; j < 6; j++, m += step) {
         vf column[4];
-        a_column(vf_load(m), vf_load(m + 6 * step), vf_load(m + 12 * step), vf_load(m + 18 * step),
+        a_column(&n, vf_load(m), vf_load(m + 6 * step), vf_load(m + 12 * step), vf_load(m + 18 * step),
                  vf_load(m + 24 * step), vf_load(m + 30 * step), column);
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++)
@@ -40,7 +55,7 @@ DF_INLINE void tile(const float *m, int64_t step, vf bias, const finish *f)
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
         vf y[4];
-        a_column(t[i][0], t[i][1], t[i][2], t[i][3], t[i][4], t[i][5], y);
+        a_column(&n, t[i][0], t[i][1], t[i][2], t[i][3], t[i][4], t[i][5], y);
         const bool pool_first = DF_POOL_FIRST && f->pooled;
 #pragma GCC unroll 4
         for (int j = 0; j < 4 && !pool_first; j++)
@@ -75,7 +90,8 @@ static __attribute__((noinline)) void whole(const float *m, int64_t step, vf bia
 DF_INLINE void a_fewer(const int outputs, const vf m[6], vf y[4])
 {
     if (outputs == 4) {
-        a_column(m[0], m[1], m[2], m[3], m[4], m[5], y);
+        const factors n = factors_of_four();
+        a_column(&n, m[0], m[1], m[2], m[3], m[4], m[5], y);
     } else if (outputs == 3) {
         const float third = 1.0f / 3, nr = third / WINO_R_ROW;
         vf ps = m[1] + m[2], pd = m[1] - m[2], rs = m[3] + m[4], rd = m[3] - m[4];
@@ -151,7 +167,7 @@ static __attribute__((noinline)) void partial(float y[4][4 * DF_CB], int rows, i
 }
 
 void DF_NAME(wino_output)(const df_conv *c, const df_view *out, const df_strip *s, const float *m, const float *bias,
-                          int panel, int t0, int t1)
+                          int first, int channels, int t0, int t1)
 {
     const wino_order order = wino_order_of(s);
     int64_t step = wino_m_step(t1 - t0);
@@ -161,14 +177,14 @@ void DF_NAME(wino_output)(const df_conv *c, const df_view *out, const df_strip *
     finish straight = {
         .to = {buffer[0], buffer[0], buffer[0], buffer[0]}, .slope = act_slope(c->act), .pooled = c->pool};
 
-    for (int half = 0; half < DF_PANEL; half += DF_CB) {
-        int oc = panel * DF_PANEL + half, block = oc / DF_CB;
+    for (int oc = first; oc < first + channels; oc += DF_CB) {
+        int block = oc / DF_CB;
         if (oc >= c->out_c || block >= out->blocks)
             return;
         int ty, tx, before = -1; /* the row of tiles that `line` is of */
         float *line[4] = {buffer[0], buffer[0], buffer[0], buffer[0]};
         wino_place(&order, t0, &ty, &tx);
-        const float *at = m + half;
+        const float *at = m + oc - first;
         for (int t = t0; t < t1; at += DF_PANEL, wino_next(&order, ++t, &ty, &tx)) {
             int rows = ty < order.down ? 4 : order.rows, cols = tx < order.across ? 4 : order.cols;
             int y = s->y0 + 4 * ty, x = (s->x0 + 4 * tx) >> (cell - 1);

@@ -9,6 +9,9 @@ void DF_NAME(wino_panel)(const df_conv *c, const df_view *out, const df_strip *s
     const int64_t m_step = wino_m_step(t1 - t0);
     int from_tile[WINO_FREQS], to_tile[WINO_FREQS]; /* those of [t0, t1) that have a frequency */
     wino_ranges(&order, t0, t1, from_tile, to_tile);
+    /* Sums that are whole at once become outputs a block at a time, each block's in the place of the one before: half as
+     * many have to stay in cache. */
+    const bool whole = WINO_OUTS <= DF_CB && blocks <= WINO_STEP;
     float *w = scratch + panels * WINO_FREQS * m_step; /* (36: w_step, WINO_OUTS / WINO_LANES, 16 * n, WINO_LANES) */
 
     for (int b = 0, n; b < blocks; b += n) {
@@ -27,7 +30,7 @@ void DF_NAME(wino_panel)(const df_conv *c, const df_view *out, const df_strip *s
                     .next = (int64_t)tiles * DF_CB,
                     .w = w,
                     .w_step = w_step,
-                    .m = m + lane,
+                    .m = m + (whole ? lane % DF_CB : lane),
                     .m_step = m_step,
                     .first = from_tile,
                     .last = to_tile,
@@ -39,9 +42,13 @@ void DF_NAME(wino_panel)(const df_conv *c, const df_view *out, const df_strip *s
                     .part = lane / WINO_OUTS,
                 };
                 DF_NAME(wino_products)(&job);
+                const int oc = (panel + p) * DF_PANEL + lane / DF_CB * DF_CB;
+                if (whole && (lane + WINO_OUTS) % DF_CB == 0)
+                    DF_NAME(wino_output)(c, out, s, m, bias, oc, DF_CB, t0, t1);
             }
         }
     }
-    for (int p = 0; p < panels; p++)
-        DF_NAME(wino_output)(c, out, s, scratch + p * WINO_FREQS * m_step, bias, panel + p, t0, t1);
+    for (int p = 0; p < panels && !whole; p++)
+        DF_NAME(wino_output)(c, out, s, scratch + p * WINO_FREQS * m_step, bias, (panel + p) * DF_PANEL, DF_PANEL, t0,
+                             t1);
 }

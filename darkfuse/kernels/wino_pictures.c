@@ -49,6 +49,6 @@ void DF_NAME(wino_pictures)(const df_conv *c, const df_view *in, const df_view *
     }
     for (int p = 0; p < panels; p++)
         for (int q = 0; q < pictures; q++)
-            DF_NAME(wino_output)(c, &out[q], s, m + (p * pictures + q) * WINO_FREQS * m_step, bias, panel + p, 0,
-                                 tiles);
+            DF_NAME(wino_output)(c, &out[q], s, m + (p * pictures + q) * WINO_FREQS * m_step, bias,
+                                 (panel + p) * DF_PANEL, DF_PANEL, 0, tiles);
 }
