@@ -65,13 +65,16 @@ static int tile_room(const df_stage *s, const df_conv *c)
     return (int)(s->thread_bytes / sizeof(float) / 36 / DF_PANEL) - df_min(DF_WINO_IC, (c->in_c + 15) / 16 * 16) - 3;
 }
 
-#define TOGETHER 3 /* panels at most */
-#define TOGETHER_TILES 48 /* of all of them: sums of 221 KB, which stay in 512 KB of cache beside the filters */
+/* Tiles of a part, about, where filters of some channels and outputs take turns: their sums (115 KB) and transformed
+ * input of 64 channels (230 KB) stay in 512 KB of cache. */
+#define PART_NEAR 25
+#define TOGETHER 4 /* panels at most */
+#define TOGETHER_TILES 64 /* of all of them: sums of 295 KB, which stay in 1 MB of cache beside input and filters */
 #define TOGETHER_BYTES (300 << 10) /* of transformed input that stays there anyway */
-/* Panels that read the transformed input together: not where filters are transformed for all DF_WINO_IC channels. */
+/* Panels that read the transformed input together: not where filters are transformed for all of a panel's outputs. */
 static int panels_together(const df_table *k, const df_conv *c, int tiles, size_t scratch_floats)
 {
-    bool once = k->wino_channels == DF_WINO_IC || c->in_c <= k->wino_channels;
+    bool once = k->wino_outputs == DF_PANEL || c->in_c <= k->wino_channels;
     if (once || df_wino_u_floats(c, tiles) * sizeof(float) <= TOGETHER_BYTES)
         return 1;
     return df_max(df_min(df_min(TOGETHER, TOGETHER_TILES / tiles), df_wino_together(k, c, tiles, scratch_floats)), 1);
@@ -125,6 +128,8 @@ static void run_winograd(df_team *t, const df_stage *s, const df_op *op, const d
         int parts = df_max((tiles + room - 1) / room, panels < t->n ? (t->n + panels - 1) / panels : 1);
         if (t->n > 1)
             parts = df_max(parts, df_min(3 * t->n / panels, tiles / (4 * PART_LEAST)));
+        if (k->wino_outputs < DF_PANEL && c->in_c > k->wino_channels)
+            parts = df_max(parts, (tiles + PART_NEAR / 2) / PART_NEAR);
         parts = df_min(parts, tiles);
         int together = panels_together(k, c, (tiles + parts - 1) / parts, s->thread_bytes / sizeof(float));
         together = t->n > 1 ? df_max(1, df_min(together, panels * parts / (4 * t->n))) : together;

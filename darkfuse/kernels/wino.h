@@ -49,18 +49,21 @@
 #define WINO_R_ROW 1.0f
 #endif
 
-/* The GEMMs' register block: WINO_TILES tiles times WINO_VECS registers of output channels.  That leaves room
- * for one row of weights and a broadcast in 32 registers (16 on SSE2, AVX2 and armv7).  aarch64 out of order: four
- * channels of six tiles and half a row of weights beside 24 sums (wino_block.h). */
+/* Whether products are straight runs of assembly: aarch64 out of order (wino_block.h). */
 #if defined(__aarch64__) && DF_BY_LANE && !defined(DF_IN_ORDER)
-#define WINO_VECS 4
+#define WINO_STRAIGHT 1
 #else
-#define WINO_VECS 2
+#define WINO_STRAIGHT 0
 #endif
+
+/* The GEMMs' register block: WINO_TILES tiles times WINO_VECS registers of output channels.  That leaves room
+ * for one row of weights and a broadcast in 32 registers (16 on SSE2, AVX2 and armv7), or on aarch64 for four channels
+ * of the tiles. */
+#define WINO_VECS 2
 #if DF_VL == 16
 #define WINO_TILES 14
-#elif WINO_VECS == 4
-#define WINO_TILES 6
+#elif WINO_STRAIGHT
+#define WINO_TILES 9
 #elif DF_BY_LANE
 #define WINO_TILES LANES_PIXELS
 #else
@@ -68,20 +71,13 @@
 #endif
 #define WINO_LANES (WINO_VECS * DF_VL)
 
-/* Filters transformed at a time: of WINO_STEP channel blocks for WINO_OUTS outputs of a panel.  With vectors of four,
- * 74 KB of them.  Of 32 channels for 16 outputs, a second-level cache of 512 KB holds them beside the sums of three
- * panels at 13x13 (169 KB), the transformed input of these channels and of the next (87 KB), and their filters.  All of a
- * panel's 64 would leave room for one panel's sums, and the transformed input would be read from memory three times as
- * often.  Cores that issue in order lose more in twice as many products, each added to the sums before it, than they
- * gain by that: theirs are of 64 channels for 8 outputs. */
-#ifdef DF_IN_ORDER
+/* Filters transformed at a time: of a panel's WINO_STEP channel blocks for WINO_OUTS outputs.  With vectors of four, for
+ * the outputs of one register block, 74 KB of them.  Of fewer channels there would be more products, each added to the sums
+ * before it, and of more outputs no room beside the sums in a second-level cache of 512 KB. */
 #define WINO_STEP WINO_BLOCKS
+#if DF_VL == 4
 #define WINO_OUTS WINO_LANES
-#elif DF_VL == 4
-#define WINO_STEP (WINO_BLOCKS / 2)
-#define WINO_OUTS (DF_PANEL / 2)
 #else
-#define WINO_STEP WINO_BLOCKS
 #define WINO_OUTS DF_PANEL
 #endif
 
@@ -113,10 +109,10 @@ DF_INLINE int64_t wino_u(int b, int tiles)
 
 DF_INLINE int64_t wino_m_step(int tiles) { return (int64_t)tiles * DF_PANEL + WINO_GAP; }
 /* Of transformed filters: floats from frequency to frequency; where row `row` of WINO_LANES outputs lies, of one channel;
- * where frequency f does.  With rows of 64 bytes, a line, six frequencies lie side by side: their stores need no
- * addresses of their own. */
+ * where frequency f does.  For straight runs six frequencies lie side by side: their stores need no addresses
+ * of their own. */
 DF_INLINE int64_t wino_w_step(int blocks) { return (int64_t)blocks * DF_CB * WINO_OUTS + WINO_GAP; }
-#if WINO_VECS == 4
+#if WINO_STRAIGHT
 DF_INLINE int64_t wino_w_row(int row) { return row * 6 * WINO_LANES; }
 DF_INLINE int64_t wino_w(int f, int64_t step) { return f / 6 * (6 * step) + f % 6 * WINO_LANES; }
 #else

@@ -1,7 +1,7 @@
-/* Winograd's products on aarch64 cores that issue out of order: sums of 6 tiles x 16 output channels.
+/* Winograd's products on aarch64 cores that issue out of order: sums of 9 tiles x 8 output channels.
  *
- * 24 sums, four channels of six tiles and half a row of weights are all 32 registers, which GCC fills with moves and
- * spills: so this is assembly.  Four channels of six tiles are 96 multiply-adds, 6 loads and 8 of pairs.  Loads stand
+ * 18 sums, four channels of nine tiles and two registers of weights are nearly all of 32, which GCC fills with moves and
+ * spills: so this is assembly.  Four channels of nine tiles are 72 multiply-adds, 9 loads and 4 of pairs.  Loads stand
  * before their use, as those cores need no more.  A block is one straight run of code, so that a core begins the next
  * tiles while the last sums go to memory. */
 #ifndef DF_WINO_BLOCK_H
@@ -9,58 +9,65 @@
 
 #include "wino.h"
 
-#if WINO_VECS == 4
-/* v0 on: sums of tile t in v(4t) .. v(4t + 3); v24 on: four channels of each tile; v30, v31: weights, of 16
- * outputs each 384 bytes; w is 576 past the first, as far as the loads of four channels reach. */
+#if WINO_STRAIGHT
+/* v0 on: sums of tile t in v(2t) and v(2t + 1); v18 on: four channels of each tile; v27, v28: weights, of 8 outputs each
+ * 192 bytes; w is 768 past the first and m 512, as far as loads of
+ * pairs reach. */
 /* clang-format off */
 #define MULTIPLY(op, a, b, x, k) \
-    op " v" #a ".4s, v30.4s, v" #x ".s[" #k "]\n" op " v" #b ".4s, v31.4s, v" #x ".s[" #k "]\n"
-#define LOW_1(op, k) MULTIPLY(op, 0, 1, 24, k)
-#define LOW_2(op, k) LOW_1(op, k) MULTIPLY(op, 4, 5, 25, k)
-#define LOW_3(op, k) LOW_2(op, k) MULTIPLY(op, 8, 9, 26, k)
-#define LOW_4(op, k) LOW_3(op, k) MULTIPLY(op, 12, 13, 27, k)
-#define LOW_5(op, k) LOW_4(op, k) MULTIPLY(op, 16, 17, 28, k)
-#define LOW_6(op, k) LOW_5(op, k) MULTIPLY(op, 20, 21, 29, k)
-#define HIGH_1(op, k) MULTIPLY(op, 2, 3, 24, k)
-#define HIGH_2(op, k) HIGH_1(op, k) MULTIPLY(op, 6, 7, 25, k)
-#define HIGH_3(op, k) HIGH_2(op, k) MULTIPLY(op, 10, 11, 26, k)
-#define HIGH_4(op, k) HIGH_3(op, k) MULTIPLY(op, 14, 15, 27, k)
-#define HIGH_5(op, k) HIGH_4(op, k) MULTIPLY(op, 18, 19, 28, k)
-#define HIGH_6(op, k) HIGH_5(op, k) MULTIPLY(op, 22, 23, 29, k)
-#define INPUT_1(c) "ldr q24, [%[u], #4 * " #c "]\n"
-#define INPUT_2(c) INPUT_1(c) "ldr q25, [%[u], #64 + 4 * " #c "]\n"
-#define INPUT_3(c) INPUT_2(c) "ldr q26, [%[u], #128 + 4 * " #c "]\n"
-#define INPUT_4(c) INPUT_3(c) "ldr q27, [%[u], #192 + 4 * " #c "]\n"
-#define INPUT_5(c) INPUT_4(c) "ldr q28, [%[u], #256 + 4 * " #c "]\n"
-#define INPUT_6(c) INPUT_5(c) "ldr q29, [%[u], #320 + 4 * " #c "]\n"
-#define CHANNEL(n, op, k) \
-    "ldp q30, q31, [%[w], #384 * " #k " - 576]\n" LOW_##n(op, k) \
-    "ldp q30, q31, [%[w], #384 * " #k " - 544]\n" HIGH_##n(op, k)
-#define FOUR(n, op, c) \
-    INPUT_##n(c) CHANNEL(n, op, 0) CHANNEL(n, "fmla", 1) CHANNEL(n, "fmla", 2) CHANNEL(n, "fmla", 3)
-#define FOUR_MORE(n, c) "add %[w], %[w], #1536\n" FOUR(n, "fmla", c)
-#define RUN(n) FOUR(n, "fmul", 0) FOUR_MORE(n, 4) FOUR_MORE(n, 8) FOUR_MORE(n, 12)
-#define RUN_AFTER(n) \
-    "add %[u], %[u], %[next]\n" FOUR_MORE(n, 0) FOUR_MORE(n, 4) FOUR_MORE(n, 8) FOUR_MORE(n, 12)
+    op " v" #a ".4s, v27.4s, v" #x ".s[" #k "]\n" op " v" #b ".4s, v28.4s, v" #x ".s[" #k "]\n"
+#define TIMES_1(op, k) MULTIPLY(op, 0, 1, 18, k)
+#define TIMES_2(op, k) TIMES_1(op, k) MULTIPLY(op, 2, 3, 19, k)
+#define TIMES_3(op, k) TIMES_2(op, k) MULTIPLY(op, 4, 5, 20, k)
+#define TIMES_4(op, k) TIMES_3(op, k) MULTIPLY(op, 6, 7, 21, k)
+#define TIMES_5(op, k) TIMES_4(op, k) MULTIPLY(op, 8, 9, 22, k)
+#define TIMES_6(op, k) TIMES_5(op, k) MULTIPLY(op, 10, 11, 23, k)
+#define TIMES_7(op, k) TIMES_6(op, k) MULTIPLY(op, 12, 13, 24, k)
+#define TIMES_8(op, k) TIMES_7(op, k) MULTIPLY(op, 14, 15, 25, k)
+#define TIMES_9(op, k) TIMES_8(op, k) MULTIPLY(op, 16, 17, 26, k)
+#define INPUT_1(c) "ldr q18, [%[u], #4 * (" #c ")]\n"
+#define INPUT_2(c) INPUT_1(c) "ldr q19, [%[u], #64 + 4 * (" #c ")]\n"
+#define INPUT_3(c) INPUT_2(c) "ldr q20, [%[u], #128 + 4 * (" #c ")]\n"
+#define INPUT_4(c) INPUT_3(c) "ldr q21, [%[u], #192 + 4 * (" #c ")]\n"
+#define INPUT_5(c) INPUT_4(c) "ldr q22, [%[u], #256 + 4 * (" #c ")]\n"
+#define INPUT_6(c) INPUT_5(c) "ldr q23, [%[u], #320 + 4 * (" #c ")]\n"
+#define INPUT_7(c) INPUT_6(c) "ldr q24, [%[u], #384 + 4 * (" #c ")]\n"
+#define INPUT_8(c) INPUT_7(c) "ldr q25, [%[u], #448 + 4 * (" #c ")]\n"
+#define INPUT_9(c) INPUT_8(c) "ldr q26, [%[u], #512 + 4 * (" #c ")]\n"
+#define CHANNEL(n, op, k, at) "ldp q27, q28, [%[w], #" #at "]\n" TIMES_##n(op, k)
+#define EIGHT(n, op, c) \
+    INPUT_##n(c) CHANNEL(n, op, 0, -768) CHANNEL(n, "fmla", 1, -576) CHANNEL(n, "fmla", 2, -384) \
+    CHANNEL(n, "fmla", 3, -192) INPUT_##n(c + 4) CHANNEL(n, "fmla", 0, 0) CHANNEL(n, "fmla", 1, 192) \
+    CHANNEL(n, "fmla", 2, 384) CHANNEL(n, "fmla", 3, 576)
+#define EIGHT_MORE(n, c) "add %[w], %[w], #1536\n" EIGHT(n, "fmla", c)
+#define RUN(n) EIGHT(n, "fmul", 0) EIGHT_MORE(n, 8)
+#define RUN_AFTER(n) "add %[u], %[u], %[next]\n" EIGHT_MORE(n, 0) EIGHT_MORE(n, 8)
+#define RUNS_1(n) RUN(n)
+#define RUNS_2(n) RUN(n) RUN_AFTER(n)
+#define RUNS_4(n) RUN(n) RUN_AFTER(n) RUN_AFTER(n) RUN_AFTER(n)
 
-#define STORE(t, a, b, c, d) \
-    "stp q" #a ", q" #b ", [%[m], #128 * " #t "]\n stp q" #c ", q" #d ", [%[m], #128 * " #t " + 32]\n"
-#define MORE(t, a, b, c, d, e, f, g, h) \
-    "ldp q" #e ", q" #f ", [%[m], #128 * " #t "]\n ldp q" #g ", q" #h ", [%[m], #128 * " #t " + 32]\n" \
-    "fadd v" #a ".4s, v" #a ".4s, v" #e ".4s\n fadd v" #b ".4s, v" #b ".4s, v" #f ".4s\n" \
-    "fadd v" #c ".4s, v" #c ".4s, v" #g ".4s\n fadd v" #d ".4s, v" #d ".4s, v" #h ".4s\n" STORE(t, a, b, c, d)
-#define STORE_1 STORE(0, 0, 1, 2, 3)
-#define STORE_2 STORE_1 STORE(1, 4, 5, 6, 7)
-#define STORE_3 STORE_2 STORE(2, 8, 9, 10, 11)
-#define STORE_4 STORE_3 STORE(3, 12, 13, 14, 15)
-#define STORE_5 STORE_4 STORE(4, 16, 17, 18, 19)
-#define STORE_6 STORE_5 STORE(5, 20, 21, 22, 23)
-#define MORE_1 MORE(0, 0, 1, 2, 3, 24, 25, 26, 27)
-#define MORE_2 MORE_1 MORE(1, 4, 5, 6, 7, 28, 29, 30, 31)
-#define MORE_3 MORE_2 MORE(2, 8, 9, 10, 11, 24, 25, 26, 27)
-#define MORE_4 MORE_3 MORE(3, 12, 13, 14, 15, 28, 29, 30, 31)
-#define MORE_5 MORE_4 MORE(4, 16, 17, 18, 19, 24, 25, 26, 27)
-#define MORE_6 MORE_5 MORE(5, 20, 21, 22, 23, 28, 29, 30, 31)
+#define STORE(t, a, b) "stp q" #a ", q" #b ", [%[m], #128 * " #t " - 512]\n"
+#define MORE(t, a, b, x, y) \
+    "ldp q" #x ", q" #y ", [%[m], #128 * " #t " - 512]\n" \
+    "fadd v" #a ".4s, v" #a ".4s, v" #x ".4s\n fadd v" #b ".4s, v" #b ".4s, v" #y ".4s\n" STORE(t, a, b)
+#define STORE_1 STORE(0, 0, 1)
+#define STORE_2 STORE_1 STORE(1, 2, 3)
+#define STORE_3 STORE_2 STORE(2, 4, 5)
+#define STORE_4 STORE_3 STORE(3, 6, 7)
+#define STORE_5 STORE_4 STORE(4, 8, 9)
+#define STORE_6 STORE_5 STORE(5, 10, 11)
+#define STORE_7 STORE_6 STORE(6, 12, 13)
+#define STORE_8 STORE_7 STORE(7, 14, 15)
+#define STORE_9 STORE_8 STORE(8, 16, 17)
+#define MORE_1 MORE(0, 0, 1, 18, 19)
+#define MORE_2 MORE_1 MORE(1, 2, 3, 20, 21)
+#define MORE_3 MORE_2 MORE(2, 4, 5, 22, 23)
+#define MORE_4 MORE_3 MORE(3, 6, 7, 24, 25)
+#define MORE_5 MORE_4 MORE(4, 8, 9, 18, 19)
+#define MORE_6 MORE_5 MORE(5, 10, 11, 20, 21)
+#define MORE_7 MORE_6 MORE(6, 12, 13, 22, 23)
+#define MORE_8 MORE_7 MORE(7, 14, 15, 24, 25)
+#define MORE_9 MORE_8 MORE(8, 16, 17, 18, 19)
 
 #define BLOCK_CODE(code) \
     __asm__ volatile(code \
@@ -68,26 +75,31 @@
                      : [next] "r"(next * sizeof(float)), [m] "r"(m) \
                      : "memory", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", \
                        "v13", "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25", \
-                       "v26", "v27", "v28", "v29", "v30", "v31")
+                       "v26", "v27", "v28")
+#define BLOCK_RUNS(n, blocks) \
+    if (add) \
+        BLOCK_CODE(RUNS_##blocks(n) MORE_##n); \
+    else \
+        BLOCK_CODE(RUNS_##blocks(n) STORE_##n);
 #define BLOCK_CASE(n) \
     case n: \
-        if (blocks == 2 && add) \
-            BLOCK_CODE(RUN(n) RUN_AFTER(n) MORE_##n); \
-        else if (blocks == 2) \
-            BLOCK_CODE(RUN(n) RUN_AFTER(n) STORE_##n); \
-        else if (add) \
-            BLOCK_CODE(RUN(n) MORE_##n); \
-        else \
-            BLOCK_CODE(RUN(n) STORE_##n); \
+        if (blocks == 4) { \
+            BLOCK_RUNS(n, 4) \
+        } else if (blocks == 2) { \
+            BLOCK_RUNS(n, 2) \
+        } else { \
+            BLOCK_RUNS(n, 1) \
+        } \
         break;
 /* clang-format on */
 
-/* m (tiles, 32), 16 of each, = or += u (blocks: next, tiles, 16) times w (16 * blocks: 96, 16), blocks 1 or 2.  Each call
- * sums its own channels before it adds to m: over 1280 channels that halves the rounding error. */
+/* m (tiles, 32), 8 of each, = or += u (blocks: next, tiles, 16) times w (16 * blocks: 48, 8), blocks 1, 2 or 4.  Each
+ * call sums its own channels before it adds to m: over 1280 channels that halves the rounding error. */
 DF_INLINE void block_of_tiles(const int tiles, const float *u, int64_t next, const int blocks, const float *w, float *m,
                               const bool add)
 {
-    w += 576 / sizeof(float);
+    w += 768 / sizeof(float);
+    m += 512 / sizeof(float);
     switch (tiles) {
         BLOCK_CASE(1)
         BLOCK_CASE(2)
@@ -95,6 +107,9 @@ DF_INLINE void block_of_tiles(const int tiles, const float *u, int64_t next, con
         BLOCK_CASE(4)
         BLOCK_CASE(5)
         BLOCK_CASE(6)
+        BLOCK_CASE(7)
+        BLOCK_CASE(8)
+        BLOCK_CASE(9)
     }
 }
 

@@ -1,7 +1,69 @@
 /* Filters into the Winograd domain: G g G^T, some input channels at a time. */
 #include "wino.h"
 
-#ifdef __aarch64__
+#if WINO_STRAIGHT
+/* Filters of 8 outputs in assembly, for all of a frequency's registers and stores in an order that keeps the multipliers
+ * and the stores of cores that issue out of order busy at once.  The rows of +-r at WINO_R_ROW of their size have the odd
+ * part p g1 in common with those of +-p: 7 instructions a row and column instead of 10.
+ *
+ * v0-v5: the taps of the upper row, then what the rows of +-p are sums of; v6-v11: of the lower row, then those of +-r;
+ * v12-v17: of the middle row, times p already; two registers each. */
+/* clang-format off */
+#define TAP(a, b, i) \
+    "ldr q" #a ", [%[g], #" #i " * %c[column]]\n ldr q" #b ", [%[g], #" #i " * %c[column] + 16]\n"
+#define COPY(a, b, c, d) "mov v" #a ".16b, v" #c ".16b\n mov v" #b ".16b, v" #d ".16b\n"
+#define SUM(a, b, c, d, e, f) \
+    "fadd v" #a ".4s, v" #c ".4s, v" #e ".4s\n fadd v" #b ".4s, v" #d ".4s, v" #f ".4s\n"
+#define DIFFERENCE(a, b, c, d, e, f) \
+    "fsub v" #a ".4s, v" #c ".4s, v" #e ".4s\n fsub v" #b ".4s, v" #d ".4s, v" #f ".4s\n"
+#define ADD_HALF(a, b, c, d) \
+    "fmla v" #a ".4s, v" #c ".4s, %[half].4s\n fmla v" #b ".4s, v" #d ".4s, %[half].4s\n"
+#define PUT(row, f, a, b) "stp q" #a ", q" #b ", [%[row" #row "], #32 * " #f "]\n"
+/* The six frequencies of a row of G g: g0 (a, b), g1 (c, d) and g2 (e, f), which end here unless KEPT. */
+#define FOUR(row, c, d, p, q, r, s, x, y) \
+    SUM(x, y, r, s, c, d) PUT(row, 3, x, y) DIFFERENCE(r, s, r, s, c, d) PUT(row, 4, r, s) \
+    SUM(x, y, p, q, c, d) PUT(row, 1, x, y) DIFFERENCE(p, q, p, q, c, d) PUT(row, 2, p, q)
+#define BOTH_ENDS(row, a, b, e, f, r, s) \
+    COPY(r, s, e, f) PUT(row, 0, a, b) ADD_HALF(r, s, a, b) PUT(row, 5, e, f)
+#define ROW(row, a, b, c, d, e, f) \
+    BOTH_ENDS(row, a, b, e, f, 24, 25) ADD_HALF(a, b, e, f) FOUR(row, c, d, a, b, 24, 25, e, f)
+#define ROW_KEPT(row, a, b, c, d, e, f) \
+    BOTH_ENDS(row, a, b, e, f, 24, 25) COPY(18, 19, a, b) ADD_HALF(18, 19, e, f) \
+    FOUR(row, c, d, 18, 19, 24, 25, 20, 21)
+#define COLUMN(a, b, e, f) /* g0 to that of +-p, g2 to that of +-r */ \
+    COPY(18, 19, e, f) ADD_HALF(e, f, a, b) ADD_HALF(a, b, 18, 19)
+#define ROWS(plus, minus, a, b, c, d, e, f) \
+    SUM(22, 23, e, f, 16, 17) SUM(18, 19, a, b, 12, 13) SUM(20, 21, c, d, 14, 15) \
+    ROW(plus, 18, 19, 20, 21, 22, 23) \
+    DIFFERENCE(e, f, e, f, 16, 17) DIFFERENCE(a, b, a, b, 12, 13) DIFFERENCE(c, d, c, d, 14, 15) \
+    ROW(minus, a, b, c, d, e, f)
+#define NEXT(row) "add %[row" #row "], %[row" #row "], #192\n"
+
+/* 16 input channels' filters at g, `channel` and `column` floats from channel to channel and from tap to tap, to w: rows
+ * of frequencies 6 * step floats apart. */
+DF_INLINE void filters(const float *g, const int64_t channel, const int64_t column, float *w, int64_t step)
+{
+    const vf half = vf_set(0.5f);
+    float *row0 = w, *row1 = w + 6 * step, *row2 = w + 12 * step, *row3 = w + 18 * step, *row4 = w + 24 * step,
+          *row5 = w + 30 * step;
+    int64_t left = DF_CB;
+    __asm__ volatile("b 2f\n1:\n"
+                     TAP(0, 1, 0) TAP(2, 3, 1) TAP(4, 5, 2) TAP(6, 7, 6) TAP(8, 9, 7) TAP(10, 11, 8)
+                     ROW_KEPT(0, 0, 1, 2, 3, 4, 5) ROW_KEPT(5, 6, 7, 8, 9, 10, 11)
+                     TAP(12, 13, 3) TAP(14, 15, 4) TAP(16, 17, 5)
+                     COLUMN(0, 1, 6, 7) COLUMN(2, 3, 8, 9) COLUMN(4, 5, 10, 11)
+                     ROWS(1, 2, 0, 1, 2, 3, 4, 5) ROWS(3, 4, 6, 7, 8, 9, 10, 11)
+                     NEXT(0) NEXT(1) NEXT(2) NEXT(3) NEXT(4) NEXT(5)
+                     "add %[g], %[g], %[channel]\n"
+                     "2: subs %[left], %[left], #1\n b.pl 1b\n"
+                     : [g] "+r"(g), [left] "+r"(left), [row0] "+r"(row0), [row1] "+r"(row1), [row2] "+r"(row2),
+                       [row3] "+r"(row3), [row4] "+r"(row4), [row5] "+r"(row5)
+                     : [channel] "r"(channel * sizeof(float)), [column] "i"(column * sizeof(float)), [half] "w"(half)
+                     : "cc", "memory", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12",
+                       "v13", "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25");
+}
+/* clang-format on */
+#elif defined(__aarch64__)
 /* One dimension of G, for two registers of lanes. ARM's multiply-add overwrites what it adds to, so that a sum used
  * twice costs a move; the rows of +-r at WINO_R_ROW of their size have the odd part p g1 in common with those of +-p:
  * 8 instructions instead of 10. */
@@ -15,23 +77,13 @@ typedef struct {
 
 DF_INLINE pair pair_load(const float *g) { return (pair){{vf_load(g), vf_load(g + DF_VL)}}; }
 
-#if WINO_VECS == 4
-#define MOVED(w, i, step) (w)
-/* The six frequencies of a row lie side by side. */
-#define pair_store(w, i, step, a) \
-    __asm__("stp %q2, %q3, [%1, %4]" /* `w` as all of the row, or GCC works out each address */ \
-            : "+m"(*(float (*)[6 * WINO_LANES])(w)) \
-            : "r"(w), "w"((a).v[0]), "w"((a).v[1]), "n"((i) * WINO_LANES * 4))
-#else
-#define MOVED(w, i, step) ((w) + (i) * (step)) /* frequency i of a row */
 /* One store of 32 bytes and one addition, where GCC makes two stores. */
-#define pair_store(w, i, step, a) \
+#define pair_store(w, step, a) \
     do { \
         __asm__("stp %q2, %q3, [%1]" : "=m"(*(pair *)(w)) : "r"(w), "w"((a).v[0]), "w"((a).v[1])); \
         (w) += step; \
         __asm__("" : "+r"(w)); \
     } while (0)
-#endif
 
 DF_INLINE pair pair_sum(pair a, pair b) { return (pair){{a.v[0] + b.v[0], a.v[1] + b.v[1]}}; }
 DF_INLINE pair pair_difference(pair a, pair b) { return (pair){{a.v[0] - b.v[0], a.v[1] - b.v[1]}}; }
@@ -55,21 +107,19 @@ DF_INLINE points points_of(pair g0, pair g1, pair g2)
  * so that no sum waits for the products it adds. */
 DF_INLINE points begin_row(pair g0, pair g1, pair g2, float *w, int64_t step)
 {
-    (void)step;
-    float *last = MOVED(w, 5, step);
-    pair_store(w, 0, step, g0);
-    pair_store(last, 5, step, g2);
+    float *last = w + 5 * step;
+    pair_store(w, step, g0);
+    pair_store(last, step, g2);
     return points_of(g0, g1, g2);
 }
 
 DF_INLINE void end_row(points f, float *w, int64_t step)
 {
-    (void)step;
-    w = MOVED(w, 1, step);
-    pair_store(w, 1, step, pair_sum(f.p, f.odd));
-    pair_store(w, 2, step, pair_difference(f.p, f.odd));
-    pair_store(w, 3, step, pair_sum(f.r, f.odd));
-    pair_store(w, 4, step, pair_difference(f.r, f.odd));
+    w += step;
+    pair_store(w, step, pair_sum(f.p, f.odd));
+    pair_store(w, step, pair_difference(f.p, f.odd));
+    pair_store(w, step, pair_sum(f.r, f.odd));
+    pair_store(w, step, pair_difference(f.r, f.odd));
 }
 
 /* One input channel's FILTER_LANES lanes at g, `column` floats from tap to tap. */
@@ -189,11 +239,15 @@ static void turn(const df_filters *f, int ic, int n, int out, float *g)
 DF_INLINE void transform(const float *g, const int64_t channel, const int64_t column, const int k, const int blocks,
                          float *w)
 {
+#if WINO_STRAIGHT
+    filters(g, channel, column, w + wino_w_row(k * DF_CB), wino_w_step(blocks));
+#else
     for (int i = 0; i < DF_CB; i++)
         for (int lane = 0; lane < WINO_OUTS; lane += FILTER_LANES)
             filter(g + i * channel + lane, column,
                    w + wino_w_row(lane / WINO_LANES * blocks * DF_CB + k * DF_CB + i) + lane % WINO_LANES,
                    wino_w_step(blocks));
+#endif
 }
 
 /* blocks is a constant at each call, so that the 36 stores need no registers for addresses. */

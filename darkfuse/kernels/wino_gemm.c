@@ -42,7 +42,7 @@ DF_INLINE void bring_near(const wino_job *j, int f)
         near_lines(ahead + i);
 }
 
-#if WINO_VECS == 4
+#if WINO_STRAIGHT
 /* All products of a job, of a known number of channels. Its fields are copied: assembly that writes memory makes the
  * compiler read them anew. */
 DF_INLINE void products(const wino_job *j, const int blocks, const bool add)
@@ -70,13 +70,23 @@ static __attribute__((noinline)) void products_1(const wino_job *j) { products(j
 static __attribute__((noinline)) void products_1_more(const wino_job *j) { products(j, 1, true); }
 static __attribute__((noinline)) void products_2(const wino_job *j) { products(j, 2, false); }
 static __attribute__((noinline)) void products_2_more(const wino_job *j) { products(j, 2, true); }
+static __attribute__((noinline)) void products_4(const wino_job *j) { products(j, 4, false); }
+static __attribute__((noinline)) void products_4_more(const wino_job *j) { products(j, 4, true); }
 
 void DF_NAME(wino_products)(const wino_job *j)
 {
-    if (j->blocks == 2)
-        (j->add ? products_2_more : products_2)(j);
-    else
-        (j->add ? products_1_more : products_1)(j);
+    wino_job rest = *j;
+    switch (j->blocks) {
+    case 4: (j->add ? products_4_more : products_4)(j); break;
+    case 1: (j->add ? products_1_more : products_1)(j); break;
+    default: (j->add ? products_2_more : products_2)(j);
+    }
+    if (j->blocks == 3) {
+        rest.u += 2 * j->next;
+        rest.w += wino_w_row(2 * DF_CB);
+        rest.ahead = NULL;
+        products_1_more(&rest);
+    }
 }
 #else
 /* What comes near while a block is multiplied: `lines` of the filters ahead with each 16 channels, WINO_OUTS /

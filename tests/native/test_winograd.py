@@ -135,7 +135,7 @@ def test_panels_together_leave_every_bit(isa: str, in_c: int, out_c: int) -> Non
     assert np.array_equal(together.get().view(np.int32), one.get().view(np.int32))
     with pytest.raises(ValueError, match="too small"):
         layer.k.wino_panel(layer.conv, one.view, strip, layer.packed[0], layer.bias, 0, u, 0, tiles,
-                           aligned(36 * 32 * (2 * tiles + 17)), layer.packed[1:])
+                           aligned(36 * 32 * (2 * tiles + 8)), layer.packed[1:])
 
 
 @pytest.mark.parametrize("in_c, out_c", [(3, 40), (16, 32), (37, 33), (64, 31), (80, 64), (144, 96)])
@@ -184,6 +184,6 @@ def test_checked_calls_refuse_small_buffers(isa: str) -> None:
         layer.k.wino_input(layer.conv, src.view, strip, 0, 2, u[:-1])
     with pytest.raises(ValueError, match="too small"):
         layer.k.wino_panel(layer.conv, out.view, strip, layer.packed[0], layer.bias, 0, u, 0, 4,
-                           scratch[:36 * 32 * 20])
+                           scratch[:36 * 32 * 11])
     with pytest.raises(ValueError, match="do not cover"):
         layer.k.wino_input(layer.conv, src.view, (0, 8, 0, 8, 2, 1), 0, 2, u)

@@ -20,7 +20,7 @@ SLOTS = {1: 1.7, 2: 1.3}  # how much longer reading takes into so few slots
 BESIDE = 0.05  # part of a read's time that the team takes longer meanwhile: both want cache and memory
 NARROW = 8  # pixels in the registers of cores with vectors of four, whose kernels know of a small cache
 SMALL = 512 << 10  # bytes of the second-level cache that all of these have
-WINO_STEP = 32  # channels whose filters these transform at a time: WINO_STEP of kernels/wino.h
+WINO_STEP = 64  # channels whose filters these transform at a time: WINO_STEP of kernels/wino.h
 STRIDED = 1.25  # how much longer direct kernels take for a pixel whose neighbours read other inputs
 
 
@@ -55,7 +55,7 @@ def conv_cost(rates: Rates, node: Node, kernel: str, device: Device, threads: in
             far=far_ms(rates, 144.0 * inputs), again=far_ms(rates, 144.0 * inputs * panels),
             sums=far_ms(rates, 144.0 * PANEL * panels * (1 + passes)), wait=wait, meeting=meeting,
             held=144 * inputs, near=max(device.near_bytes, SMALL) if narrow else device.near_bytes,
-            filters=72.0 * PANEL * min(WINO_STEP, inputs) * threads if narrow else 0.0,
+            filters=36.0 * PANEL * min(WINO_STEP, inputs) * threads if narrow else 0.0,
             one_pass=passes == 1, parts=max(1, -(-threads // panels)), pixels=device.pixels)
     if kernel == "direct":
         rate = rates.direct1 if options.size == 1 else rates.direct3
