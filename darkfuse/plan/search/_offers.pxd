@@ -2,6 +2,7 @@
 from libc.stdint cimport int64_t
 
 from darkfuse.plan.layout._grow cimport grown
+from darkfuse.plan.search._labels cimport sign
 
 ctypedef struct Offer:  # a way to run a group; bytes and milliseconds as in `option.Option`
     double ms, loading
@@ -15,6 +16,14 @@ ctypedef struct Offer:  # a way to run a group; bytes and milliseconds as in `op
 ctypedef struct Offers:
     Offer *at
     int count, room
+
+
+cdef inline int fastest_first(const void *a, const void *b) noexcept nogil:
+    cdef const Offer *one = <const Offer *>a
+    cdef const Offer *other = <const Offer *>b
+    if one.ms != other.ms:
+        return 1 if one.ms > other.ms else -1
+    return sign(one.stage, other.stage) or sign(one.pinned, other.pinned)
 
 
 cdef inline bint beats(const Offer *one, const Offer *other) noexcept nogil:

@@ -9,6 +9,7 @@ as no cut holds more labels than are kept; the tests compare with brute force.
 from __future__ import annotations
 
 from collections.abc import Callable
+from heapq import heappop, heappush
 from typing import NamedTuple
 
 from darkfuse.plan.search._paths import Paths
@@ -24,8 +25,8 @@ TIGHT = 3  # times what the largest group must have: memory is short
 PAPER = 5  # MAFAT's grids: 1x1 to 5x5
 SAME = 1 + 1e-9  # times a sum of milliseconds: the same one, added up otherwise
 NEVER = float("inf")
-BANDS = 8  # of the largest stage's bytes: plans are looked for in one after the other
-NEAR = (1.01, 1.03, 1.1, 1.3, NEVER)  # times a bound: plans are looked for up to there, then up to the next
+CLOSE = 1.001  # times the bound of some plans: the fastest that is known is about as fast as they can be
+PARTS = 64  # of a limit: a difference in bytes of the largest stage that is small
 
 
 class Label(NamedTuple):
@@ -137,11 +138,11 @@ class Cuts:
             self._groups[way] = self.spans.group(option.recipe, option.ms)
         return self._groups[way]
 
-    def labels(self, limit: int, bound: Bound) -> list[Label]:
-        """Pareto-optimal whole plans within `limit` arena bytes and the bound, fastest first. Where a cut has
-        more than `keep` labels, those with the least ms + price * bytes stay."""
-        _, slowest, price, low, high, easy, rest = bound
-        found = self.paths.labels(limit, self.keep, price, slowest, rest, low, high, easy)
+    def labels(self, bound: Bound, slowest: float) -> list[Label]:
+        """Pareto-optimal whole plans within what was asked for (`Paths.ask`) and the bound, fastest first,
+        none slower than so many milliseconds. Where a cut has more than `keep` labels, those with the least
+        ms + price * bytes stay."""
+        found = self.paths.labels(self.keep, bound.price, slowest, bound.rest, bound.low, bound.high)
         return [self._label(*label) for label in found]
 
     def _label(self, ms: float, stage: int, pinned: int, ways: list[int]) -> Label:
@@ -155,53 +156,28 @@ class Cuts:
         return self._asked[limit, easy]
 
     def _fastest(self, limit: int, easy: int) -> list[Label]:
-        """The closer to its bound a plan must be, the fewer labels there are: near ones are looked for first,
-        where they may be at all."""
-        bounds = self._bounds(limit, easy)
-        slowest = min([bound.slowest for bound in bounds], default=NEVER)
-        found: list[Label] = []
-        for more in NEAR if bounds else ():
-            found, most = [], min(slowest, bounds[0].least * more)
-            for bound in bounds:
-                if bound.least <= most:
-                    found += self.labels(limit, bound._replace(slowest=most))
-                    slowest = min([slowest, *(SAME * label.ms for label in found)])
-                    most = min(most, slowest)
-            if slowest <= most:
-                break
+        """Branch and bound over bytes of the largest stage: a band of them is looked at in two halves, as
+        long as it is wide and its bound says little."""
+        paths, found = self.paths, list[Label]()
+        paths.ask(limit, easy)
+        bands = [self._bound(self.floors[0], limit)]
+        if paths.known:
+            paths.drop(bands[0].price, bands[0].rest)
+        while bands and bands[0].least < paths.known_ms:
+            band = heappop(bands)
+            if paths.known_ms <= CLOSE * band.least or PARTS * (band.high - band.low) <= limit:
+                found += self.labels(band, SAME * paths.known_ms)
+                continue
+            middle = (band.low + band.high) // 2
+            for low, high in ((band.low, middle), (middle, band.high)):
+                heappush(bands, self._bound(low, high))
+        if paths.known and paths.known[-1] not in [label.ways for label in found]:
+            found.append(self._label(*paths.known))
         return sorted(found)
 
-    def _bounds(self, limit: int, easy: int) -> list[Bound]:
-        """Bounds of plans with a largest stage of so many bytes or so many, the lowest first."""
-        floor = self.floors[0]
-        if floor > limit:
-            return []
-        whole = self._bound(limit, floor, NO_LIMIT, easy)
-        if whole.least * SAME >= whole.slowest:  # the fastest of all fits
-            return [whole]
-        steps = [floor + (limit - floor) * n // BANDS for n in range(BANDS + 1)]
-        return sorted([self._bound(limit, low, high, easy) for low, high in zip(steps, steps[1:])],
-                      key=lambda bound: bound.least)
-
-    def _bound(self, limit: int, low: int, high: int, easy: int) -> Bound:
-        """The highest Lagrangian bound: pinned bytes are bought at a price in milliseconds a byte, near what
-        a byte costs to read, to pack, or both. The fastest plan at any of these prices that fits is one that
-        must be beaten."""
-        read, pack = 1e-6 / self.spans.device.read, 1e-6 / self.spans.rates.pack
-        prices = sorted((0.0, pack, *(share * read for share in (0.25, 0.5, 1, 2, 4, 8)), read + pack))
-        found, slowest, first, last = [], NEVER, 0, len(prices)
-        while first < last:  # the higher the price, the less is pinned
-            at = (first + last) // 2
-            rest, ms, stage, pinned = self.paths.rest(prices[at], limit, high, easy)
-            least = rest[0] - prices[at] * (limit - low)
-            found.append(Bound(least, slowest, prices[at], low, high, easy, rest))
-            if pinned > limit - low:
-                first = at + 1
-            else:
-                last = at
-            if stage + pinned <= limit:
-                slowest = min(slowest, SAME * ms)
-        return max(found)._replace(slowest=slowest)
+    def _bound(self, low: int, high: int) -> Bound:
+        least, price, rest = self.paths.bound(low, high)
+        return Bound(least, low, high, price, rest)
 
     def least(self, smallest: bool = True) -> list[Label]:
         """Pareto-optimal whole plans by stage and pinned bytes, time left out of account; the smallest first.
@@ -212,13 +188,11 @@ class Cuts:
 
 
 class Bound(NamedTuple):
-    """Plans whose largest stage is between `low` and `high` bytes take `least` milliseconds or more: of those
-    within the limit, ms + price * pinned so far, plus rest[cut], may not exceed `slowest`."""
+    """Plans whose largest stage is between `low` and `high` bytes take `least` milliseconds or more: see
+    `Paths.bound`. `price` is that of a pinned byte in milliseconds, `rest` by cut what is still to come."""
 
     least: float
-    slowest: float
-    price: float
     low: int
     high: int
-    easy: int
+    price: float
     rest: list[float]

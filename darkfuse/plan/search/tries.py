@@ -168,9 +168,8 @@ def _tries(search: Cuts, most: int) -> int:
 def smallest_within(search: Cuts, latency_ms: float) -> Draft | None:
     """The smallest plan that takes no longer: the best of all labels kept, then bisection between it and the
     smallest of all, for what was not kept."""
-    rest, *_ = search.paths.rest(0.0, search.limit, NO_LIMIT, NO_LIMIT)
-    bound = Bound(0.0, latency_ms, 0.0, 0, NO_LIMIT, NO_LIMIT, rest)
-    found = search.labels(search.limit, bound)
+    search.paths.ask(search.limit, NO_LIMIT)
+    found = search.labels(Bound(0.0, 0, NO_LIMIT, 0.0, search.paths.rest(0.0)), latency_ms)
     if not found:
         return None
     best = min(found, key=lambda label: label.bytes)
