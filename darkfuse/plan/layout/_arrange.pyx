@@ -2,7 +2,7 @@
 """Where chains of blocks lie in the arena: the loop that placing them over and over is. See _arrange.pyi."""
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, qsort
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 ctypedef struct Ban:  # once `other` has its place, this one may not begin in (low, high) counted from there
     int other
@@ -114,39 +114,51 @@ cdef class Chains:
         for n in range(self.count):
             order[n] = self.turns[n].chain
 
-    cdef int64_t place(self, const int *order, int done, int64_t *placed, int64_t most) noexcept nogil:
-        """Give chains from `order[done]` on their places, each in the smallest gap that holds it, or the
-        lowest, or else on top of its neighbours; `placed` is -1 for what has none yet. Returns the highest
-        end; more than `most` where placing ended because of that."""
-        cdef int64_t highest = 0, top, choice, slack, low, high
-        cdef Span *taken = self.taken
-        cdef Ban *ban
-        cdef int n, chain, count, at
-        for n in range(done):
-            highest = max(highest, placed[order[n]] + self.sizes[order[n]])
-        for n in range(done, self.count):
-            chain, count = order[n], 0
-            for at in range(self.starts[chain], self.starts[chain + 1]):
-                ban = &self.bans[at]
-                if placed[ban.other] < 0:
-                    continue
-                low, high = placed[ban.other] + ban.low, placed[ban.other] + ban.high
-                if high <= 0:
-                    continue
-                taken[count].low, taken[count].high = low, high
-                count += 1
-            sort(taken, count)
-            top, choice, slack = 0, -1, 0
-            for at in range(count):
-                low, high = taken[at].low, taken[at].high
-                if low >= top and (choice < 0 or low - top < slack and not self.low[chain]):
-                    choice, slack = top, low - top
-                top = max(top, high)
-            placed[chain] = choice if choice >= 0 else top
+    cdef int64_t place(self, const int *order, const int *turn, char *stale, int64_t *placed,
+                       int64_t most) noexcept nogil:
+        """Give stale chains their places, in order; `turn` is where each chain is in that. Where a place is not
+        what it was, chains that keep away from it and come later are stale, too. Returns the highest end; more
+        than `most` where placing ended because of that."""
+        cdef int64_t highest = 0, found
+        cdef int n, chain, at, other
+        for n in range(self.count):
+            chain = order[n]
+            if stale[chain]:
+                found = self.place_of(chain, turn, placed)
+                if found != placed[chain]:
+                    placed[chain] = found
+                    for at in range(self.starts[chain], self.starts[chain + 1]):
+                        other = self.bans[at].other
+                        if turn[other] > n:
+                            stale[other] = 1
             highest = max(highest, placed[chain] + self.sizes[chain])
             if highest > most:
                 break
         return highest
+
+    cdef int64_t place_of(self, int chain, const int *turn, const int64_t *placed) noexcept nogil:
+        """Between chains that had their turn before: the smallest gap that holds it, or the lowest, or else on
+        top of its neighbours."""
+        cdef int64_t top = 0, choice = -1, slack = 0, low, high
+        cdef Span *taken = self.taken
+        cdef Ban *ban
+        cdef int count = 0, at
+        for at in range(self.starts[chain], self.starts[chain + 1]):
+            ban = &self.bans[at]
+            if turn[ban.other] > turn[chain]:
+                continue
+            low, high = placed[ban.other] + ban.low, placed[ban.other] + ban.high
+            if high <= 0:
+                continue
+            taken[count].low, taken[count].high = low, high
+            count += 1
+        sort(taken, count)
+        for at in range(count):
+            low, high = taken[at].low, taken[at].high
+            if low >= top and (choice < 0 or low - top < slack and not self.low[chain]):
+                choice, slack = top, low - top
+            top = max(top, high)
+        return choice if choice >= 0 else top
 
 
 cdef int by_turn(const void *a, const void *b) noexcept nogil:
@@ -181,30 +193,34 @@ def arrange(list members, int count, int tries, int64_t goal):
     cdef int *order = <int *>malloc(count * sizeof(int))
     cdef int *changed_order = <int *>malloc(count * sizeof(int))
     cdef int *movers = <int *>malloc(count * sizeof(int))
+    cdef int *turn = <int *>malloc(count * sizeof(int))
     cdef char *beside = <char *>malloc(count)
+    cdef char *stale = <char *>malloc(count)
     cdef int64_t *placed = <int64_t *>malloc(room)
     cdef int64_t *changed = <int64_t *>malloc(room)
     cdef int64_t *best = <int64_t *>malloc(room)
     cdef int64_t top = -1, least, end
     cdef uint64_t chance = 1
-    cdef int n, at, crown, moving, old, new, mover
+    cdef int n, at, crown, moving, old, new, mover, other
     cdef bint other_gap
     try:
-        if NULL in (order, changed_order, movers, beside, placed, changed, best):
+        if NULL in (order, changed_order, movers, turn, beside, stale, placed, changed, best):
             raise MemoryError
         for at in range(ORDERS):
             if 0 <= top <= goal:
                 break
             chains.sort(at, changed_order)
             for n in range(count):
-                changed[n] = -1
-            end = chains.place(changed_order, 0, changed, top - 1 if top >= 0 else <int64_t>1 << 62)
+                turn[changed_order[n]], changed[n], stale[n] = n, -1, 1
+            end = chains.place(changed_order, turn, stale, changed, top - 1 if top >= 0 else <int64_t>1 << 62)
             if top < 0 or end < top:
                 order, changed_order = changed_order, order
                 placed, changed = changed, placed
                 top = end
         memcpy(best, placed, room)
         least = top
+        for n in range(count):
+            turn[order[n]] = n
         for _ in range(tries):
             if least <= goal:
                 break
@@ -234,10 +250,16 @@ def arrange(list members, int count, int tries, int64_t goal):
             for n in range(new, old):
                 changed_order[n + 1] = order[n]
             changed_order[new] = mover
+            for n in range(min(old, new), max(old, new) + 1):
+                turn[changed_order[n]] = n
+            memset(stale, 0, count)
+            stale[mover] = 1
+            for at in range(chains.starts[mover], chains.starts[mover + 1]):
+                other = chains.bans[at].other  # it comes before the mover now and came after it, or the reverse
+                if min(old, new) <= turn[other] <= max(old, new):
+                    stale[other] = 1
             memcpy(changed, placed, room)
-            for n in range(min(old, new), count):
-                changed[changed_order[n]] = -1
-            end = chains.place(changed_order, min(old, new), changed, top)
+            end = chains.place(changed_order, turn, stale, changed, top)
             if end <= top:
                 order, changed_order = changed_order, order
                 placed, changed = changed, placed
@@ -245,14 +267,19 @@ def arrange(list members, int count, int tries, int64_t goal):
                 if end < least:
                     memcpy(best, placed, room)
                     least = end
-            elif other_gap:
-                chains.low[mover] = not chains.low[mover]
+            else:
+                for n in range(min(old, new), max(old, new) + 1):
+                    turn[order[n]] = n
+                if other_gap:
+                    chains.low[mover] = not chains.low[mover]
         return [best[n] for n in range(count)], least
     finally:
         free(order)
         free(changed_order)
         free(movers)
+        free(turn)
         free(beside)
+        free(stale)
         free(placed)
         free(changed)
         free(best)
