@@ -7,6 +7,7 @@ The cfg's order is always valid. Another may hold less: YOLOv2's layer 26, a 1x1
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 from darkfuse.graph import Graph
 from darkfuse.plan.layout.weights import FLOAT
@@ -29,13 +30,13 @@ def execution_orders(graph: Graph) -> list[list[int]]:
     return [natural] if lean == natural else [natural, lean]
 
 
-def stripe_order(graph: Graph) -> list[int]:
-    """The order that holds least, for maps that are written over their inputs: what needs its whole input,
-    and opens a concatenation for others that are still to come, runs as late as can be. YOLOv2's layer 27
-    gives a fifth of the map that layer 24 gives the rest of; where that map was begun before, it cannot lie
-    over layer 24's input."""
-    problem, order = _Problem(graph), memory_order(graph)
-    for layer in list(order):
+def stripe_order(graph: Graph, lean: Sequence[int]) -> list[int]:
+    """The order that holds least, for maps that are written over their inputs: `lean`, but for what needs its
+    whole input, and opens a concatenation for others that are still to come, which runs as late as can be.
+    YOLOv2's layer 27 gives a fifth of the map that layer 24 gives the rest of; where that map was begun
+    before, it cannot lie over layer 24's input."""
+    problem, order = _Problem(graph), list(lean)
+    for layer in lean:
         if problem.moves(layer) and problem.opens(order, layer):
             order = problem.latest(order, layer)
     return order

@@ -84,7 +84,7 @@ class Pieces:
     """
 
     def __init__(self, graph: Graph, order: Sequence[int], exact: bool, batch: int = 1) -> None:
-        self.graph, self.exact, self.batch = graph, exact, batch
+        self.graph, self.order, self.exact, self.batch = graph, order, exact, batch
         image = any(choose_kernel(graph, graph.node(i), exact) == "first" for i in graph.consumers(INPUT))
         fused = {n.index: poolable(graph, n) for n in graph.nodes if poolable(graph, n) >= 0}
         self.wiring = Wiring(graph, fused, image, order=order)

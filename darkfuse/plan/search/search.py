@@ -199,8 +199,8 @@ def _striped(spans: Candidates, limit: int, least: int, than: float) -> list[tup
 def _reordered(spans: Candidates) -> list[Candidates]:
     """Candidates in the order that stripes need least in; none where they are in it already."""
     pieces, graph = spans.net, spans.net.graph
-    order = stripe_order(graph)
-    if order == execution_orders(graph)[-1]:
+    order = stripe_order(graph, spans.net.order)
+    if order == spans.net.order:
         return []
     again = Pieces(graph, order, pieces.exact, pieces.batch)
     return [Candidates(again, spans.device, spans.threads, spans.transposed)]
