@@ -8,3 +8,6 @@ class Ways:
 
     def add(self, a: int, b: int, options: Iterable[Option]) -> None:
         """Options of a span beside those that are there."""
+
+    def within(self, limit: int) -> Ways:
+        """Those that take no more bytes, for others to be added to."""

@@ -1,4 +1,5 @@
 """What `cuts` chooses from, as arrays. See _ways.pyi."""
+from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 
 from darkfuse.plan.layout._grow cimport grown
@@ -35,6 +36,19 @@ cdef class Ways:
             choose(offers, Offer(option[2], 0.0, option[0], option[1], len(self.alone), 1, 1, 0, False, False, 0,
                                   False))
             self.alone.append(option)
+
+    def within(self, int64_t limit):
+        cdef Ways found = Ways()
+        cdef int n
+        found.alone = self.alone[:]
+        for (a, b), number in self.numbers.items():
+            offers, few = &self.spans[<int>number], found.between(a, b)
+            few.at = <Offer *>grown(few.at, offers.count + 1, &few.room, sizeof(Offer))
+            for n in range(offers.count):
+                if offers.at[n].stage + offers.at[n].pinned <= limit:
+                    few.at[few.count] = offers.at[n]
+                    few.count += 1
+        return found
 
     cdef object told(self, int a, int b, const Offer *offer):
         if offer.alone >= 0:

@@ -9,6 +9,7 @@ as no cut holds more labels than are kept; the tests compare with brute force.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from heapq import heappop, heappush
 from typing import NamedTuple
 
@@ -67,16 +68,10 @@ class Cuts:
         Arena bytes no plan may exceed; options that cannot are not even priced to the end.
     thorough : bool
         Try long groups and columns of tiles in any case; else only where memory is short.
-    stripes : int
-        Try tiled groups that read their weights for every tile, too: stripes of so many rows at most.
     """
 
-    def __init__(self, spans: Candidates, limit: int = NO_LIMIT, thorough: bool = True,
-                 stripes: int = 0) -> None:
+    def __init__(self, spans: Candidates, limit: int = NO_LIMIT, thorough: bool = True) -> None:
         self.spans, self.limit = spans, limit
-        self._asked: dict[tuple[int, int], list[Label]] = {}
-        self._groups: dict[int, Group] = {}  # by way
-        self.too_large: dict[tuple[int, ...], int] = {}  # by limit and ways that do not fit it
         self.count = len(spans.pieces)
         self.starts = [a for a, piece in enumerate(spans.pieces) if piece.layers]  # copies stay with a layer
         self.whole: dict[int, tuple[int, int]] = {}  # stage bytes of single pieces, pinned: fastest, direct
@@ -90,16 +85,24 @@ class Cuts:
         self._worth = {b: self._worth_before(b) for b in ends}
         # Groups that begin with the first pieces may be long: maps are large there.
         self._price(rows_of_tiles, lambda a, b: b <= LONGEST or b - a <= SHORT)
-        self._index()
-        self.tight = thorough or self.floors[0] * TIGHT >= limit
-        if self.tight:
-            entry = spans.net.entry
-            self._price(rows_of_tiles, lambda a, b: b > LONGEST and SHORT < b - a <= LONGEST)
-            self._price(columns_of_tiles, lambda a, b: a <= entry and b - a <= LONGEST)
-            if stripes:
-                self._price(rows_of_tiles, lambda a, b: b - a <= LONGEST, stripes)
-                self._price(columns_of_tiles, lambda a, b: a <= entry and b - a <= LONGEST, stripes)
+        self.tight = thorough
+        if not thorough:
             self._index()
+            self.tight = self.floors[0] * TIGHT >= limit
+        if self.tight:
+            self._price(rows_of_tiles, lambda a, b: b > LONGEST and SHORT < b - a <= LONGEST)
+            self._price(columns_of_tiles, lambda a, b: a <= spans.net.entry and b - a <= LONGEST)
+            self._index()
+
+    def striped(self, limit: int, rows: int) -> Cuts:
+        """The same options within a limit, and tiled groups that read their weights for every tile, too:
+        stripes of so many rows at most."""
+        again, entry = copy(self), self.spans.net.entry
+        again.limit, again._ways = limit, self._ways.within(limit)
+        again._price(rows_of_tiles, lambda a, b: b - a <= LONGEST, rows)
+        again._price(columns_of_tiles, lambda a, b: a <= entry and b - a <= LONGEST, rows)
+        again._index()
+        return again
 
     def _price(self, grids: Callable[[int, int], list[tuple[tuple[int, int], str]]],
                wanted: Callable[[int, int], bool], stripes: int = 0) -> None:
@@ -113,6 +116,10 @@ class Cuts:
                 self.spans.fused(b, some, self.limit, worth, self._ways, stripes > 0)
 
     def _index(self) -> None:
+        """Make options ready for questions."""
+        self._asked: dict[tuple[int, int], list[Label]] = {}
+        self._groups: dict[int, Group] = {}  # by way
+        self.too_large: dict[tuple[int, ...], int] = {}  # by limit and ways that do not fit it
         self.paths = Paths(self.count, self._ways)
         self.keep = max(24, min(LABELS, WORK // max(1, self.paths.many)))
         self.floors = self.paths.floors()

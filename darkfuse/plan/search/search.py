@@ -86,20 +86,21 @@ def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool
         if draft is not None:
             # Where maps take little of the memory, what is slow is reading weights; stripes read more
             if mem and mem >= STRIPED and search.tight and tries.time(draft) > PAYS * spans.at_best():
-                for found in _striped(spans, mem, mem, tries.time(draft)):
+                for found in _striped(search, mem, mem, tries.time(draft)):
                     search, draft = found
             others = tries.smaller(search, draft, mem) if mem else iter(())
             return spend(draft, others, mem or draft.packed_bytes, spans.device)
     limit = mem or 0
-    small = tries.smallest(search if mem == 0 else _cuts(spans, 0), limit)
+    lean = search if mem == 0 else _cuts(spans, 0)
+    small = tries.smallest(lean, limit)
     least = min(small, key=tries.size)
     # A plan that fits as the smallest there is has no room for the faster kernels
     plain = min((tries.time(draft) for draft in small if draft.packed_bytes <= limit), default=NEVER)
     if latency_ms is None and (least.packed_bytes >= STRIPED or (stripes and plain == NEVER)):
-        for found in _striped(spans, limit, max(limit, least.packed_bytes), plain) if mem else ():
+        for found in _striped(lean, limit, max(limit, least.packed_bytes), plain) if mem else ():
             return spend(found[1], tries.smaller(*found, limit), limit, spans.device)
-        for some in (spans, *_reordered(spans)) if plain == NEVER else ():
-            search = Cuts(some, least.packed_bytes, thorough=True, stripes=max(STRIPES))
+        for some in (lean, *_reordered(lean)) if plain == NEVER else ():
+            search = some.striped(least.packed_bytes, max(STRIPES))
             small += tries.smallest(search, limit, min(small, key=tries.size).packed_bytes)
             small += [tries.relaxed(search, label, limit) for label in search.least()[:1] if mem]
         least = min(small, key=tries.size)
@@ -182,25 +183,25 @@ def _cuts(spans: Candidates, mem: int | None) -> Cuts:
     return Cuts(spans, mem or NO_LIMIT, thorough=False)
 
 
-def _striped(spans: Candidates, limit: int, least: int, than: float) -> list[tuple[Cuts, Draft]]:
+def _striped(search: Cuts, limit: int, least: int, than: float) -> list[tuple[Cuts, Draft]]:
     """The fastest plan within the limit that is found among those that read weights for every tile, and the
     search that found it, alone in a list; an empty one where none that fits is faster `than` so many
-    milliseconds. `least` bytes do without stripes."""
+    milliseconds. `least` bytes do without stripes, as `search` has them."""
     found = []
-    for some in (spans, *_reordered(spans)):
+    for some in (search, *_reordered(search)):
         for rows in STRIPES:
-            search = Cuts(some, least, thorough=True, stripes=rows)
-            draft = tries.fastest(search, limit, last=True, than=than)
+            striped = some.striped(least, rows)
+            draft = tries.fastest(striped, limit, last=True, than=than)
             if draft is not None:
-                found, than = [(search, draft)], tries.time(draft)
+                found, than = [(striped, draft)], tries.time(draft)
     return found
 
 
-def _reordered(spans: Candidates) -> list[Candidates]:
-    """Candidates in the order that stripes need least in; none where they are in it already."""
-    pieces, graph = spans.net, spans.net.graph
-    order = stripe_order(graph, spans.net.order)
+def _reordered(search: Cuts) -> list[Cuts]:
+    """The search in the order that stripes need least in; none where it is in that order already."""
+    spans = search.spans
+    order = stripe_order(spans.net.graph, spans.net.order)
     if order == spans.net.order:
         return []
-    again = Pieces(graph, order, pieces.exact, pieces.batch)
-    return [Candidates(again, spans.device, spans.threads, spans.transposed)]
+    pieces = Pieces(spans.net.graph, order, spans.net.exact, spans.net.batch)
+    return [Cuts(Candidates(pieces, spans.device, spans.threads, spans.transposed), search.limit)]
