@@ -118,6 +118,7 @@ class Cuts:
     def _index(self) -> None:
         """Make options ready for questions."""
         self._asked: dict[tuple[int, int], list[Label]] = {}
+        self._smallest: dict[bool, list[Label]] = {}
         self._groups: dict[int, Group] = {}  # by way
         self.too_large: dict[tuple[int, ...], int] = {}  # by limit and ways that do not fit it
         self.paths = Paths(self.count, self._ways)
@@ -191,7 +192,10 @@ class Cuts:
 
         smallest : groups smaller than they must be, for an easier packing; else they are rather fast
         """
-        return [self._label(*found) for found in self.paths.smallest(self.limit, LABELS, smallest)]
+        if smallest not in self._smallest:
+            found = self.paths.smallest(self.limit, LABELS, smallest)
+            self._smallest[smallest] = [self._label(*label) for label in found]
+        return self._smallest[smallest]
 
 
 class Bound(NamedTuple):

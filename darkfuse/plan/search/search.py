@@ -92,18 +92,21 @@ def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool
             return spend(draft, others, mem or draft.packed_bytes, spans.device)
     limit = mem or 0
     lean = search if mem == 0 else _cuts(spans, 0)
-    small = tries.smallest(lean, limit)
+    # Without a limit to fit, plans beside the smallest are laid out where stripes turn out to take no less
+    small = tries.smallest(lean, limit) if mem else [tries.laid_out(lean.least()[0], lean)]
+    searches = [] if mem else [lean]
     least = min(small, key=tries.size)
     # A plan that fits as the smallest there is has no room for the faster kernels
     plain = min((tries.time(draft) for draft in small if draft.packed_bytes <= limit), default=NEVER)
     if latency_ms is None and (least.packed_bytes >= STRIPED or (stripes and plain == NEVER)):
         for found in _striped(lean, limit, max(limit, least.packed_bytes), plain) if mem else ():
             return spend(found[1], tries.smaller(*found, limit), limit, spans.device)
-        for some in (lean, *_reordered(lean)) if plain == NEVER else ():
-            search = some.striped(least.packed_bytes, max(STRIPES))
-            small += tries.smallest(search, limit, min(small, key=tries.size).packed_bytes)
-            small += [tries.relaxed(search, label, limit) for label in search.least()[:1] if mem]
-        least = min(small, key=tries.size)
+        if plain == NEVER:
+            searches += [some.striped(least.packed_bytes, max(STRIPES)) for some in (lean, *_reordered(lean))]
+    for search in sorted(searches, key=tries.reckoned):
+        small += tries.smallest(search, limit, min(small, key=tries.size).packed_bytes)
+        small += [tries.relaxed(search, label, limit) for label in search.least()[:1] if mem]
+    least = min(small, key=tries.size)
     if mem == 0 or or_least or least.packed_bytes <= limit:
         least_bytes = least.packed_bytes
         most = limit if least_bytes <= limit else least_bytes + least_bytes // tries.NEARLY

@@ -139,12 +139,18 @@ def smaller(search: Cuts, draft: Draft, limit: int) -> Iterator[Draft]:
                 yield found
 
 
+def reckoned(search: Cuts) -> int:
+    """Bytes that the smallest plan is reckoned to take."""
+    return min([label.bytes for label in search.least()], default=NO_LIMIT)
+
+
 def smallest(search: Cuts, limit: int, known: int = NO_LIMIT) -> list[Draft]:
-    """Plans about as small as any, where they are smaller than `known` bytes: one of them the smallest there
-    is, and the fastest that is found within `limit` or, if that is too little, a little above the least. So
-    near it, what packing adds differs from plan to plan by more than what they need: several are tried."""
+    """Plans about as small as any, none where others of `known` bytes are smaller: one of them the smallest
+    there is, and the fastest that is found within `limit` or, if that is too little, a little above the
+    least. So near it, what packing adds differs from plan to plan by more than what they need: several are
+    tried."""
     labels = search.least()
-    if not labels:  # they are reckoned to take more than others really do
+    if not labels or reckoned(search) > known + known // NEARLY:
         return []
     found = [laid_out(labels[0], search)]
     for label in (*search.fastest(labels[0].bytes)[:1], *labels[1:], *search.least(smallest=False)):
@@ -153,7 +159,7 @@ def smallest(search: Cuts, limit: int, known: int = NO_LIMIT) -> list[Draft]:
             break
         found.append(laid_out(label, search, max(limit, least + least // NEARLY)))
     least = min(found, key=size).packed_bytes
-    if least >= known:
+    if least > known + known // NEARLY:
         return []
     most = limit if limit >= least else least + least // NEARLY
     draft = fastest(search, most, _tries(search, 6), last=True)
