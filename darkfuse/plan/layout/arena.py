@@ -112,8 +112,8 @@ def _pack(blocks: Sequence[Block], ties: Sequence[Tie], bound: int, enough: int,
     if not rest:
         return Packing(tuple(offsets), floor, bound)
     chains = _chains(blocks, ties, rest)
-    members = [(blocks[n].first, blocks[n].last, which, at, aligned(blocks[n].bytes))
-               for which, chain in enumerate(chains) for n, at in chain]
+    members = [(first, last, which, at, -(-size // ALIGN) * ALIGN)
+               for which, chain in enumerate(chains) for n, at in chain for size, first, last in (blocks[n],)]
     placed, top = arrange(members, len(chains), effort // len(chains), max(bound, enough) - floor)
     for chain, at in zip(chains, placed):
         for number, behind in chain:
@@ -124,7 +124,8 @@ def _pack(blocks: Sequence[Block], ties: Sequence[Tie], bound: int, enough: int,
 def _bottom(blocks: Sequence[Block], ties: Sequence[Tie]) -> tuple[list[int], list[int], int]:
     """Blocks that are always alive lie at the bottom, in a row: numbers of the others, offsets of these, and
     where the others may begin."""
-    start, end = min((b.first for b in blocks), default=0), max((b.last for b in blocks), default=0)
+    start = min([first for _, first, _ in blocks], default=0)
+    end = max([last for _, _, last in blocks], default=0)
     tied = {n for tie in ties for n in (tie.source, tie.target)}
     rest, offsets, floor = [], [0] * len(blocks), 0
     for number, (size, first, last) in enumerate(blocks):
@@ -183,13 +184,14 @@ def _pack_tied(blocks: tuple[Block, ...], ties: tuple[Tie, ...], limit: int) -> 
 
 
 def _fewest_ties(blocks: Sequence[Block], ties: Sequence[Tie], limit: int) -> tuple[list[Tie], Packing]:
-    kept, best, enough = list(ties), None, max(alive(blocks, ties), default=0)
+    live = alive(blocks, ties)
+    kept, best, enough = list(ties), None, max(live, default=0)
     fewer: list[Tie] | None = None
     while best is None or (fewer and enough < best.bytes):
-        needed = _needed(blocks, ties, enough)
+        needed, bound = _needed(blocks, ties, live, enough)
         if needed != fewer:
             fewer = needed
-            found = _pack(blocks, fewer, max(alive(blocks, fewer), default=0), limit, ROUGH)
+            found = _pack(blocks, fewer, bound, limit, ROUGH)
             if best is None or found.bytes < best.bytes:
                 kept, best = fewer, found
             if best.bytes <= limit:
@@ -201,14 +203,16 @@ def _fewest_ties(blocks: Sequence[Block], ties: Sequence[Tie], limit: int) -> tu
     return kept, best
 
 
-def _needed(blocks: Sequence[Block], ties: Sequence[Tie], enough: int) -> list[Tie]:
-    """Ties without which some step would need more than `enough` bytes."""
-    live, needed = alive(blocks, ties), []
+def _needed(blocks: Sequence[Block], ties: Sequence[Tie], live: Sequence[int],
+            enough: int) -> tuple[list[Tie], int]:
+    """Ties without which some step would need more than `enough` bytes, and what the step that needs most
+    does with them; `live` is what each step needs with all ties."""
+    without, needed = list(live), []
     for tie in ties:
         step = blocks[tie.target].first
         more = shared(blocks[tie.source].bytes, blocks[tie.target].bytes, tie.shift)
-        if live[step] + more > enough:
+        if without[step] + more > enough:
             needed.append(tie)
         else:
-            live[step] += more
-    return needed
+            without[step] += more
+    return needed, max(without, default=0)
