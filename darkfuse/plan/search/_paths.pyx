@@ -37,7 +37,7 @@ cdef class Paths:
     cdef Offer *way
     cdef int64_t *floor
     cdef char *lean  # whether no other way between two cuts is as small in stage and pinned bytes
-    # of one question: ways that can be part of an answer, and those between two cuts; room for paths
+    # of one question: ways that can be part of an answer, those between two cuts (at last, none); room for paths
     cdef int64_t limit
     cdef Way *asked
     cdef Edge *between
@@ -62,10 +62,9 @@ cdef class Paths:
             self.many += ways.spans[n].count
         self.way = <Offer *>malloc((self.many + 1) * sizeof(Offer))
         self.asked = <Way *>malloc((self.many + 1) * sizeof(Way))
-        self.few = <Way *>malloc((self.many + 1) * sizeof(Way))
         self.lean = <char *>malloc(self.many + 1)
         if NULL in (self.edge, self.between, self.band, self.floor, self.tails[0], self.tails[1], self.tails[2],
-                    self.way, self.asked, self.few, self.lean):
+                    self.way, self.asked, self.lean):
             raise MemoryError
         self.many = 0
         for n, (a, b) in enumerate(spans):
@@ -89,7 +88,6 @@ cdef class Paths:
         free(self.floor)
         free(self.way)
         free(self.asked)
-        free(self.few)
         free(self.lean)
 
     def option(self, int number):
@@ -133,6 +131,7 @@ cdef class Paths:
                     self.asked[many] = Way(way.stage, way.pinned, way.ms, n, <int64_t>1 << 62)
                     many += 1
             self.between[number].last = many
+        self.between[self.edges] = Edge(self.count, self.count, many, many)
 
     def bound(self, int64_t low, int64_t high):
         cdef Tail *fast = self.tails[0]
@@ -277,6 +276,7 @@ cdef class Paths:
                     few[many] = way
                     many += 1
             between[number] = Edge(edge.a, edge.b, first, many)
+        between[self.edges] = Edge(self.count, self.count, many, many)
         free(start)
         return 0
 
@@ -289,7 +289,10 @@ cdef class Paths:
         cdef int number = 0, cut, n, begin = 0, at
         cdef int64_t floor, stage, most
         cdef double room, left, quick
-        if found == NULL:
+        # Of many bands few ways are left; else there will be no other question about those that were asked for
+        self.few = <Way *>malloc((self.between[self.edges].first + 1) * sizeof(Way)) if timed else self.asked
+        if found == NULL or self.few == NULL:
+            free(found)
             raise MemoryError
         for cut in range(self.count + 1):
             found[cut] = Labels(NULL, 0, 0)
@@ -330,6 +333,8 @@ cdef class Paths:
                 free(found[cut].at)
             free(found)
             free(kept.at)
+            if timed:
+                free(self.few)
 
     cdef tuple _told(self, Labels *kept, int number):
         cdef Label label = kept.at[number]

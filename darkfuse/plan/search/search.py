@@ -91,21 +91,18 @@ def plan_for(graph: Graph, mem: int | None = None, threads: int = 1, exact: bool
             others = tries.smaller(search, draft, mem) if mem else iter(())
             return spend(draft, others, mem or draft.packed_bytes, spans.device)
     limit = mem or 0
-    lean = search if mem == 0 else _cuts(spans, 0)
+    search = search if mem == 0 else _cuts(spans, 0)
     # Without a limit to fit, plans beside the smallest are laid out where stripes turn out to take no less
-    small = tries.smallest(lean, limit) if mem else [tries.laid_out(lean.least()[0], lean)]
-    searches = [] if mem else [lean]
+    small = tries.smallest(search, limit) if mem else [tries.laid_out(search.least()[0], search)]
     least = min(small, key=tries.size)
     # A plan that fits as the smallest there is has no room for the faster kernels
     plain = min((tries.time(draft) for draft in small if draft.packed_bytes <= limit), default=NEVER)
     if latency_ms is None and (least.packed_bytes >= STRIPED or (stripes and plain == NEVER)):
-        for found in _striped(lean, limit, max(limit, least.packed_bytes), plain) if mem else ():
+        for found in _striped(search, limit, max(limit, least.packed_bytes), plain) if mem else ():
             return spend(found[1], tries.smaller(*found, limit), limit, spans.device)
-        if plain == NEVER:
-            searches += [some.striped(least.packed_bytes, max(STRIPES)) for some in (lean, *_reordered(lean))]
-    for search in sorted(searches, key=tries.reckoned):
-        small += tries.smallest(search, limit, min(small, key=tries.size).packed_bytes)
-        small += [tries.relaxed(search, label, limit) for label in search.least()[:1] if mem]
+        for some in (*_reordered(search), search) if plain == NEVER else ():
+            small += _smallest(some.striped(least.packed_bytes, max(STRIPES)), limit, small)
+    small += [] if mem else _smallest(search, limit, small)
     least = min(small, key=tries.size)
     if mem == 0 or or_least or least.packed_bytes <= limit:
         least_bytes = least.packed_bytes
@@ -186,18 +183,28 @@ def _cuts(spans: Candidates, mem: int | None) -> Cuts:
     return Cuts(spans, mem or NO_LIMIT, thorough=False)
 
 
+def _smallest(search: Cuts, limit: int, others: list[Draft]) -> list[Draft]:
+    """Plans of a search that are about as small as others, or smaller."""
+    small = tries.smallest(search, limit, min(others, key=tries.size).packed_bytes)
+    return small + [tries.relaxed(search, label, limit) for label in search.least()[:1] if limit]
+
+
 def _striped(search: Cuts, limit: int, least: int, than: float) -> list[tuple[Cuts, Draft]]:
     """The fastest plan within the limit that is found among those that read weights for every tile, and the
     search that found it, alone in a list; an empty one where none that fits is faster `than` so many
     milliseconds. `least` bytes do without stripes, as `search` has them."""
-    found = []
+    found: list[tuple[Cuts, Draft]] = []
     for some in (search, *_reordered(search)):
         for rows in STRIPES:
-            striped = some.striped(least, rows)
-            draft = tries.fastest(striped, limit, last=True, than=than)
-            if draft is not None:
-                found, than = [(striped, draft)], tries.time(draft)
+            faster = _faster(some.striped(least, rows), limit, than)
+            if faster is not None:
+                found, than = [faster], tries.time(faster[1])
     return found
+
+
+def _faster(search: Cuts, limit: int, than: float) -> tuple[Cuts, Draft] | None:
+    draft = tries.fastest(search, limit, last=True, than=than)
+    return None if draft is None else (search, draft)
 
 
 def _reordered(search: Cuts) -> list[Cuts]:
