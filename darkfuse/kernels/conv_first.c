@@ -73,8 +73,7 @@ static void first_strip(const panel_job *j, const df_view *dst, int block, int y
 
 /* POOLED pooled pixels x 8 output channels of a 3x3 convolution, from sums to the end in registers: to store sums and
  * read them again is a tenth of the layer.  in: four rows of the input from the first window on; w: rows of 32 weights */
-static __attribute__((noinline)) void pooled_tile(const float *const in[4], const float *w, float *out,
-                                                  const float *bias, float slope)
+DF_INLINE void pooled_tile(const float *const in[4], const float *w, float *out, const float *bias, float slope)
 {
     const float *middle = w + 4 * DF_PANEL; /* as far as loads of pairs reach, both ways */
     __asm__ volatile(INPUT(0) NINE(UPPER, "fmul", 0)
@@ -99,16 +98,15 @@ static __attribute__((noinline)) void pooled_tile(const float *const in[4], cons
 static void pooled_row(const df_conv *c, const df_view *in, const df_view *out, const float *packed, const float *bias,
                        int panel, int y, int x0, int tiles)
 {
-    const int blocks = least(out->blocks - 2 * panel, DF_PANEL / DF_CB);
+    const int lanes = least(out->blocks - 2 * panel, DF_PANEL / DF_CB) * DF_CB;
+    const int64_t block = (int64_t)out->cols * DF_CB;
     const float slope = act_slope(c->act), *rows[4];
     for (int i = 0; i < 4; i++)
         rows[i] = df_pixel(in, 2 * y - c->pad + i, 0, 2 * x0 - c->pad);
     float *to = df_pixel(out, y, 2 * panel, x0);
     for (int t = 0; t < tiles; t++, to += POOLED * DF_CB) {
-        for (int b = 0; b < blocks; b++)
-            for (int lane = b * DF_CB; lane < (b + 1) * DF_CB; lane += 8)
-                pooled_tile(rows, packed + lane, to + (int64_t)b * out->cols * DF_CB + lane % DF_CB, bias + lane,
-                            slope);
+        for (int lane = 0; lane < lanes; lane += 8)
+            pooled_tile(rows, packed + lane, to + lane / DF_CB * block + lane % DF_CB, bias + lane, slope);
         for (int i = 0; i < 4; i++)
             rows[i] += 2 * POOLED * 3;
     }

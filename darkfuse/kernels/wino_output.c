@@ -33,8 +33,8 @@ typedef struct {
     bool pooled;
 } finish;
 
-/* m: (36: step, lanes) */
-DF_INLINE void tile(const float *m, int64_t step, vf bias, const finish *f)
+/* m: (36: step, lanes), the first of these `lane` of 16 */
+DF_INLINE void tile(const float *m, int64_t step, vf bias, const finish *f, int lane)
 {
     __asm__("" : "+r"(m)); /* or GCC keeps 36 running addresses, in memory */
     factors n = factors_of_four();
@@ -63,7 +63,7 @@ DF_INLINE void tile(const float *m, int64_t step, vf bias, const finish *f)
         if (!f->pooled) {
 #pragma GCC unroll 4
             for (int j = 0; j < 4; j++)
-                vf_store(f->to[i] + j * DF_CB, y[j]);
+                vf_store(f->to[i] + lane + j * DF_CB, y[j]);
         } else if (i % 2 == 0) {
             above[0] = vf_max(y[0], y[1]);
             above[1] = vf_max(y[2], y[3]);
@@ -72,18 +72,19 @@ DF_INLINE void tile(const float *m, int64_t step, vf bias, const finish *f)
             for (int j = 0; j < 2; j++) {
                 const vf most = vf_max(above[j], vf_max(y[2 * j], y[2 * j + 1]));
                 if (pool_first)
-                    vf_store(f->to[i / 2] + j * DF_CB, act_sloped(most + bias, f->slope));
+                    vf_store(f->to[i / 2] + lane + j * DF_CB, act_sloped(most + bias, f->slope));
                 else
-                    vf_store(f->to[i / 2] + j * DF_CB, most);
+                    vf_store(f->to[i / 2] + lane + j * DF_CB, most);
             }
         }
     }
 }
 
 /* A function of its own: beside the calls for partial tiles GCC would spill more. */
-static __attribute__((noinline)) void whole(const float *m, int64_t step, vf bias, const finish *f)
+static __attribute__((noinline)) void whole(const float *m, int64_t step, const float *bias, const finish *f)
 {
-    tile(m, step, bias, f);
+    for (int lane = 0; lane < DF_CB; lane += DF_VL)
+        tile(m + lane, step, vf_load(bias + lane), f, lane);
 }
 
 /* One dimension of A^T for fewer outputs, of the points they need. */
@@ -194,14 +195,13 @@ void DF_NAME(wino_output)(const df_conv *c, const df_view *out, const df_strip *
             before = ty;
             for (int i = 0; i < 4; i++)
                 straight.to[i] = line[i] + (int64_t)(x - out->x0) * DF_CB;
+            if (fast) {
+                whole(at, step, bias + oc, &straight);
+                continue;
+            }
             for (int lane = 0; lane < DF_CB; lane += DF_VL) {
-                vf b = vf_load(bias + oc + lane);
-                if (fast) {
-                    whole(at + lane, step, b, &straight);
-                } else {
-                    fewer_of[rows - 1][cols - 1](at + lane, step, b, buffer);
-                    partial(buffer, rows, cols, c->act, vi_first(c->out_c - oc - lane), c->pool, straight.to);
-                }
+                fewer_of[rows - 1][cols - 1](at + lane, step, vf_load(bias + oc + lane), buffer);
+                partial(buffer, rows, cols, c->act, vi_first(c->out_c - oc - lane), c->pool, straight.to);
                 for (int i = 0; i < 4; i++)
                     straight.to[i] += DF_VL;
             }
