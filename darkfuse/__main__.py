@@ -8,7 +8,9 @@ end_at_once()  # before anything that takes time is imported
 def main() -> int:
     """Run the command line of this process and return the exit status."""
     from darkfuse.cli.main import main as run
+    from darkfuse.host.again import remember_command
 
+    remember_command()
     try:
         end_cleanly()
         return leave(run())

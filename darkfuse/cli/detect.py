@@ -57,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
 def look_at(args: argparse.Namespace, kind: type[Job]) -> int:
     """Load the network of `args` and have a job of that kind done; the exit status."""
     from darkfuse.detect.report import json_document
+    from darkfuse.host import again
     from darkfuse.session.network import load
 
     cfg, weights, data, sources = sort_files(args.files)
@@ -65,8 +66,10 @@ def look_at(args: argparse.Namespace, kind: type[Job]) -> int:
     pictures = None if not sources or "-" in sources else list_pictures(sources)
     if pictures is not None and not pictures:
         raise ImageError(f"{sources[0]}: no pictures in this folder")
+    again.ready(True)
     net = load(cfg, weights, names=args.names or data, **arguments.loading(args),
                **arguments.pictures(args), **arguments.running(args))
+    again.ready(False)
     job = kind(net, args, pictures)
     with net, JsonFile(args.json) as json:
         for piece in json_document(job.frames()):

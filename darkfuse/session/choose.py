@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from darkfuse.errors import BudgetError, PlanError, brief
 from darkfuse.graph import Graph, load_graph
+from darkfuse.host import again, process
 from darkfuse.host.helper import call
 from darkfuse.host.reading import read_text
 from darkfuse.plan.types import Plan
@@ -16,6 +17,8 @@ from darkfuse.session.budget import JITTER_BYTES, Budget, held_bytes
 RUNGS = 5  # plans below the largest of an elastic budget
 # What each picture of a batch takes beside its maps, for each layer: tables of its operations
 TABLE_BYTES = 640
+# A second process that searches for a plan (of yolov4-csp 20 MB), beyond the pages it shares with this one
+SEARCH_BYTES = 20 << 20
 
 
 def written_plan(graph: Graph, threads: int | None, exact: bool) -> Plan | None:
@@ -139,32 +142,45 @@ def within(rungs: tuple[Chosen, ...], total: int) -> Chosen:
 
 
 def _best(graph: Graph, budget: Budget, arena: int | None, wishes: Wishes) -> tuple[Plan, str]:
-    """The best plan within `arena` bytes, else the smallest: remembered, or searched for."""
+    """The best plan within `arena` bytes, else the smallest: remembered, or searched for. Where there is no
+    room for a second process to search in, this one does, if it may begin anew with the plan remembered."""
     if not wishes.remember:
         return _searched(graph, budget, arena, wishes), "searched for"
     from darkfuse.plan.price.device import load_device
-    from darkfuse.session.remember import Remembered, round_down
+    from darkfuse.session.remember import STEP, Remembered, round_down
 
     arena = round_down(arena, budget.named)
+    # Another start finds a little more or less memory left: the plan it was begun for is the one to use
+    planned = [one for one in again.planned() if arena is not None and abs(one - arena) <= STEP]
+    arena = planned[0] if planned else arena
     device = load_device(wishes.device, wishes.read_rate)
     memory = Remembered(graph, arena, wishes.threads, wishes.exact, device, wishes.isa,
                         (wishes.pictures, wishes.fixed), wishes.transposed)
     plan = memory.recall()
     if plan is not None:
-        return plan, "remembered"
-    plan = _searched(graph, budget, arena, wishes)
+        return plan, "searched for" if planned else "remembered"
+    alone = again.possible() and not _search_fits_beside(budget)
+    plan = _searched(graph, budget, arena, wishes, alone)
     memory.keep(plan)
+    if alone and arena is not None and memory.recall() is not None:
+        again.begin(arena)
     return plan, "searched for"
 
 
-def _searched(graph: Graph, budget: Budget, arena: int | None, wishes: Wishes) -> Plan:
+def _search_fits_beside(budget: Budget) -> bool:
+    """Whether a search in a second process fits beside everything this one holds now."""
+    return budget.total is None or (process.rss_bytes() or 0) + SEARCH_BYTES <= budget.total
+
+
+def _searched(graph: Graph, budget: Budget, arena: int | None, wishes: Wishes, alone: bool = False) -> Plan:
+    """`alone`: in this process, whose heap grows by what that takes."""
     job: dict[str, Any] = {
         "cfg": graph.path, "width": graph.input.w, "height": graph.input.h, "arena": arena,
         "threads": wishes.threads, "exact": wishes.exact, "device": wishes.device,
         "read_rate": wishes.read_rate, "pictures": wishes.pictures, "fixed": wishes.fixed,
         "transposed": wishes.transposed,
     }
-    if budget.helped:
+    if budget.helped and not alone:
         answer, _ = call("darkfuse.session.choose:search", job, f"{graph.path}: cannot plan", BudgetError)
     else:
         answer, _ = search(**job)

@@ -90,3 +90,25 @@ def test_too_little_names_what_is_enough_and_that_is(
     least = refused.stderr.split("the least that works is ")[1].split(",")[0]
     assert not (tmp_path / "found.json").exists() and not (tmp_path / "drawn.jpg").exists()
     assert detect_in(least, words, root, tmp_path, weights).status == 0
+
+
+def test_a_first_start_has_room_to_search_in(shared: Path, root: Path, tmp_path: Path) -> None:
+    """A deep network's search and this program beside it take 2 MB more than this: the search goes first."""
+    limit, cfg = "19.5M", root / "cfg" / "yolo-fastest-1.1-xl.cfg"
+    weights = shared / "models" / "yolo-fastest-1.1-xl.weights"
+    words = ["--mem", limit, "--threads", "2", "--stats", str(cfg), str(weights)]
+    try:
+        usage = memory_limit.run(
+            [sys.executable, "-m", "darkfuse", "detect", *words, str(root / "tests" / "golden" / "cat.png")],
+            limit,
+            cold=[str(weights)],
+            capture=True,
+            cwd=str(tmp_path),
+            env={"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin", "XDG_CACHE_HOME": str(tmp_path / "cache")},
+        )
+    except DarkfuseError as error:
+        pytest.skip(str(error))
+    assert usage.status == 0, usage.stderr
+    assert usage.oom_kills == 0
+    assert "searched for" in usage.stdout + usage.stderr
+    assert len(list((tmp_path / "cache").rglob("*.json"))) >= 1
