@@ -28,6 +28,7 @@ cdef class ConvCost:
     cdef readonly int parts, pixels
 
     cdef double over(self, const Size *rows, int down, const Size *columns, int across, int strip) noexcept nogil
+    cdef long cut(self, long tiles) noexcept nogil
     cdef double spilled(self, long tiles) noexcept nogil
     cdef int fitting(self, int tall, int wide) noexcept nogil
     cdef int strip(self, const Size *rows, int down, const Size *columns, int across, bint whole,

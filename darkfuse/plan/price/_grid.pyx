@@ -3,9 +3,10 @@ from libc.stdlib cimport free, malloc
 
 cdef enum:
     SUMS = 4608  # bytes of a tile's products, of a panel
-    U_STEP = 4608  # bytes of a tile's transformed input that one pass over 32 channels reads
-    TOGETHER = 48  # tiles of panels that are computed together, and panels: engine/conv.c
-    MOST = 3
+    U_STEP = 9216  # bytes of a tile's transformed input that one pass over 64 channels reads
+    TOGETHER = 64  # tiles of panels that are computed together, and panels: engine/winograd.c
+    MOST = 4
+    PART = 25  # tiles of a part there, about
     STAYS = 300 << 10  # bytes of transformed input that are not worth it
 
 
@@ -55,16 +56,23 @@ cdef class ConvCost:
         width /= 1 + 2.0 / self.pixels
         return height * width * self.pixel + waits * self.wait + tall * wide * self.meeting
 
+    cdef long cut(self, long tiles) noexcept nogil:
+        """Parts that a strip of so many tiles is computed in, each with filters transformed anew."""
+        if not self.filters or self.one_pass:
+            return self.parts
+        return max(self.parts, (tiles + PART // 2) // PART)
+
     cdef double spilled(self, long tiles) noexcept nogil:
         """Milliseconds a tile for what does not stay in the cache, of strips of so many."""
         cdef int together = 1
+        cdef long part = tiles // max(1, self.cut(tiles))
         if not self.one_pass and self.held * tiles > STAYS:
-            together = max(1, min(MOST, TOGETHER // max(tiles, 1)))
+            together = max(1, min(MOST, TOGETHER // max(part, 1)))
         if not self.filters:
             return self.far + self.again if self.held * tiles > self.near else 0
-        cdef double hot = self.filters + tiles * SUMS * together
+        cdef double hot = self.filters + part * SUMS * together
         cdef double ms = outside(hot + self.held * tiles, self.near) * (self.far + self.again / together)
-        return ms + outside(hot + min(self.held, U_STEP) * tiles, self.near) * self.sums
+        return ms + outside(hot + min(self.held, U_STEP) * part, self.near) * self.sums
 
     cdef int fitting(self, int tall, int wide) noexcept nogil:
         """Tile rows of near-equal strips that stay in the cache, 1 at least; 0: all of a region, or unknown."""
@@ -94,17 +102,19 @@ cdef class ConvCost:
     cdef void strips(self, int rows, int many, const Size *columns, int across, Work *work) noexcept nogil:
         """So many strips of so many rows of outputs, added up."""
         cdef int j, down = (rows + 3) // 4, wide
-        cdef long at_once, together = self.pixels * self.parts
+        cdef long at_once, parts, together
         cdef double times
         for j in range(across):
             wide = (columns[j].size + 3) // 4
             at_once = down * <long>wide
+            parts = self.cut(at_once)
+            together = self.pixels * parts
             times = <double>many * columns[j].many
             work.tiles += times * at_once
             # A tile of n outputs in a direction takes n + 2 products there
             work.steps += times * ((rows + 2 * down) * <double>(columns[j].size + 2 * wide) / 36
-                                 + 2 * self.parts * ((at_once + together - 1) // together))
-            work.walks += times * self.parts
+                                 + 2 * parts * ((at_once + together - 1) // together))
+            work.walks += times * parts
             work.meetings += 2 * times
             work.waits += times / (1.0 + at_once)
             work.largest = max(work.largest, at_once)
