@@ -158,12 +158,16 @@ def hide_avx512(folder: str) -> None:
     Raises `DarkfuseError` where there is no compiler, or where the CPU cannot do that.
     """
     source, library = ROOT / "tools" / "bench" / "hide_avx512.c", f"{folder}/hide_avx512.so"
+    seen = "from darkfuse.kernels import _kernels; print(*_kernels.available())"
     try:
         subprocess.run(["cc", "-O2", "-shared", "-fPIC", source, "-o", library], check=True)
-        subprocess.run(["true"], env={**os.environ, "LD_PRELOAD": library}, check=True)
+        os.environ["LD_PRELOAD"] = library
+        # A library that cannot be loaded is passed over with a warning alone
+        isas = subprocess.run([sys.executable, "-c", seen], check=True, capture_output=True, text=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
         raise DarkfuseError(f"--avx2: {error}") from None
-    os.environ["LD_PRELOAD"] = library
+    if "avx512" in isas:
+        raise DarkfuseError(f"--avx2: {library} hides nothing; is its folder mounted noexec?")
 
 
 def as_json(results: dict[tuple[int, int], list[Lane]], versions: dict[str, str], cfg: str) -> dict[str, Any]:

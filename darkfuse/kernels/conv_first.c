@@ -98,7 +98,8 @@ DF_INLINE void pooled_tile(const float *const in[4], const float *w, float *out,
 static void pooled_row(const df_conv *c, const df_view *in, const df_view *out, const float *packed, const float *bias,
                        int panel, int y, int x0, int tiles)
 {
-    const int lanes = least(out->blocks - 2 * panel, DF_PANEL / DF_CB) * DF_CB;
+    const int blocks = least(out->blocks, (c->out_c + DF_CB - 1) / DF_CB) - 2 * panel;
+    const int lanes = least(blocks, DF_PANEL / DF_CB) * DF_CB;
     const int64_t block = (int64_t)out->cols * DF_CB;
     const float slope = act_slope(c->act), *rows[4];
     for (int i = 0; i < 4; i++)

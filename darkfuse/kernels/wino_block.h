@@ -10,9 +10,9 @@
 #include "wino.h"
 
 #if WINO_STRAIGHT
-/* v0 on: sums of tile t in v(2t) and v(2t + 1); v18 on: four channels of each tile; v27, v28: weights, of 8 outputs each
- * 192 bytes; w is 768 past the first and m 512, as far as loads of
- * pairs reach. */
+/* v0 on: sums of tile t in v(2t) and v(2t + 1); v18 on: four channels of each tile; v27, v28: a channel's weights of 8
+ * outputs, 192 bytes on from the channel before.  w points 768 bytes past the first and m 512, as far as loads of pairs
+ * reach both ways. */
 /* clang-format off */
 #define MULTIPLY(op, a, b, x, k) \
     op " v" #a ".4s, v27.4s, v" #x ".s[" #k "]\n" op " v" #b ".4s, v28.4s, v" #x ".s[" #k "]\n"

@@ -134,7 +134,8 @@ static df_conv random_conv(int *h, int *w)
         if (below(4) == 0)
             c.out_c = c.in_c, c.groups = c.in_c;
         if (below(8) == 0) /* the first layer of most networks, which some have kernels for */
-            c.in_c = c.size = 3, c.stride = c.dilation = c.groups = c.pad = 1, c.pool = 2, c.act = below(DF_RELU + 1);
+            c.in_c = c.size = 3, c.stride = c.dilation = c.groups = 1, c.pad = below(2), c.pool = 2,
+            c.act = below(DF_RELU + 1);
         *h = 1 + below(20);
         *w = 1 + below(33);
         const int span = (c.size - 1) * c.dilation + 1;

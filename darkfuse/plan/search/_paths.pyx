@@ -1,7 +1,7 @@
 # cython: boundscheck=False
 """Paths through the cuts of a network: the loops that try a hundred thousand labels. See _paths.pyi."""
 from libc.stdint cimport int64_t
-from libc.stdlib cimport calloc, free, malloc, qsort
+from libc.stdlib cimport free, malloc, qsort
 from libc.string cimport memcpy
 
 from darkfuse.plan.search._labels cimport Label, Labels, add, thin
