@@ -149,21 +149,25 @@ def _best(graph: Graph, budget: Budget, arena: int | None, wishes: Wishes) -> tu
     from darkfuse.plan.price.device import load_device
     from darkfuse.session.remember import STEP, Remembered, round_down
 
-    arena = round_down(arena, budget.named)
-    # Another start finds a little more or less memory left: the plan it was begun for is the one to use
-    planned = [one for one in again.planned() if arena is not None and abs(one - arena) <= STEP]
-    arena = planned[0] if planned else arena
     device = load_device(wishes.device, wishes.read_rate)
-    memory = Remembered(graph, arena, wishes.threads, wishes.exact, device, wishes.isa,
-                        (wishes.pictures, wishes.fixed), wishes.transposed)
-    plan = memory.recall()
+
+    def remembered(room: int | None) -> Remembered:
+        return Remembered(graph, room, wishes.threads, wishes.exact, device, wishes.isa,
+                          (wishes.pictures, wishes.fixed), wishes.transposed)
+
+    room, earlier = round_down(arena, budget.named), again.planned()
+    plan = remembered(room).recall()
     if plan is not None:
-        return plan, "searched for" if planned else "remembered"
+        return plan, "searched for" if room in earlier else "remembered"
+    for other in earlier:  # an earlier start found a little more or less memory left; what it planned may fit
+        plan = remembered(other).recall() if arena is not None and abs(arena - other) < 2 * STEP else None
+        if plan is not None and arena is not None and plan.arena_bytes <= arena:
+            return plan, "searched for"
     alone = again.possible() and not _search_fits_beside(budget)
-    plan = _searched(graph, budget, arena, wishes, alone)
-    memory.keep(plan)
-    if alone and arena is not None and memory.recall() is not None:
-        again.begin(arena)
+    plan = _searched(graph, budget, room, wishes, alone)
+    remembered(room).keep(plan)
+    if alone and room is not None and remembered(room).recall() is not None:
+        again.begin(room)
     return plan, "searched for"
 
 
