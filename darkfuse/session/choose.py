@@ -156,7 +156,8 @@ def _best(graph: Graph, budget: Budget, arena: int | None, wishes: Wishes) -> tu
                           (wishes.pictures, wishes.fixed), wishes.transposed)
 
     room, earlier = round_down(arena, budget.named), again.planned()
-    plan = remembered(room).recall()
+    memory = remembered(room)
+    plan = memory.recall()
     if plan is not None:
         return plan, "searched for" if room in earlier else "remembered"
     for other in earlier:  # an earlier start found a little more or less memory left; what it planned may fit
@@ -165,8 +166,8 @@ def _best(graph: Graph, budget: Budget, arena: int | None, wishes: Wishes) -> tu
             return plan, "searched for"
     alone = again.possible() and not _search_fits_beside(budget)
     plan = _searched(graph, budget, room, wishes, alone)
-    remembered(room).keep(plan)
-    if alone and room is not None and remembered(room).recall() is not None:
+    memory.keep(plan)
+    if alone and room is not None and memory.recall() is not None:
         again.begin(room)
     return plan, "searched for"
 
